@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands: checked against their map and namespace, split into what the drive
+ * takes at once, handed to the stock driver, and completed. Nothing is mapped
+ * or allocated per command. Must not know dma-bufs or user memory.
+ */
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* Requests that the block layer allocates and hands over at once. */
+#define BATCH_PLUG	32U
+
+static void batch_complete_one(struct batch *batch)
+{
+	if (atomic_dec_and_test(&batch->pending)) {
+		complete(&batch->done);
+		batch_put(batch);
+	}
+}
+
+/* A part of a command has ended, or the issuing of all of them. */
+static void command_put_part(struct command *cmd)
+{
+	struct batch *batch = cmd->batch;
+	struct map *map = cmd->map;
+
+	if (!atomic_dec_and_test(&cmd->parts))
+		return;
+	/*
+	 * The batch may be freed as soon as it is complete. The map's reference
+	 * comes last: whoever waits for it may unload this module.
+	 */
+	batch_complete_one(batch);
+	percpu_ref_put(&map->inflight);
+}
+
+/* Parts may fail in any order: what counts is the first in order of blocks. */
+static void command_fail(struct command *cmd, u64 at, int error, u16 status, u32 reason)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&cmd->batch->lock, flags);
+	if (at < cmd->failed_at) {
+		WRITE_ONCE(cmd->failed_at, at);
+		cmd->error = error;
+		cmd->status = status;
+		cmd->reason = reason;
+	}
+	spin_unlock_irqrestore(&cmd->batch->lock, flags);
+}
+
+static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct command *cmd = rq->end_io_data;
+	struct stock_result result = stock_request_result(rq);
+
+	if (unlikely(result.status || blk_status)) {
+		bool flush = cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH;
+		u64 block = flush ? 0 : stock_request_slba(rq) - cmd->map->ns.start - cmd->uapi.slba;
+		int error = result.status ? 0 : blk_status_to_errno(blk_status);
+
+		command_fail(cmd, block << cmd->map->ns.block_shift, error, result.status,
+			     error == -ENODEV ? NVME_DMABUF_REASON_GONE :
+						NVME_DMABUF_REASON_NONE);
+	}
+	cmd->result = result.result;
+	command_put_part(cmd);
+	return RQ_END_IO_FREE;
+}
+
+static int command_refuse(struct command *cmd, int error, u32 reason)
+{
+	cmd->failed_at = 0;
+	cmd->error = error;
+	cmd->reason = reason;
+	return error;
+}
+
+static int command_check_reserved(struct command *cmd)
+{
+	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
+
+	if (uapi->reserved || uapi->reserved1 || uapi->reserved2[0] || uapi->reserved2[1] ||
+	    uapi->flags & ~(NVME_DMABUF_CMD_FUA | NVME_DMABUF_CMD_LIMITED_RETRY))
+		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_RESERVED);
+	if (uapi->timeout_ms && (uapi->timeout_ms < COMMAND_MIN_TIMEOUT_MS ||
+				 uapi->timeout_ms > COMMAND_MAX_TIMEOUT_MS))
+		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_TIMEOUT);
+	return 0;
+}
+
+static int command_check_range(struct command *cmd)
+{
+	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
+	const struct map *map = cmd->map;
+	u64 end;
+
+	if (!uapi->length)
+		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
+	if (uapi->length & ((1U << map->ns.block_shift) - 1))
+		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_BLOCK_MULTIPLE);
+	if (uapi->offset & 3)
+		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_DWORD_ALIGN);
+
+	if (check_add_overflow(uapi->offset, uapi->length, &end))
+		return command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_MAP);
+	if (end > map->length)
+		return command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_MAP);
+
+	if (check_add_overflow(uapi->slba, uapi->length >> map->ns.block_shift, &end))
+		return command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+	if (end > namespace_capacity(&map->ns))
+		return command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+	return 0;
+}
+
+static int command_check_access(struct command *cmd, u32 access)
+{
+	u32 reason;
+
+	if (!(cmd->map->access & access))
+		return command_refuse(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
+	/* A device may have become read-only since it was attached. */
+	if (access == NVME_DMABUF_ACCESS_WRITE && namespace_access(&cmd->map->ns, access, &reason))
+		return command_refuse(cmd, -EACCES, reason);
+	return 0;
+}
+
+/* With the map held. Only opcodes whose data length is known are let through. */
+static int command_check(struct command *cmd)
+{
+	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
+
+	switch (uapi->opcode) {
+	case NVME_DMABUF_OP_READ:
+		return command_check_access(cmd, NVME_DMABUF_ACCESS_READ) ?:
+		       command_check_range(cmd);
+	case NVME_DMABUF_OP_WRITE:
+		return command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE) ?:
+		       command_check_range(cmd);
+	case NVME_DMABUF_OP_FLUSH:
+		if (uapi->slba || uapi->offset || uapi->length || uapi->flags)
+			return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_FLUSH_RANGE);
+		return command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE);
+	default:
+		return command_refuse(cmd, -EOPNOTSUPP, NVME_DMABUF_REASON_OPCODE);
+	}
+}
+
+/* Takes the inflight reference that keeps the map mapped. */
+static int command_get_map(struct command *cmd, struct context *ctx)
+{
+	struct map *map;
+	u32 state;
+
+	rcu_read_lock();
+	map = context_map(ctx, cmd->uapi.map);
+	if (map && percpu_ref_tryget_live_rcu(&map->inflight)) {
+		rcu_read_unlock();
+		cmd->map = map;
+		return 0;
+	}
+	state = map ? READ_ONCE(map->state) : MAP_DETACHED;
+	rcu_read_unlock();
+
+	switch (state) {
+	case NVME_DMABUF_MAP_REVOKED:
+		return command_refuse(cmd, -ESTALE, NVME_DMABUF_REASON_REVOKED);
+	case NVME_DMABUF_MAP_GONE:
+		return command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
+	default:
+		return command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
+	}
+}
+
+static void command_fill_data(const struct map *map, struct stock_io *io, u64 offset)
+{
+	io->sgl = map->sgl;
+	if (io->sgl)
+		io->prp1 = map->contiguous + offset;
+	else
+		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
+}
+
+/* Issues the parts of a command that was checked, until one cannot be. */
+static void command_issue(struct command *cmd)
+{
+	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
+	const struct map *map = cmd->map;
+	struct stock_io io = {
+		.opcode = uapi->opcode,
+		.control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
+			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
+		.timeout = msecs_to_jiffies(uapi->timeout_ms),
+	};
+	u64 pos = 0;
+	int ret;
+
+	do {
+		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
+		if (io.length) {
+			io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
+			command_fill_data(map, &io, uapi->offset + pos);
+		}
+		atomic_inc(&cmd->parts);
+		ret = stock_submit(&map->ns, &io, command_end_io, cmd);
+		if (ret) {
+			command_fail(cmd, pos, ret, 0,
+				     ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
+				     ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
+						      NVME_DMABUF_REASON_NONE);
+			command_put_part(cmd);
+		}
+		pos += io.length;
+	} while (pos < uapi->length && READ_ONCE(cmd->failed_at) == U64_MAX);
+
+	command_put_part(cmd);
+}
+
+static void command_submit(struct context *ctx, struct command *cmd)
+{
+	if (command_check_reserved(cmd) || command_get_map(cmd, ctx)) {
+		batch_complete_one(cmd->batch);
+	} else if (command_check(cmd)) {
+		command_put_part(cmd);
+	} else {
+		command_issue(cmd);
+	}
+}
+
+/**
+ * command_describe - the completion that the caller gets
+ * @cmd: a command that is complete
+ * @cpl: the completion
+ */
+void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *cpl)
+{
+	*cpl = (struct nvme_dmabuf_completion) {
+		.user_data = cmd->uapi.user_data,
+		.result = cmd->result,
+		.bytes = min(cmd->failed_at, cmd->uapi.length),
+		.error = cmd->error,
+		.status = cmd->status,
+		.reason = cmd->reason,
+	};
+}
+
+/**
+ * batch_create - memory for a submission
+ * @count: number of commands, whose uapi the caller fills in
+ *
+ * Return: the batch, to be released by batch_put(), or NULL.
+ */
+struct batch *batch_create(u32 count)
+{
+	struct batch *batch = kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
+
+	if (!batch)
+		return NULL;
+	refcount_set(&batch->refs, 1);
+	init_completion(&batch->done);
+	spin_lock_init(&batch->lock);
+	batch->count = count;
+	return batch;
+}
+
+void batch_put(struct batch *batch)
+{
+	if (refcount_dec_and_test(&batch->refs))
+		kvfree(batch);
+}
+
+/**
+ * batch_submit - submit all commands of a batch
+ * @ctx: the context that owns their maps
+ * @batch: the batch, with its commands' uapi filled in
+ *
+ * Its member done tells when all of them are complete; the commands hold the
+ * batch until then.
+ */
+void batch_submit(struct context *ctx, struct batch *batch)
+{
+	struct blk_plug plug;
+	u32 i;
+
+	refcount_inc(&batch->refs);
+	atomic_set(&batch->pending, batch->count + 1);
+
+	blk_start_plug(&plug);
+	for (i = 0; i < batch->count; i++) {
+		struct command *cmd = &batch->commands[i];
+
+		if (i % BATCH_PLUG == 0)
+			plug.nr_ios = min(batch->count - i, BATCH_PLUG);
+		cmd->batch = batch;
+		cmd->failed_at = U64_MAX;
+		atomic_set(&cmd->parts, 1);
+		command_submit(ctx, cmd);
+		cond_resched();
+	}
+	blk_finish_plug(&plug);
+
+	batch_complete_one(batch);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels that the module builds for. The core is
+ * written for the newest; this file gives older ones the same names, as the
+ * probes beside it found. Each part says when it can be deleted.
+ */
+#ifndef NVME_DMABUF_COMPAT_H
+#define NVME_DMABUF_COMPAT_H
+
+#include <linux/blk-integrity.h>
+#include <linux/blk-mq.h>
+#include <linux/dma-buf.h>
+#include <linux/module.h>
+#include <linux/t10-pi.h>
+
+/* Delete when 6.13 is the oldest kernel. */
+#ifdef HAVE_IMPORT_NS_IDENTIFIER
+#define COMPAT_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
+#else
+#define COMPAT_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
+#endif
+
+/* Delete when 6.18 is the oldest kernel. */
+#ifdef HAVE_RQ_END_IO_BATCH
+#define RQ_END_IO_ARGS(rq, status)	\
+	struct request *rq, blk_status_t status, const struct io_comp_batch *iob
+#else
+#define RQ_END_IO_ARGS(rq, status)	struct request *rq, blk_status_t status
+#endif
+
+/*
+ * Delete when 7.1 is the oldest kernel. Before it, buffers stay where they
+ * are while they are mapped unless the kernel was configured otherwise.
+ */
+#ifdef HAVE_INVALIDATE_MAPPINGS
+#define COMPAT_MOVABLE		true
+#else
+#define invalidate_mappings	move_notify
+#define COMPAT_MOVABLE		IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY)
+#endif
+
+/**
+ * dma_buf_attach_directed - attach so that a mapping has the direction asked for
+ * @dmabuf: the dma-buf
+ * @dev: the device
+ * @ops: importer's operations, for exporters that may ask for the buffer back
+ * @priv: importer's data
+ *
+ * While attachments cached mappings, a dynamic attachment to a static exporter
+ * was mapped at once, and in both directions. Such an exporter never calls
+ * back, so a static attachment serves it as well. Delete when 6.16 is the
+ * oldest kernel.
+ */
+static inline struct dma_buf_attachment *
+dma_buf_attach_directed(struct dma_buf *dmabuf, struct device *dev,
+			const struct dma_buf_attach_ops *ops, void *priv)
+{
+#ifdef HAVE_ATTACHMENT_CACHES_SGT
+	if (!dma_buf_is_dynamic(dmabuf))
+		return dma_buf_attach(dmabuf, dev);
+#endif
+	return dma_buf_dynamic_attach(dmabuf, dev, ops, priv);
+}
+
+/**
+ * integrity_is_pi_alone - is a block's metadata 8 bytes of Protection Information?
+ * @integrity: the disk's integrity profile
+ *
+ * Delete the first variant when 6.11 is the oldest kernel, the second when
+ * 6.17 is.
+ */
+static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
+{
+#if defined(HAVE_INTEGRITY_PROFILE)
+	return integrity->tuple_size == sizeof(struct t10_pi_tuple) &&
+	       !strncmp(integrity->profile->name, "T10-DIF-", strlen("T10-DIF-"));
+#elif defined(HAVE_INTEGRITY_TUPLE_SIZE)
+	return integrity->tuple_size == sizeof(struct t10_pi_tuple) &&
+	       integrity->csum_type == BLK_INTEGRITY_CSUM_CRC;
+#else
+	return integrity->metadata_size == sizeof(struct t10_pi_tuple) &&
+	       integrity->csum_type == BLK_INTEGRITY_CSUM_CRC;
+#endif
+}
+
+/* Delete when 6.6 is the oldest kernel. */
+#ifndef __counted_by
+#define __counted_by(member)
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Compiles for every kernel. */
+#include <linux/module.h>

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Until Linux 6.16 or so: the size of a block's metadata is called tuple_size. */
+#include <linux/blk-integrity.h>
+
+unsigned int size(struct blk_integrity *integrity);
+unsigned int size(struct blk_integrity *integrity)
+{
+	return integrity->tuple_size;
+}

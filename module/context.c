@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Contexts: an open file of /dev/nvme-dmabuf and the maps that it owns. Must
+ * not know commands or user memory.
+ */
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * context_create - a context without maps
+ *
+ * Return: the context, or NULL if there is no memory.
+ */
+struct context *context_create(void)
+{
+	struct context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+
+	if (!ctx)
+		return NULL;
+	xa_init_flags(&ctx->maps, XA_FLAGS_ALLOC1);
+	mutex_init(&ctx->lock);
+	return ctx;
+}
+
+/**
+ * context_destroy - end a context that no call uses any more
+ * @ctx: the context
+ *
+ * Waits for commands in flight, whose submitter may have been killed.
+ */
+void context_destroy(struct context *ctx)
+{
+	unsigned long id;
+	struct map *map;
+
+	/* All at once, so that the waits for their commands overlap. */
+	xa_for_each(&ctx->maps, id, map)
+		map_stop(map, MAP_DETACHED);
+	xa_for_each(&ctx->maps, id, map)
+		map_destroy(map);
+	xa_destroy(&ctx->maps);
+	mutex_destroy(&ctx->lock);
+	kfree(ctx);
+}
+
+/* Takes a number. It stands for no map until one is stored under it. */
+static int context_reserve(struct context *ctx, u32 *id, u32 *reason)
+{
+	int ret = -ENOSPC;
+
+	mutex_lock(&ctx->lock);
+	if (ctx->count < READ_ONCE(max_maps)) {
+		/* Cyclic: a number that a program kept too long finds no other map. */
+		ret = xa_alloc_cyclic(&ctx->maps, id, NULL, xa_limit_32b, &ctx->next,
+				      GFP_KERNEL_ACCOUNT);
+		if (ret >= 0) {
+			ctx->count++;
+			ret = 0;
+		}
+	} else {
+		*reason = NVME_DMABUF_REASON_MAP_LIMIT;
+	}
+	mutex_unlock(&ctx->lock);
+	return ret;
+}
+
+static struct map *context_remove(struct context *ctx, u32 id)
+{
+	struct map *map;
+
+	mutex_lock(&ctx->lock);
+	map = xa_load(&ctx->maps, id);
+	if (map) {
+		xa_erase(&ctx->maps, id);
+		ctx->count--;
+	}
+	mutex_unlock(&ctx->lock);
+	return map;
+}
+
+static void context_unreserve(struct context *ctx, u32 id)
+{
+	mutex_lock(&ctx->lock);
+	xa_erase(&ctx->maps, id);
+	ctx->count--;
+	mutex_unlock(&ctx->lock);
+}
+
+/**
+ * context_attach - make a map
+ * @ctx: the context that will own it
+ * @args: NVME_DMABUF_IOC_ATTACH
+ *
+ * Return: 0 or a negative error number.
+ */
+int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args)
+{
+	struct map *map;
+	u32 id;
+	int ret;
+
+	ret = context_reserve(ctx, &id, &args->out_reason);
+	if (ret)
+		return ret;
+
+	map = map_create(args, &args->out_reason);
+	if (IS_ERR(map)) {
+		context_unreserve(ctx, id);
+		return PTR_ERR(map);
+	}
+
+	args->out_map = id;
+	args->out_reason = NVME_DMABUF_REASON_NONE;
+	/* The reserved entry takes the map without allocating. */
+	xa_store(&ctx->maps, id, map, GFP_KERNEL_ACCOUNT);
+	return 0;
+}
+
+/**
+ * context_detach - end a map
+ * @ctx: the context that owns it
+ * @id: its number
+ *
+ * Return: 0 or -ENOENT.
+ */
+int context_detach(struct context *ctx, u32 id)
+{
+	struct map *map = context_remove(ctx, id);
+
+	if (!map)
+		return -ENOENT;
+	map_destroy(map);
+	return 0;
+}
+
+/**
+ * context_map - find a map
+ * @ctx: the context that owns it
+ * @id: its number
+ *
+ * Return: the map, for as long as the caller holds @ctx->lock or RCU, or NULL.
+ */
+struct map *context_map(struct context *ctx, u32 id)
+{
+	return xa_load(&ctx->maps, id);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Controllers: PCI devices bound to the stock nvme driver, and what happens to
+ * the maps of one whose driver is unbound or which is unplugged. Must not know
+ * commands or user memory.
+ */
+#include <linux/iommu.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static LIST_HEAD(controllers);
+static DEFINE_MUTEX(controllers_lock);
+
+static bool controller_is_bound(struct pci_dev *pdev)
+{
+	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
+
+	return driver && !strcmp(driver->name, "nvme");
+}
+
+/**
+ * controller_get - the controller that a PCI device is
+ * @pdev: the device
+ *
+ * Return: the controller, to be released by controller_put(), or -ENODEV if
+ * the device is not bound to the nvme driver, or -ENOMEM.
+ */
+struct controller *controller_get(struct pci_dev *pdev)
+{
+	struct controller *ctrl;
+
+	mutex_lock(&controllers_lock);
+	list_for_each_entry(ctrl, &controllers, node) {
+		if (ctrl->pdev == pdev) {
+			kref_get(&ctrl->ref);
+			goto unlock;
+		}
+	}
+
+	ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	if (!ctrl) {
+		ctrl = ERR_PTR(-ENOMEM);
+		goto unlock;
+	}
+	kref_init(&ctrl->ref);
+	mutex_init(&ctrl->lock);
+	mutex_init(&ctrl->probe_lock);
+	INIT_LIST_HEAD(&ctrl->maps);
+	ctrl->pdev = pci_dev_get(pdev);
+
+	/*
+	 * First into the list, then look: either the driver is still bound
+	 * here and our notifier will find the controller, or it is not.
+	 */
+	list_add(&ctrl->node, &controllers);
+	smp_mb();
+	if (controller_is_bound(pdev)) {
+		kref_get(&ctrl->ref);
+	} else {
+		list_del(&ctrl->node);
+		pci_dev_put(ctrl->pdev);
+		kfree(ctrl);
+		ctrl = ERR_PTR(-ENODEV);
+	}
+unlock:
+	mutex_unlock(&controllers_lock);
+	return ctrl;
+}
+
+static void controller_release(struct kref *ref)
+{
+	struct controller *ctrl = container_of(ref, struct controller, ref);
+
+	pci_dev_put(ctrl->pdev);
+	kfree(ctrl);
+}
+
+void controller_put(struct controller *ctrl)
+{
+	kref_put(&ctrl->ref, controller_release);
+}
+
+/* Is the controller's DMA translated, so that DMA addresses mean something else? */
+bool controller_translates(struct controller *ctrl)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(&ctrl->pdev->dev);
+
+	return domain && domain->type != IOMMU_DOMAIN_IDENTITY;
+}
+
+u32 controller_bdf(const struct controller *ctrl)
+{
+	return pci_dev_id(ctrl->pdev);
+}
+
+static struct controller *controller_find(struct device *dev)
+{
+	struct controller *ctrl, *found = NULL;
+
+	mutex_lock(&controllers_lock);
+	list_for_each_entry(ctrl, &controllers, node) {
+		if (&ctrl->pdev->dev == dev) {
+			kref_get(&ctrl->ref);
+			found = ctrl;
+			break;
+		}
+	}
+	mutex_unlock(&controllers_lock);
+	return found;
+}
+
+/* The driver is about to leave: let no new command in. It ends the others. */
+static void controller_stop(struct controller *ctrl)
+{
+	struct map *map;
+
+	mutex_lock(&ctrl->lock);
+	ctrl->gone = true;
+	list_for_each_entry(map, &ctrl->maps, node)
+		map_stop(map, NVME_DMABUF_MAP_GONE);
+	mutex_unlock(&ctrl->lock);
+}
+
+/* The driver has left and disabled the device: nothing may stay mapped for it. */
+static void controller_remove(struct controller *ctrl)
+{
+	struct map *map, *next;
+
+	controller_stop(ctrl);
+
+	probe_free(ctrl);
+	mutex_lock(&ctrl->lock);
+	list_for_each_entry_safe(map, next, &ctrl->maps, node) {
+		map_drain(map);
+		map_detach(map);
+	}
+	mutex_unlock(&ctrl->lock);
+
+	mutex_lock(&controllers_lock);
+	list_del(&ctrl->node);
+	mutex_unlock(&controllers_lock);
+	controller_put(ctrl);
+}
+
+static int controller_notify(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct controller *ctrl;
+
+	if (event != BUS_NOTIFY_UNBIND_DRIVER && event != BUS_NOTIFY_UNBOUND_DRIVER)
+		return NOTIFY_DONE;
+
+	ctrl = controller_find(data);
+	if (!ctrl)
+		return NOTIFY_DONE;
+	if (event == BUS_NOTIFY_UNBIND_DRIVER)
+		controller_stop(ctrl);
+	else
+		controller_remove(ctrl);
+	controller_put(ctrl);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block controller_notifier = {
+	.notifier_call = controller_notify,
+};
+
+int controller_init(void)
+{
+	return bus_register_notifier(&pci_bus_type, &controller_notifier);
+}
+
+/* Called when no context is open, so no map is left. */
+void controller_exit(void)
+{
+	struct controller *ctrl, *next;
+
+	/* While the notifier still sees to it that the device is there. */
+	mutex_lock(&controllers_lock);
+	list_for_each_entry(ctrl, &controllers, node)
+		probe_free(ctrl);
+	mutex_unlock(&controllers_lock);
+
+	bus_unregister_notifier(&pci_bus_type, &controller_notifier);
+	list_for_each_entry_safe(ctrl, next, &controllers, node) {
+		list_del(&ctrl->node);
+		controller_put(ctrl);
+	}
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the module's files share: the objects, their locks and their lifetimes.
+ *
+ *   context     an open file of /dev/nvme-dmabuf; owns maps
+ *   map         a range of a dma-buf, mapped for one namespace's controller
+ *   namespace   an open namespace and the path by which it is reached
+ *   controller  a PCI device bound to the stock nvme driver
+ *   command     an NVMe Read, Write or Flush, in one or more parts
+ *   batch       the commands of one submission
+ *
+ * Lifetimes. A context holds its maps; a map holds its namespace, which holds
+ * the open file, the path's disk and the controller. A command in flight holds
+ * its map's inflight reference from before its addresses are looked up until
+ * the drive has finished with all its parts; only then may the map be
+ * unmapped. map_stop() lets no new command in, map_drain() waits for the rest:
+ * the nvme driver ends every request, by its timeout if need be. A controller
+ * is unmapped from after its driver has been unbound, before the device goes.
+ *
+ * Locks, outermost first:
+ *
+ *   context->lock          the context's table of maps, for all but the fast path
+ *   controllers_lock       the list of controllers
+ *   controller->probe_lock test reads
+ *   controller->lock       the controller's list of maps, and whether a map of
+ *                          it has a DMA mapping (map->attach)
+ *   dmabuf->resv           the mapping itself (map->sgt); an exporter that
+ *                          invalidates holds it when it calls us
+ *
+ * The device lock of the PCI device may be held outside controllers_lock, by
+ * the driver core. Nothing here takes it. Completion takes none of these.
+ * The fast path finds a map by RCU, and maps are freed by RCU.
+ */
+#ifndef NVME_DMABUF_INTERNAL_H
+#define NVME_DMABUF_INTERNAL_H
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/completion.h>
+#include <linux/dma-buf.h>
+#include <linux/mutex.h>
+#include <linux/nvme.h>
+#include <linux/pci.h>
+#include <linux/percpu-refcount.h>
+#include <linux/xarray.h>
+#include <linux/nvme_dmabuf.h>
+
+#include "prp.h"
+#include "compat/compat.h"
+
+#define COMMAND_MAX_BYTES	PRP_MAX_BYTES
+#define COMMAND_MIN_TIMEOUT_MS	1000U
+#define COMMAND_MAX_TIMEOUT_MS	(60U * 60U * 1000U)
+#define BATCH_MAX_COMMANDS	4096U
+
+/* main.c: module parameters */
+extern unsigned int max_maps;
+extern bool use_sgl;
+
+/**
+ * struct probe - memory for test reads: three pages, in one piece
+ * @list: page that serves as a PRP list
+ * @data: page that may be overwritten
+ * @guard: page of which a part must not be
+ * @list_dma: DMA address of @list
+ * @data_dma: DMA address of @data
+ * @guard_dma: DMA address of @guard
+ */
+struct probe {
+	__le64 *list;
+	__le64 *data;
+	__le64 *guard;
+	dma_addr_t list_dma;
+	dma_addr_t data_dma;
+	dma_addr_t guard_dma;
+};
+
+/**
+ * struct controller - a PCI device bound to the stock nvme driver
+ * @node: in the list of controllers, while the driver is bound
+ * @ref: references, of which the list holds one
+ * @pdev: the device
+ * @lock: protects @gone, @maps and whether these have a DMA mapping
+ * @gone: the driver is being unbound: no new DMA mappings
+ * @maps: maps with a DMA mapping for this device
+ * @probe_lock: protects the members below
+ * @probe: memory for test reads, once there was need for it
+ * @checked: the stock driver's layout was verified
+ * @max_command: bytes that a command may move as test reads found, or 0
+ */
+struct controller {
+	struct list_head node;
+	struct kref ref;
+	struct pci_dev *pdev;
+	struct mutex lock;
+	bool gone;
+	struct list_head maps;
+	struct mutex probe_lock;
+	struct probe probe;
+	bool checked;
+	u32 max_command;
+};
+
+int controller_init(void);
+void controller_exit(void);
+struct controller *controller_get(struct pci_dev *pdev);
+void controller_put(struct controller *ctrl);
+bool controller_translates(struct controller *ctrl);
+u32 controller_bdf(const struct controller *ctrl);
+
+/**
+ * struct namespace - an open namespace, and the path by which it is reached
+ * @file: the caller's file, which gives access and keeps the device open
+ * @bdev: what the caller opened: the namespace or a partition
+ * @disk: the disk whose queue takes the commands: the namespace's own, or that
+ *	of one path of a multipath device
+ * @ctrl: the controller behind @disk
+ * @start: first logical block of @bdev on the namespace
+ * @nsid: namespace identifier
+ * @block_shift: log2 of the block size, when the namespace was opened
+ * @max_command: bytes that a command may move
+ * @flags: NVME_DMABUF_NS_*
+ */
+struct namespace {
+	struct file *file;
+	struct block_device *bdev;
+	struct gendisk *disk;
+	struct controller *ctrl;
+	u64 start;
+	u32 nsid;
+	u32 block_shift;
+	u32 max_command;
+	u32 flags;
+};
+
+int namespace_open(struct namespace *ns, int fd, u32 *reason);
+void namespace_close(struct namespace *ns);
+int namespace_access(const struct namespace *ns, u32 access, u32 *reason);
+
+/* The namespace's blocks now; it may have been resized since it was opened. */
+static inline u64 namespace_capacity(const struct namespace *ns)
+{
+	return bdev_nr_sectors(ns->bdev) >> (ns->block_shift - SECTOR_SHIFT);
+}
+
+/**
+ * struct stock_io - one NVMe command as the stock driver is to execute it
+ * @opcode: enum nvme_opcode
+ * @sgl: @prp1 is the address of @length contiguous bytes, for an SGL
+ * @control: CDW12 bits 31:16, without PRINFO
+ * @timeout: in jiffies, or 0 for the driver's default
+ * @slba: first logical block on the namespace
+ * @length: bytes of data
+ * @prp1: PRP Entry 1
+ * @prp2: PRP Entry 2
+ */
+struct stock_io {
+	u8 opcode;
+	bool sgl;
+	u16 control;
+	unsigned int timeout;
+	u64 slba;
+	u32 length;
+	u64 prp1;
+	u64 prp2;
+};
+
+struct stock_result {
+	u64 result;
+	u16 status;
+};
+
+int stock_check_format(struct gendisk *disk, u16 *prinfo);
+bool stock_takes_sgl(struct gendisk *disk);
+int stock_submit(const struct namespace *ns, const struct stock_io *io,
+		 rq_end_io_fn *end_io, void *data);
+int stock_execute(const struct namespace *ns, const struct stock_io *io,
+		  struct stock_result *result);
+int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2);
+struct stock_result stock_request_result(struct request *rq);
+u64 stock_request_slba(struct request *rq);
+
+/* A map's state besides NVME_DMABUF_MAP_*: nobody can find it any more. */
+#define MAP_DETACHED	(NVME_DMABUF_MAP_GONE + 1)
+
+int probe_namespace(struct namespace *ns, u32 *reason);
+void probe_free(struct controller *ctrl);
+
+/**
+ * struct map - a range of a dma-buf, mapped for one namespace's controller
+ * @inflight: one reference for each command in flight; killed by map_stop()
+ * @stopped: map_stop() was called
+ * @idle: no command is in flight and none will be
+ * @ns: the namespace
+ * @list: PRP entries of the range
+ * @contiguous: DMA address of the range if it is one segment, for SGLs
+ * @sgl: commands carry an SGL descriptor
+ * @access: NVME_DMABUF_ACCESS_*
+ * @offset: first byte of the range in the dma-buf
+ * @length: bytes of the range
+ * @segments: DMA-contiguous segments
+ * @generation: counts the mappings made
+ * @state: NVME_DMABUF_MAP_* or MAP_DETACHED; only ever grows
+ * @direction: of the DMA mapping
+ * @dmabuf: the dma-buf
+ * @attach: its attachment, while the controller can do DMA
+ * @sgt: its DMA mapping, while it lasts
+ * @node: in the controller's list of maps, while attached
+ * @rcu: frees the map
+ */
+struct map {
+	struct percpu_ref inflight;
+	unsigned long stopped;
+	struct completion idle;
+	struct namespace ns;
+	struct prp_list list;
+	u64 contiguous;
+	bool sgl;
+	u32 access;
+	u64 offset;
+	u64 length;
+	u64 segments;
+	u64 generation;
+	u32 state;
+	enum dma_data_direction direction;
+	struct dma_buf *dmabuf;
+	struct dma_buf_attachment *attach;
+	struct sg_table *sgt;
+	struct list_head node;
+	struct rcu_head rcu;
+};
+
+struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason);
+void map_destroy(struct map *map);
+void map_stop(struct map *map, u32 state);
+void map_drain(struct map *map);
+void map_detach(struct map *map);
+void map_describe(struct map *map, struct nvme_dmabuf_map_info *info);
+
+int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
+		   u32 max, u32 *count);
+
+/**
+ * struct context - an open file of /dev/nvme-dmabuf
+ * @maps: maps by number; read under RCU by the fast path
+ * @next: where to look for the next free number
+ * @count: maps in the table, or about to be
+ * @lock: protects all of these against change
+ */
+struct context {
+	struct xarray maps;
+	u32 next;
+	u32 count;
+	struct mutex lock;
+};
+
+struct context *context_create(void);
+void context_destroy(struct context *ctx);
+int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args);
+int context_detach(struct context *ctx, u32 id);
+struct map *context_map(struct context *ctx, u32 id);
+
+/**
+ * struct command - an NVMe Read, Write or Flush
+ * @batch: the submission it belongs to
+ * @map: its map, held by an inflight reference
+ * @uapi: what the caller asked for, checked
+ * @parts: NVMe commands not finished, plus one while they are being issued
+ * @failed_at: offset of the first part that failed, or U64_MAX
+ * @result: dwords 0 and 1 of the completion queue entry
+ * @error: negative error number
+ * @status: NVMe status
+ * @reason: NVME_DMABUF_REASON_*
+ */
+struct command {
+	struct batch *batch;
+	struct map *map;
+	struct nvme_dmabuf_command uapi;
+	atomic_t parts;
+	u64 failed_at;
+	u64 result;
+	s32 error;
+	u16 status;
+	u16 reason;
+};
+
+/**
+ * struct batch - the commands of one submission
+ * @refs: one of the submitter, one of all commands together
+ * @pending: commands not complete, plus one while they are being issued
+ * @done: all commands are complete
+ * @lock: protects the commands' outcome when parts fail
+ * @count: number of commands
+ * @commands: the commands
+ */
+struct batch {
+	refcount_t refs;
+	atomic_t pending;
+	struct completion done;
+	spinlock_t lock;
+	u32 count;
+	struct command commands[] __counted_by(count);
+};
+
+struct batch *batch_create(u32 count);
+void batch_submit(struct context *ctx, struct batch *batch);
+void batch_put(struct batch *batch);
+void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *cpl);
+
+/* chardev.c: the only code that touches user memory */
+int chardev_register(void);
+void chardev_unregister(void);
+
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Module: parameters, loading and unloading.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+
+#include "internal.h"
+
+unsigned int max_maps = 1024;
+module_param(max_maps, uint, 0644);
+MODULE_PARM_DESC(max_maps, "Maps that one open file may hold (number, default 1024)");
+
+bool use_sgl = true;
+module_param_named(sgl, use_sgl, bool, 0644);
+MODULE_PARM_DESC(sgl, "Use an SGL for contiguous maps where the drive takes them (bool, default Y; for maps made afterwards)");
+
+static int __init nvme_dmabuf_init(void)
+{
+	int ret;
+
+	ret = controller_init();
+	if (ret)
+		return ret;
+	ret = chardev_register();
+	if (ret) {
+		controller_exit();
+		return ret;
+	}
+	pr_info("version %s, up to %u KiB per command\n", NVME_DMABUF_VERSION,
+		COMMAND_MAX_BYTES / 1024);
+	return 0;
+}
+module_init(nvme_dmabuf_init);
+
+static void __exit nvme_dmabuf_exit(void)
+{
+	chardev_unregister();
+	controller_exit();
+	/* A completion that let the last context go may still be returning. */
+	synchronize_rcu_tasks();
+	rcu_barrier();
+}
+module_exit(nvme_dmabuf_exit);
+
+MODULE_DESCRIPTION("NVMe reads and writes on long-lived dma-buf mappings");
+MODULE_AUTHOR("The nvme-dmabuf authors");
+MODULE_VERSION(NVME_DMABUF_VERSION);
+MODULE_LICENSE("GPL");
+COMPAT_IMPORT_NS(DMA_BUF);

@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Maps: a range of a dma-buf, mapped for DMA by one controller for as long as
+ * the map lives or the exporter lets it. Must not know commands or user memory.
+ */
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/iommu.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+#include "internal.h"
+
+static struct device *map_device(const struct map *map)
+{
+	return &map->ns.ctrl->pdev->dev;
+}
+
+/* May the exporter ask for the buffer back? */
+static bool map_is_dynamic(const struct map *map)
+{
+	return map->dmabuf->ops->pin;
+}
+
+static void map_release_inflight(struct percpu_ref *ref)
+{
+	struct map *map = container_of(ref, struct map, inflight);
+
+	complete_all(&map->idle);
+}
+
+/**
+ * map_stop - let no new command in
+ * @map: the map
+ * @state: what new commands are to be told: NVME_DMABUF_MAP_REVOKED, _GONE or
+ *	MAP_DETACHED
+ *
+ * Allocates nothing; any context.
+ */
+void map_stop(struct map *map, u32 state)
+{
+	WRITE_ONCE(map->state, max(map->state, state));
+	if (!test_and_set_bit(0, &map->stopped))
+		percpu_ref_kill(&map->inflight);
+}
+
+/**
+ * map_drain - wait until the drive has finished with a map
+ * @map: a map for which map_stop() was called
+ *
+ * The nvme driver ends each request, by its timeout if need be, so this ends.
+ */
+void map_drain(struct map *map)
+{
+	wait_for_completion(&map->idle);
+}
+
+static void map_free_list(struct map *map)
+{
+	struct prp_list_page *page;
+	u32 i;
+
+	for (i = 0; map->list.pages && i < map->list.nr_pages; i++) {
+		page = &map->list.pages[i];
+		if (!page->slots)
+			break;
+		dma_unmap_page(map_device(map), page->dma, PRP_PAGE_SIZE, DMA_TO_DEVICE);
+		free_page((unsigned long)page->slots);
+	}
+	kvfree(map->list.pages);
+	map->list.pages = NULL;
+	map->list.nr_pages = 0;
+}
+
+static int map_alloc_list(struct map *map)
+{
+	struct device *dev = map_device(map);
+	u32 i;
+
+	map->list.pages = kvcalloc(map->list.nr_pages, sizeof(*map->list.pages),
+				   GFP_KERNEL_ACCOUNT);
+	if (!map->list.pages)
+		return -ENOMEM;
+
+	for (i = 0; i < map->list.nr_pages; i++) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		dma_addr_t dma;
+
+		if (!page)
+			return -ENOMEM;
+		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
+		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE, DMA_TO_DEVICE);
+		if (dma_mapping_error(dev, dma)) {
+			__free_page(page);
+			return -ENOMEM;
+		}
+		map->list.pages[i].slots = page_address(page);
+		map->list.pages[i].dma = dma;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* The CPU has written the entries; the drive may read them. */
+static void map_sync_list(struct map *map)
+{
+	u32 i;
+
+	for (i = 0; i < map->list.nr_pages; i++)
+		dma_sync_single_for_device(map_device(map), map->list.pages[i].dma,
+					   PRP_PAGE_SIZE, DMA_TO_DEVICE);
+}
+
+/*
+ * The part of a DMA segment that lies in the range. Successive segments are
+ * given in order; @pos is the segment's first byte in the dma-buf.
+ */
+static bool map_clip(const struct map *map, u64 pos, u64 *addr, u64 *length)
+{
+	u64 start = max(pos, map->offset);
+	u64 end = min(pos + *length, map->offset + map->length);
+
+	if (start >= end)
+		return false;
+	*addr += start - pos;
+	*length = end - start;
+	return true;
+}
+
+/*
+ * A bounced address means that the CPU copies the data on each transfer, which
+ * a long-lived mapping gives it no occasion to do. Where DMA is translated,
+ * only unaligned segments of untrusted devices are bounced, and no PRP list
+ * can express those.
+ */
+static bool map_is_bounced(const struct map *map, dma_addr_t addr)
+{
+	struct device *dev = map_device(map);
+
+	return !controller_translates(map->ns.ctrl) && dma_need_sync(dev, addr);
+}
+
+static int map_first_address(struct map *map, u64 *first)
+{
+	struct scatterlist *sg;
+	u64 pos = 0;
+	int i;
+
+	for_each_sgtable_dma_sg(map->sgt, sg, i) {
+		u64 addr = sg_dma_address(sg);
+		u64 length = sg_dma_len(sg);
+
+		if (map_clip(map, pos, &addr, &length)) {
+			*first = addr;
+			return 0;
+		}
+		pos += sg_dma_len(sg);
+	}
+	return -EOPNOTSUPP;
+}
+
+static int map_fill_list(struct map *map, u32 *reason)
+{
+	struct prp_builder builder;
+	struct scatterlist *sg;
+	u64 pos = 0;
+	int i;
+
+	prp_builder_init(&builder, &map->list);
+	for_each_sgtable_dma_sg(map->sgt, sg, i) {
+		u64 addr = sg_dma_address(sg);
+		u64 length = sg_dma_len(sg);
+
+		if (map_clip(map, pos, &addr, &length)) {
+			if (map_is_bounced(map, addr)) {
+				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
+				return -EOPNOTSUPP;
+			}
+			if (prp_builder_add(&builder, addr, length)) {
+				*reason = NVME_DMABUF_REASON_SEGMENTS;
+				return -EOPNOTSUPP;
+			}
+		}
+		pos += sg_dma_len(sg);
+		cond_resched();
+	}
+	/* An exporter that maps less than it promised. */
+	if (builder.pos != map->list.first + map->length) {
+		*reason = NVME_DMABUF_REASON_SEGMENTS;
+		return -EOPNOTSUPP;
+	}
+	map->segments = builder.segments;
+	map->contiguous = prp_list_address(&map->list, 0);
+	return 0;
+}
+
+static int map_build_list(struct map *map, u32 *reason)
+{
+	u64 first;
+	int ret;
+
+	if (map_first_address(map, &first) || prp_list_init(&map->list, first, map->length)) {
+		*reason = NVME_DMABUF_REASON_SEGMENTS;
+		return -EOPNOTSUPP;
+	}
+	ret = map_alloc_list(map);
+	if (ret)
+		return ret;
+	ret = map_fill_list(map, reason);
+	if (ret)
+		return ret;
+	map_sync_list(map);
+	map->sgl = map->segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
+	return 0;
+}
+
+/* Under the reservation lock. */
+static void map_unmap(struct map *map)
+{
+	if (!map->sgt)
+		return;
+	dma_buf_unmap_attachment(map->attach, map->sgt, map->direction);
+	map->sgt = NULL;
+}
+
+/*
+ * The exporter wants the buffer back, and holds its reservation lock. When
+ * this returns the drive has finished with the buffer and it is not mapped:
+ * exporters that wait for fences find none of ours, and those that wait for
+ * the unmapping find it done. Nothing here allocates or takes another lock,
+ * and completion of commands needs no lock that an exporter may hold.
+ */
+static void map_invalidate(struct dma_buf_attachment *attach)
+{
+	struct map *map = attach->importer_priv;
+
+	dma_resv_assert_held(attach->dmabuf->resv);
+	if (!map->sgt)
+		return;
+	map_stop(map, NVME_DMABUF_MAP_REVOKED);
+	map_drain(map);
+	map_unmap(map);
+}
+
+static const struct dma_buf_attach_ops map_attach_ops = {
+	.allow_peer2peer = true,
+	.invalidate_mappings = map_invalidate,
+};
+
+/**
+ * map_detach - undo a map's DMA mapping
+ * @map: a map that is stopped and drained, or was never published
+ *
+ * Under the controller's lock. Does nothing if it was done before.
+ */
+void map_detach(struct map *map)
+{
+	if (!map->attach)
+		return;
+	dma_resv_lock(map->dmabuf->resv, NULL);
+	map_unmap(map);
+	dma_resv_unlock(map->dmabuf->resv);
+	dma_buf_detach(map->dmabuf, map->attach);
+	map->attach = NULL;
+	map_free_list(map);
+	list_del(&map->node);
+}
+
+/* Under the reservation lock: maps the buffer, and waits until it is in place. */
+static int map_map(struct map *map, u32 *reason)
+{
+	struct sg_table *sgt;
+	long ret;
+
+	sgt = dma_buf_map_attachment(map->attach, map->direction);
+	if (IS_ERR(sgt)) {
+		*reason = NVME_DMABUF_REASON_EXPORTER;
+		return PTR_ERR(sgt);
+	}
+	map->sgt = sgt;
+	map->generation++;
+
+	ret = dma_resv_wait_timeout(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
+				    MAX_SCHEDULE_TIMEOUT);
+	return ret < 0 ? -EINTR : 0;
+}
+
+/* Under the controller's lock. What is done is undone by map_detach(). */
+static int map_attach(struct map *map, u32 *reason)
+{
+	struct controller *ctrl = map->ns.ctrl;
+	struct dma_buf_attachment *attach;
+	int ret;
+
+	if (ctrl->gone) {
+		*reason = NVME_DMABUF_REASON_GONE;
+		return -ENODEV;
+	}
+	attach = dma_buf_attach_directed(map->dmabuf, map_device(map), &map_attach_ops, map);
+	if (IS_ERR(attach)) {
+		*reason = NVME_DMABUF_REASON_EXPORTER;
+		return PTR_ERR(attach);
+	}
+	map->attach = attach;
+	list_add_tail(&map->node, &ctrl->maps);
+
+	/*
+	 * Interruptible, so that a fence which never signals can be given up;
+	 * a mapping in the hands of an exporter's callback is finished first.
+	 */
+	ret = dma_resv_lock_interruptible(map->dmabuf->resv, NULL);
+	if (ret)
+		return ret;
+	ret = map_map(map, reason);
+	if (!ret)
+		ret = map_build_list(map, reason);
+	dma_resv_unlock(map->dmabuf->resv);
+	return ret;
+}
+
+/* Is this map's device one whose DMA needs no help from the CPU? */
+static int map_check_device(struct map *map, u32 *reason)
+{
+	struct device *dev = map_device(map);
+
+	if (!dev_is_dma_coherent(dev) || is_swiotlb_force_bounce(dev)) {
+		*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int map_check_range(const struct map *map, u32 *reason)
+{
+	u64 end;
+
+	if (!map->length) {
+		*reason = NVME_DMABUF_REASON_ZERO_LENGTH;
+		return -EINVAL;
+	}
+	if (map->offset & 3) {
+		*reason = NVME_DMABUF_REASON_DWORD_ALIGN;
+		return -EINVAL;
+	}
+	*reason = NVME_DMABUF_REASON_OUTSIDE_DMABUF;
+	if (check_add_overflow(map->offset, map->length, &end))
+		return -EOVERFLOW;
+	if (end > map->dmabuf->size)
+		return -ERANGE;
+	*reason = NVME_DMABUF_REASON_NONE;
+	return 0;
+}
+
+static int map_check_dmabuf_access(const struct map *map, u32 *reason)
+{
+	fmode_t mode = map->dmabuf->file->f_mode;
+
+	if (map->access & NVME_DMABUF_ACCESS_READ && !(mode & FMODE_WRITE)) {
+		*reason = NVME_DMABUF_REASON_DMABUF_NOT_WRITABLE;
+		return -EACCES;
+	}
+	if (map->access & NVME_DMABUF_ACCESS_WRITE && !(mode & FMODE_READ)) {
+		*reason = NVME_DMABUF_REASON_DMABUF_NOT_READABLE;
+		return -EACCES;
+	}
+	return 0;
+}
+
+static int map_get_dmabuf(struct map *map, int fd, u32 *reason)
+{
+	struct dma_buf *dmabuf = dma_buf_get(fd);
+
+	if (IS_ERR(dmabuf)) {
+		*reason = NVME_DMABUF_REASON_NOT_DMABUF;
+		return -EBADF;
+	}
+	map->dmabuf = dmabuf;
+	return 0;
+}
+
+static enum dma_data_direction map_direction(u32 access)
+{
+	switch (access) {
+	case NVME_DMABUF_ACCESS_READ:
+		return DMA_FROM_DEVICE;
+	case NVME_DMABUF_ACCESS_WRITE:
+		return DMA_TO_DEVICE;
+	default:
+		return DMA_BIDIRECTIONAL;
+	}
+}
+
+static void map_free(struct map *map)
+{
+	if (map->dmabuf)
+		dma_buf_put(map->dmabuf);
+	namespace_close(&map->ns);
+	percpu_ref_exit(&map->inflight);
+	kfree_rcu(map, rcu);
+}
+
+static int map_prepare(struct map *map, const struct nvme_dmabuf_attach *args, u32 *reason)
+{
+	int ret;
+
+	/* What costs nothing first; the test reads of namespace_open() last. */
+	ret = map_get_dmabuf(map, args->dmabuf_fd, reason);
+	if (ret)
+		return ret;
+	ret = map_check_range(map, reason);
+	if (ret)
+		return ret;
+	ret = map_check_dmabuf_access(map, reason);
+	if (ret)
+		return ret;
+	ret = namespace_open(&map->ns, args->ns_fd, reason);
+	if (ret)
+		return ret;
+	ret = namespace_access(&map->ns, map->access, reason);
+	if (ret)
+		return ret;
+	return map_check_device(map, reason);
+}
+
+/**
+ * map_create - map a range of a dma-buf for a namespace
+ * @args: what the caller asked for; access is valid
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: the map, to be destroyed by map_destroy(), or a negative error
+ * number.
+ */
+struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
+{
+	struct map *map;
+	int ret;
+
+	map = kzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
+	if (!map)
+		return ERR_PTR(-ENOMEM);
+	ret = percpu_ref_init(&map->inflight, map_release_inflight, 0, GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		kfree(map);
+		return ERR_PTR(ret);
+	}
+	init_completion(&map->idle);
+	map->access = args->access;
+	map->direction = map_direction(args->access);
+	map->offset = args->offset;
+	map->length = args->length;
+
+	ret = map_prepare(map, args, reason);
+	if (ret) {
+		map_free(map);
+		return ERR_PTR(ret);
+	}
+
+	mutex_lock(&map->ns.ctrl->lock);
+	ret = map_attach(map, reason);
+	mutex_unlock(&map->ns.ctrl->lock);
+	if (ret) {
+		map_destroy(map);
+		return ERR_PTR(ret);
+	}
+	return map;
+}
+
+/**
+ * map_destroy - end a map that nobody can find any more
+ * @map: the map, which is gone when this returns but for readers under RCU
+ *
+ * Waits for commands in flight.
+ */
+void map_destroy(struct map *map)
+{
+	struct controller *ctrl = map->ns.ctrl;
+
+	map_stop(map, MAP_DETACHED);
+	map_drain(map);
+
+	mutex_lock(&ctrl->lock);
+	map_detach(map);
+	mutex_unlock(&ctrl->lock);
+	map_free(map);
+}
+
+/**
+ * map_describe - answer NVME_DMABUF_IOC_MAP_INFO
+ * @map: the map
+ * @info: whose out_* members are filled in
+ */
+void map_describe(struct map *map, struct nvme_dmabuf_map_info *info)
+{
+	mutex_lock(&map->ns.ctrl->lock);
+	info->out_state = READ_ONCE(map->state);
+	info->out_offset = map->offset;
+	info->out_length = map->length;
+	info->out_segments = map->segments;
+	info->out_list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
+	info->out_generation = map->generation;
+	info->out_access = map->access;
+	info->out_flags = (map->segments == 1 ? NVME_DMABUF_MAP_CONTIGUOUS : 0) |
+			  (map->sgl ? NVME_DMABUF_MAP_SGL : 0) |
+			  (map_is_dynamic(map) ? NVME_DMABUF_MAP_DYNAMIC : 0);
+	info->out_block_size = 1U << map->ns.block_shift;
+	info->out_max_command = map->ns.max_command;
+	info->out_nsid = map->ns.nsid;
+	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
+	info->out_pci_bdf = controller_bdf(map->ns.ctrl);
+	info->out_reserved = 0;
+	mutex_unlock(&map->ns.ctrl->lock);
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Namespaces: from an open file of a block device to the queue, the namespace
+ * identifier and the PCI device behind it. Must not know dma-bufs or commands.
+ */
+#include <linux/blk-integrity.h>
+#include <linux/file.h>
+#include <linux/nvme_ioctl.h>
+
+#include "internal.h"
+
+static bool device_in_class(const struct device *dev, const char *name)
+{
+	return dev && dev->class && !strcmp(dev->class->name, name);
+}
+
+static bool disk_is_dead(struct gendisk *disk)
+{
+	return test_bit(GD_DEAD, &disk->state);
+}
+
+/*
+ * A multipath device nvme<S>n<H> has a hidden disk nvme<S>c<C>n<H> for each
+ * path, under the controller that is the path.
+ */
+struct path_search {
+	unsigned int subsystem;
+	unsigned int head;
+	sector_t sectors;
+	struct gendisk *found;
+};
+
+static int path_match_disk(struct device *dev, void *data)
+{
+	struct path_search *search = data;
+	unsigned int subsystem, controller, head;
+	struct gendisk *disk;
+	char rest;
+
+	if (!device_in_class(dev, "block") ||
+	    sscanf(dev_name(dev), "nvme%uc%un%u%c", &subsystem, &controller, &head, &rest) != 3 ||
+	    subsystem != search->subsystem || head != search->head)
+		return 0;
+
+	disk = dev_to_disk(dev);
+	if (disk_is_dead(disk) || !queue_is_mq(disk->queue) ||
+	    get_capacity(disk) != search->sectors)
+		return 0;
+
+	get_device(dev);
+	search->found = disk;
+	return 1;
+}
+
+static int path_match_controller(struct device *dev, void *data)
+{
+	return device_in_class(dev, "nvme") ? device_for_each_child(dev, data, path_match_disk) : 0;
+}
+
+static int namespace_find_path(struct namespace *ns, struct pci_dev **pdev, u32 *reason)
+{
+	struct gendisk *head = ns->bdev->bd_disk;
+	struct path_search search = { .sectors = get_capacity(head) };
+	struct pci_dev *at = NULL;
+	char rest;
+
+	ns->flags |= NVME_DMABUF_NS_MULTIPATH;
+	if (sscanf(head->disk_name, "nvme%un%u%c", &search.subsystem, &search.head, &rest) == 2)
+		while (!search.found && (at = pci_get_class(PCI_CLASS_STORAGE_EXPRESS, at)))
+			device_for_each_child(&at->dev, &search, path_match_controller);
+
+	if (!search.found) {
+		*reason = NVME_DMABUF_REASON_NO_PATH;
+		return -EOPNOTSUPP;
+	}
+	ns->disk = search.found;
+	*pdev = at;
+	return 0;
+}
+
+/*
+ * Finds the disk whose queue takes commands and the PCI device behind it, and
+ * takes references to both. The disk stands under the controller's device of
+ * class "nvme", which stands under the device that the driver is bound to. The
+ * open file keeps the controller, and that keeps its parent.
+ */
+static int namespace_find_disk(struct namespace *ns, struct pci_dev **pdev, u32 *reason)
+{
+	struct gendisk *disk = ns->bdev->bd_disk;
+	struct device *ctrl = disk_to_dev(disk)->parent;
+
+	if (device_in_class(ctrl, "nvme-subsystem"))
+		return namespace_find_path(ns, pdev, reason);
+
+	*reason = NVME_DMABUF_REASON_NOT_NVME;
+	if (!device_in_class(ctrl, "nvme"))
+		return -EOPNOTSUPP;
+	*reason = NVME_DMABUF_REASON_NOT_PCIE;
+	if (!ctrl->parent || !dev_is_pci(ctrl->parent) || !queue_is_mq(disk->queue))
+		return -EOPNOTSUPP;
+
+	get_device(disk_to_dev(disk));
+	ns->disk = disk;
+	*pdev = pci_dev_get(to_pci_dev(ctrl->parent));
+	return 0;
+}
+
+static int namespace_find_controller(struct namespace *ns, u32 *reason)
+{
+	struct controller *ctrl;
+	struct pci_dev *pdev;
+	int ret;
+
+	ret = namespace_find_disk(ns, &pdev, reason);
+	if (ret)
+		return ret;
+
+	ctrl = controller_get(pdev);
+	pci_dev_put(pdev);
+	if (IS_ERR(ctrl)) {
+		*reason = NVME_DMABUF_REASON_GONE;
+		return PTR_ERR(ctrl);
+	}
+
+	ns->ctrl = ctrl;
+	if (controller_translates(ctrl))
+		ns->flags |= NVME_DMABUF_NS_IOMMU;
+	if (use_sgl && stock_takes_sgl(ns->disk))
+		ns->flags |= NVME_DMABUF_NS_SGL;
+	return 0;
+}
+
+/* The driver knows the namespace identifier; the caller is not asked. */
+static int namespace_find_nsid(struct namespace *ns)
+{
+	const struct block_device_operations *ops = ns->bdev->bd_disk->fops;
+	int nsid;
+
+	if (!ops->ioctl)
+		return -EOPNOTSUPP;
+	nsid = ops->ioctl(ns->bdev, 0, NVME_IOCTL_ID, 0);
+	if (nsid < 0)
+		return nsid;
+	ns->nsid = nsid;
+	return 0;
+}
+
+static int namespace_find_format(struct namespace *ns, u32 *reason)
+{
+	u32 block_size = queue_logical_block_size(ns->disk->queue);
+	u32 sectors = block_size >> SECTOR_SHIFT;
+	u64 start = ns->bdev->bd_start_sect;
+	u16 prinfo;
+
+	if (!get_capacity(ns->disk)) {
+		*reason = NVME_DMABUF_REASON_NO_CAPACITY;
+		return -EOPNOTSUPP;
+	}
+	if (stock_check_format(ns->disk, &prinfo)) {
+		*reason = NVME_DMABUF_REASON_METADATA;
+		return -EOPNOTSUPP;
+	}
+	if (blk_get_integrity(ns->disk))
+		ns->flags |= NVME_DMABUF_NS_PI;
+
+	ns->block_shift = ilog2(block_size);
+	if (bdev_is_partition(ns->bdev)) {
+		ns->flags |= NVME_DMABUF_NS_PARTITION;
+		if ((start | bdev_nr_sectors(ns->bdev)) & (sectors - 1)) {
+			*reason = NVME_DMABUF_REASON_PARTITION_UNALIGNED;
+			return -EOPNOTSUPP;
+		}
+		ns->start = start >> (ns->block_shift - SECTOR_SHIFT);
+	}
+	if (bdev_read_only(ns->bdev))
+		ns->flags |= NVME_DMABUF_NS_READ_ONLY;
+	return 0;
+}
+
+/**
+ * namespace_open - find what is behind an open file of a block device
+ * @ns: filled in; on failure with what could be found
+ * @fd: the caller's file descriptor
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * To be undone by namespace_close(), on failure too.
+ *
+ * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO or -ENOMEM.
+ */
+int namespace_open(struct namespace *ns, int fd, u32 *reason)
+{
+	int ret;
+
+	memset(ns, 0, sizeof(*ns));
+	ns->file = fget(fd);
+	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
+		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
+		return -EBADF;
+	}
+	ns->bdev = I_BDEV(ns->file->f_mapping->host);
+
+	*reason = NVME_DMABUF_REASON_GONE;
+	if (disk_is_dead(ns->bdev->bd_disk))
+		return -ENODEV;
+	ret = namespace_find_controller(ns, reason);
+	if (ret)
+		return ret;
+	*reason = NVME_DMABUF_REASON_GONE;
+	ret = namespace_find_nsid(ns);
+	if (ret)
+		return ret;
+	ret = namespace_find_format(ns, reason);
+	if (ret)
+		return ret;
+	ret = probe_namespace(ns, reason);
+	if (ret)
+		return ret;
+	*reason = NVME_DMABUF_REASON_NONE;
+	return 0;
+}
+
+void namespace_close(struct namespace *ns)
+{
+	if (ns->ctrl)
+		controller_put(ns->ctrl);
+	if (ns->disk)
+		put_device(disk_to_dev(ns->disk));
+	if (ns->file)
+		fput(ns->file);
+}
+
+/**
+ * namespace_access - does the caller's file allow this?
+ * @ns: the namespace
+ * @access: NVME_DMABUF_ACCESS_*
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0 or -EACCES.
+ */
+int namespace_access(const struct namespace *ns, u32 access, u32 *reason)
+{
+	if (access & NVME_DMABUF_ACCESS_READ && !(ns->file->f_mode & FMODE_READ)) {
+		*reason = NVME_DMABUF_REASON_NS_NOT_READABLE;
+		return -EACCES;
+	}
+	if (access & NVME_DMABUF_ACCESS_WRITE &&
+	    (!(ns->file->f_mode & FMODE_WRITE) || bdev_read_only(ns->bdev))) {
+		*reason = NVME_DMABUF_REASON_NS_NOT_WRITABLE;
+		return -EACCES;
+	}
+	return 0;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where a map's memory really is: host memory or a PCI device's BAR. Found
+ * from the addresses that the drive uses, not believed from the exporter. Must
+ * not know commands or user memory.
+ */
+#include <linux/dma-resv.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "internal.h"
+
+/* A place, and the physical addresses for which it is known to be the answer. */
+struct place {
+	struct nvme_dmabuf_placement_run run;
+	phys_addr_t start;
+	phys_addr_t end;
+};
+
+static phys_addr_t placement_phys(struct iommu_domain *domain, dma_addr_t addr)
+{
+	phys_addr_t phys = domain ? iommu_iova_to_phys(domain, addr) : addr;
+
+	/* Peers below one switch are reached by bus address, past the IOMMU. */
+	return phys ?: addr;
+}
+
+static bool placement_find_bar(phys_addr_t phys, struct place *place)
+{
+	struct pci_dev *pdev = NULL;
+	unsigned int bar;
+
+	for_each_pci_dev(pdev) {
+		for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+			struct resource *res = &pdev->resource[bar];
+
+			if (!(res->flags & IORESOURCE_MEM) || !res->start ||
+			    phys < res->start || phys > res->end)
+				continue;
+			place->start = res->start;
+			place->end = res->end;
+			place->run.kind = NVME_DMABUF_PLACEMENT_PCI;
+			place->run.pci_domain = pci_domain_nr(pdev->bus);
+			place->run.pci_bdf = pci_dev_id(pdev);
+			place->run.bar = bar;
+			pci_dev_put(pdev);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void placement_look_up(phys_addr_t phys, struct place *place)
+{
+	if (phys >= place->start && phys <= place->end)
+		return;
+
+	memset(place, 0, sizeof(*place));
+	place->start = phys & PAGE_MASK;
+	place->end = phys | ~PAGE_MASK;
+	if (page_is_ram(PHYS_PFN(phys)))
+		place->run.kind = NVME_DMABUF_PLACEMENT_RAM;
+	else if (!placement_find_bar(phys, place))
+		place->run.kind = NVME_DMABUF_PLACEMENT_UNKNOWN;
+}
+
+static bool placement_continues(const struct nvme_dmabuf_placement_run *run,
+				const struct nvme_dmabuf_placement_run *next)
+{
+	return run->length && run->kind == next->kind && run->pci_domain == next->pci_domain &&
+	       run->pci_bdf == next->pci_bdf && run->bar == next->bar;
+}
+
+/* Under the reservation lock, with the map mapped. */
+static int placement_walk(struct map *map, struct nvme_dmabuf_placement_run *runs,
+			  u32 max, u32 *count)
+{
+	struct device *dev = &map->ns.ctrl->pdev->dev;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+	struct nvme_dmabuf_placement_run run = { .length = 0 };
+	struct place place = { .start = 1 };
+	u64 offset, length;
+
+	if (domain && domain->type == IOMMU_DOMAIN_IDENTITY)
+		domain = NULL;
+
+	*count = 0;
+	for (offset = 0; offset < map->length; offset += length) {
+		u64 addr = prp_list_address(&map->list, offset);
+
+		length = min_t(u64, map->length - offset,
+			       PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
+		placement_look_up(placement_phys(domain, addr), &place);
+		if (placement_continues(&run, &place.run)) {
+			run.length += length;
+		} else {
+			run = place.run;
+			run.offset = offset;
+			run.length = length;
+			(*count)++;
+		}
+		if (*count <= max)
+			runs[*count - 1] = run;
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * placement_find - find where a map's memory is
+ * @map: the map
+ * @runs: array to fill
+ * @max: number of its elements
+ * @count: number of runs that the map has
+ *
+ * Return: 0, -ESTALE or -ENODEV if the map is not mapped, or -EINTR.
+ */
+int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
+		   u32 max, u32 *count)
+{
+	int ret;
+
+	mutex_lock(&map->ns.ctrl->lock);
+	if (!map->attach) {
+		ret = -ENODEV;
+		goto unlock;
+	}
+	ret = dma_resv_lock_interruptible(map->dmabuf->resv, NULL);
+	if (ret) {
+		ret = -EINTR;
+		goto unlock;
+	}
+	ret = map->sgt ? placement_walk(map, runs, max, count) : -ESTALE;
+	dma_resv_unlock(map->dmabuf->resv);
+unlock:
+	mutex_unlock(&map->ns.ctrl->lock);
+	return ret;
+}

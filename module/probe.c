@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test reads, into memory of the module's own, before a namespace is trusted
+ * with anybody else's: is the stock driver what stock.c believes, how much may
+ * one command move, and does the drive move exactly as many bytes as computed?
+ * A command's PRPs have no length, so a wrong belief would be DMA outside the
+ * buffer. Must not know dma-bufs or user memory.
+ */
+#include <linux/blk-integrity.h>
+#include <linux/dma-mapping.h>
+
+#include "internal.h"
+
+static int probe_alloc(struct controller *ctrl)
+{
+	struct probe *probe = &ctrl->probe;
+
+	if (probe->list)
+		return 0;
+	probe->list = dma_alloc_coherent(&ctrl->pdev->dev, 3 * PRP_PAGE_SIZE, &probe->list_dma,
+					 GFP_KERNEL);
+	if (!probe->list)
+		return -ENOMEM;
+	probe->data = probe->list + PRP_SLOTS;
+	probe->guard = probe->data + PRP_SLOTS;
+	probe->data_dma = probe->list_dma + PRP_PAGE_SIZE;
+	probe->guard_dma = probe->data_dma + PRP_PAGE_SIZE;
+	return 0;
+}
+
+/**
+ * probe_free - free a controller's memory for test reads
+ * @ctrl: the controller, bound to its driver or about to lose its device
+ */
+void probe_free(struct controller *ctrl)
+{
+	mutex_lock(&ctrl->probe_lock);
+	if (ctrl->probe.list)
+		dma_free_coherent(&ctrl->pdev->dev, 3 * PRP_PAGE_SIZE, ctrl->probe.list,
+				  ctrl->probe.list_dma);
+	ctrl->probe.list = NULL;
+	mutex_unlock(&ctrl->probe_lock);
+}
+
+/*
+ * Wherever the drive may take one of the pages for a list, it finds the data
+ * page's address there, so that even a drive which moves far more than it
+ * should writes into these pages only.
+ */
+static void probe_fill(struct probe *probe)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3 * PRP_SLOTS; i++)
+		probe->list[i] = cpu_to_le64(probe->data_dma);
+}
+
+static bool probe_is_untouched(const struct probe *probe, const __le64 *page, u32 from)
+{
+	unsigned int i;
+
+	for (i = from / sizeof(*page); i < PRP_SLOTS; i++)
+		if (page[i] != cpu_to_le64(probe->data_dma))
+			return false;
+	return true;
+}
+
+/*
+ * Reads one block so that it ends inside the guard page, whose rest must stay
+ * as it is. A block of less than a page lies in the guard page alone; a longer
+ * one starts in the middle of the data page.
+ */
+static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 *reason)
+{
+	u32 block_size = 1U << ns->block_shift;
+	u64 blocks = get_capacity(ns->disk) >> (ns->block_shift - SECTOR_SHIFT);
+	const u64 tries[] = { 0, blocks - 1, blocks / 2 };
+	struct stock_io io = {
+		.opcode = nvme_cmd_read,
+		.length = block_size,
+		.prp1 = probe->data_dma + PRP_PAGE_SIZE / 2,
+		.prp2 = probe->list_dma,
+	};
+	u32 guard_from = PRP_PAGE_SIZE / 2;
+	struct stock_result result = { .status = 0 };
+	unsigned int i, last = 0;
+	int ret = 0;
+
+	if (block_size < PRP_PAGE_SIZE) {
+		io.prp1 = probe->guard_dma;
+		guard_from = block_size;
+	} else if (block_size == PRP_PAGE_SIZE) {
+		io.prp2 = probe->guard_dma;
+	} else {
+		last = block_size / PRP_PAGE_SIZE - 1;
+		if (last >= PRP_SLOTS)
+			return -EOPNOTSUPP;
+		probe->list[last] = cpu_to_le64(probe->guard_dma);
+	}
+
+	/* A block that cannot be read says nothing: try another. */
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
+		io.slba = tries[i];
+		ret = stock_execute(ns, &io, &result);
+		if (ret || !result.status)
+			break;
+	}
+	if (last)
+		probe->list[last] = cpu_to_le64(probe->data_dma);
+
+	if (ret || result.status) {
+		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
+		return ret ?: -EIO;
+	}
+	if (!probe_is_untouched(probe, probe->guard, guard_from) ||
+	    !probe_is_untouched(probe, probe->list, 0)) {
+		*reason = NVME_DMABUF_REASON_TRANSFER_LENGTH;
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/*
+ * What the block layer sends is known to work, but under a translating IOMMU
+ * it sends less than the drive takes. Double it until the drive refuses.
+ */
+static int probe_max_command(struct probe *probe, struct namespace *ns)
+{
+	u64 bytes = (u64)get_capacity(ns->disk) << SECTOR_SHIFT;
+	u32 known = (u64)queue_max_hw_sectors(ns->disk->queue) << SECTOR_SHIFT;
+	struct stock_io io = {
+		.opcode = nvme_cmd_read,
+		.prp1 = probe->data_dma,
+		.prp2 = probe->list_dma,
+	};
+	struct stock_result result;
+	u32 next;
+	int ret;
+
+	known = clamp(rounddown_pow_of_two(max(known, 1U)), 1U << ns->block_shift,
+		      COMMAND_MAX_BYTES);
+	for (next = known * 2; next <= COMMAND_MAX_BYTES && next <= bytes; next *= 2) {
+		io.length = next;
+		ret = stock_execute(ns, &io, &result);
+		if (ret)
+			return ret;
+		if (result.status)
+			break;
+		known = next;
+	}
+	ns->max_command = known;
+	/* A small namespace says nothing about the controller. */
+	if (next <= bytes || known == COMMAND_MAX_BYTES)
+		ns->ctrl->max_command = known;
+	return 0;
+}
+
+static int probe_controller(struct namespace *ns, u32 *reason)
+{
+	struct controller *ctrl = ns->ctrl;
+	struct probe *probe = &ctrl->probe;
+	int ret;
+
+	/* Set before the controller's pages are freed for good. */
+	if (READ_ONCE(ctrl->gone))
+		return -ENODEV;
+	ret = probe_alloc(ctrl);
+	if (ret)
+		return ret;
+	probe_fill(probe);
+
+	if (!ctrl->checked) {
+		ret = stock_check_layout(ns, probe->data_dma, probe->list_dma);
+		if (ret) {
+			*reason = ret == -EOPNOTSUPP ? NVME_DMABUF_REASON_DRIVER_LAYOUT :
+						       NVME_DMABUF_REASON_PROBE_FAILED;
+			if (ret == -EOPNOTSUPP)
+				dev_err_once(&ctrl->pdev->dev,
+					     "nvme-dmabuf: unknown layout of the nvme driver, not used\n");
+			return ret;
+		}
+		ctrl->checked = true;
+	}
+
+	ret = probe_transfer_length(probe, ns, reason);
+	if (ret)
+		return ret;
+
+	if (ctrl->max_command) {
+		ns->max_command = max(ctrl->max_command, 1U << ns->block_shift);
+		return 0;
+	}
+	ret = probe_max_command(probe, ns);
+	if (ret)
+		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
+	return ret;
+}
+
+/**
+ * probe_namespace - test reads of a namespace whose format is known
+ * @ns: the namespace; max_command is filled in
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0 or a negative error number.
+ */
+int probe_namespace(struct namespace *ns, u32 *reason)
+{
+	int ret;
+
+	*reason = NVME_DMABUF_REASON_NONE;
+	mutex_lock(&ns->ctrl->probe_lock);
+	ret = probe_controller(ns, reason);
+	mutex_unlock(&ns->ctrl->probe_lock);
+	if (ret == -ENODEV)
+		*reason = NVME_DMABUF_REASON_GONE;
+	return ret;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Long-lived PRP lists: where the pages of a DMA mapping are, in memory that
+ * the controller reads, such that any transfer can refer to its part of it
+ * without anything being built. Pure: knows no device and no user memory, and
+ * compiles in user space, where tests/unit walks it as a controller does.
+ *
+ * List pages overlap and hold no chain pointers. List page p holds the entries
+ * p * PRP_STRIDE to p * PRP_STRIDE + 511, so that a window of up to
+ * PRP_WINDOW entries from any entry on lies within one list page. A chained
+ * list could not be entered in the middle: its last slot is a pointer if data
+ * remains after it, and data if none does (NVM Express Base Specification,
+ * "Physical Region Page List").
+ */
+#ifndef NVME_DMABUF_PRP_H
+#define NVME_DMABUF_PRP_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include "prp_user.h"
+#endif
+
+/* The controller's page is CC.MPS = 0, 4 KiB, whatever the host's is. */
+#define PRP_PAGE_SHIFT	12
+#define PRP_PAGE_SIZE	(1U << PRP_PAGE_SHIFT)
+#define PRP_PAGE_MASK	(PRP_PAGE_SIZE - 1)
+
+#define PRP_SLOTS	512U	/* entries in a list page */
+#define PRP_STRIDE	256U	/* entries from one list page to the next */
+#define PRP_WINDOW	(PRP_SLOTS - PRP_STRIDE + 1)
+
+/*
+ * Bytes that one command can move at any alignment: such a transfer touches
+ * at most PRP_WINDOW pages, the first of which stands in PRP1.
+ */
+#define PRP_MAX_BYTES	((PRP_WINDOW - 1) * PRP_PAGE_SIZE)
+
+/**
+ * struct prp_list_page - one page of a PRP list
+ * @slots: its PRP_SLOTS entries
+ * @dma: address at which the controller reads them
+ */
+struct prp_list_page {
+	__le64 *slots;
+	__u64 dma;
+};
+
+/**
+ * struct prp_list - the PRP entries of a range of DMA addresses
+ * @entries: controller pages that the range touches
+ * @first: offset of the range's first byte in its controller page
+ * @nr_pages: number of list pages
+ * @pages: the list pages, provided by the caller
+ */
+struct prp_list {
+	__u64 entries;
+	__u32 first;
+	__u32 nr_pages;
+	struct prp_list_page *pages;
+};
+
+/**
+ * struct prp_builder - fills a list, segment by segment
+ * @list: the list; prp_list_init() was called and its pages are allocated
+ * @pos: how far the list is filled: bytes from the start of the first page
+ * @next: DMA address that would continue the last segment
+ * @segments: DMA-contiguous segments seen
+ */
+struct prp_builder {
+	struct prp_list *list;
+	__u64 pos;
+	__u64 next;
+	__u64 segments;
+};
+
+int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
+void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
+int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length);
+__u64 prp_list_address(const struct prp_list *list, __u64 offset);
+void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
+		     __u64 *prp1, __u64 *prp2);
+
+#endif

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The stock nvme driver: the only file that knows how it is made. It executes
+ * a command whose data pointer is already filled in if the request has no
+ * segments of its own: then it maps nothing, copies the command to the
+ * submission queue as it is, and keeps timeouts, aborts, resets and teardown.
+ *
+ * Must not know dma-bufs, maps or user memory.
+ */
+#include <linux/blk-integrity.h>
+
+#include "internal.h"
+
+/* Exported by the driver, and declared in a header of its own. */
+void nvme_init_request(struct request *req, struct nvme_command *cmd);
+
+/*
+ * The head of the driver's struct nvme_request, which starts the request's
+ * private data. It is the same in Linux 6.1 to 7.3, and not public:
+ * stock_check_layout() verifies it before it is relied upon.
+ */
+struct stock_pdu {
+	struct nvme_command *cmd;
+	union nvme_result result;
+	u8 genctr;
+	u8 retries;
+	u8 flags;
+	u16 status;
+};
+
+static_assert(offsetof(struct stock_pdu, status) == 20);
+
+#define STOCK_STATUS_MASK	0x7ff	/* status code type and status code */
+
+/**
+ * stock_check_format - can this format's data length be computed?
+ * @disk: the namespace
+ * @prinfo: where to return the PRINFO bits of CDW12, as of bit 16
+ *
+ * A block of data may come with metadata. Where that is 8 bytes of Protection
+ * Information alone, PRACT makes the controller insert and strip it, so that
+ * only data moves (NVM Command Set Specification, "Protection Information and
+ * Read/Write Commands"). Without an integrity profile, interleaved Protection
+ * Information cannot be told from no metadata at all, so PRACT is always set:
+ * it has no meaning for namespaces without Protection Information.
+ *
+ * Return: 0, or -EOPNOTSUPP.
+ */
+int stock_check_format(struct gendisk *disk, u16 *prinfo)
+{
+	struct blk_integrity *integrity = blk_get_integrity(disk);
+
+	if (!get_capacity(disk) || (integrity && !integrity_is_pi_alone(integrity)))
+		return -EOPNOTSUPP;
+	*prinfo = NVME_RW_PRINFO_PRACT;
+	return 0;
+}
+
+/*
+ * Since Linux 6.18 the driver gives up the virtual boundary where it found
+ * that the controller takes SGLs. Before, there is no way to know.
+ */
+bool stock_takes_sgl(struct gendisk *disk)
+{
+	return !queue_virt_boundary(disk->queue);
+}
+
+static int stock_command_fill(const struct namespace *ns, const struct stock_io *io,
+			      struct nvme_command *cmd)
+{
+	struct request_queue *queue = ns->disk->queue;
+	u16 prinfo;
+
+	/*
+	 * The request holds the queue, and the driver freezes the queue to
+	 * change the format: what is read here stays true for this command.
+	 */
+	if (queue_logical_block_size(queue) != 1U << ns->block_shift ||
+	    stock_check_format(ns->disk, &prinfo))
+		return -ESTALE;
+
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->rw.opcode = io->opcode;
+	cmd->rw.nsid = cpu_to_le32(ns->nsid);
+	if (io->opcode == nvme_cmd_flush)
+		return 0;
+
+	cmd->rw.slba = cpu_to_le64(io->slba);
+	cmd->rw.length = cpu_to_le16((io->length >> ns->block_shift) - 1);
+	cmd->rw.control = cpu_to_le16(io->control | prinfo);
+	/* The reference tag that other readers of Type 1 information expect. */
+	cmd->rw.reftag = cpu_to_le32(lower_32_bits(io->slba));
+	if (io->sgl) {
+		cmd->rw.dptr.sgl.addr = cpu_to_le64(io->prp1);
+		cmd->rw.dptr.sgl.length = cpu_to_le32(io->length);
+		cmd->rw.dptr.sgl.type = NVME_SGL_FMT_DATA_DESC << 4;
+	} else {
+		cmd->rw.dptr.prp1 = cpu_to_le64(io->prp1);
+		cmd->rw.dptr.prp2 = cpu_to_le64(io->prp2);
+	}
+	return 0;
+}
+
+static struct request *stock_request_alloc(const struct namespace *ns,
+					   const struct stock_io *io)
+{
+	struct nvme_command cmd;
+	struct stock_pdu *pdu;
+	struct request *rq;
+	int ret;
+
+	rq = blk_mq_alloc_request(ns->disk->queue,
+				  io->opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT,
+				  0);
+	if (IS_ERR(rq))
+		return rq;
+
+	ret = stock_command_fill(ns, io, &cmd);
+	if (ret) {
+		blk_mq_free_request(rq);
+		return ERR_PTR(ret);
+	}
+
+	nvme_init_request(rq, &cmd);
+	if (io->sgl) {
+		/* nvme_init_request() clears these bits. */
+		pdu = blk_mq_rq_to_pdu(rq);
+		pdu->cmd->common.flags |= NVME_CMD_SGL_METABUF;
+	}
+	if (io->timeout)
+		rq->timeout = io->timeout;
+	return rq;
+}
+
+/**
+ * stock_submit - hand a command to the driver
+ * @ns: the namespace, whose controller's layout was checked
+ * @io: the command
+ * @end_io: called when it has ended, in any context; must return
+ *	RQ_END_IO_FREE
+ * @data: the request's end_io_data
+ *
+ * Waits for a free request if there is none.
+ *
+ * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
+ * changed; -ENODEV if the namespace is gone.
+ */
+int stock_submit(const struct namespace *ns, const struct stock_io *io,
+		 rq_end_io_fn *end_io, void *data)
+{
+	struct request *rq = stock_request_alloc(ns, io);
+
+	if (IS_ERR(rq))
+		return PTR_ERR(rq);
+
+	rq->end_io = end_io;
+	rq->end_io_data = data;
+	blk_execute_rq_nowait(rq, false);
+	return 0;
+}
+
+/**
+ * stock_request_result - what the drive said
+ * @rq: a request that has ended
+ */
+struct stock_result stock_request_result(struct request *rq)
+{
+	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	return (struct stock_result) {
+		.result = le64_to_cpu(pdu->result.u64),
+		.status = pdu->status,
+	};
+}
+
+/**
+ * stock_request_slba - first logical block of a Read or Write
+ * @rq: a request made by stock_submit()
+ */
+u64 stock_request_slba(struct request *rq)
+{
+	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	return le64_to_cpu(pdu->cmd->rw.slba);
+}
+
+/**
+ * stock_execute - execute a command and wait for it
+ * @ns: the namespace
+ * @io: the command
+ * @result: where to return what the drive said
+ *
+ * Return: 0 if the drive completed the command, whatever its status, or a
+ * negative error number.
+ */
+int stock_execute(const struct namespace *ns, const struct stock_io *io,
+		  struct stock_result *result)
+{
+	struct request *rq = stock_request_alloc(ns, io);
+	blk_status_t blk_status;
+
+	if (IS_ERR(rq))
+		return PTR_ERR(rq);
+
+	blk_status = blk_execute_rq(rq, false);
+	*result = stock_request_result(rq);
+	blk_mq_free_request(rq);
+	return result->status ? 0 : blk_status_to_errno(blk_status);
+}
+
+/**
+ * stock_check_layout - verify what this file believes of the driver
+ * @ns: a namespace of the controller, with capacity
+ * @prp1: PRP Entry 1 for one block, in memory that may be overwritten
+ * @prp2: PRP Entry 2 likewise
+ *
+ * The command must stand where the private data's first pointer leads, and the
+ * status of a read past the end of the namespace must be found where it is
+ * expected. Nothing is read through a pointer before it is known to lead into
+ * the request's private data.
+ *
+ * Return: 0, -EOPNOTSUPP if the driver's layout is another, or another
+ * negative error number.
+ */
+int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
+{
+	const struct stock_io io = {
+		.opcode = nvme_cmd_read,
+		.slba = get_capacity(ns->disk) >> (ns->block_shift - SECTOR_SHIFT),
+		.length = 1U << ns->block_shift,
+		.prp1 = prp1,
+		.prp2 = prp2,
+	};
+	struct request_queue *queue = ns->disk->queue;
+	unsigned long start, end, at;
+	struct nvme_command cmd;
+	struct stock_pdu *pdu;
+	struct request *rq;
+	u16 status;
+	int ret;
+
+	rq = blk_mq_alloc_request(queue, REQ_OP_DRV_IN, 0);
+	if (IS_ERR(rq))
+		return PTR_ERR(rq);
+
+	ret = stock_command_fill(ns, &io, &cmd);
+	if (ret)
+		goto free;
+
+	ret = -EOPNOTSUPP;
+	pdu = blk_mq_rq_to_pdu(rq);
+	start = (unsigned long)(pdu + 1);
+	end = (unsigned long)pdu + queue->tag_set->cmd_size;
+	at = (unsigned long)pdu->cmd;
+	if (at < start || at > end || end - at < sizeof(cmd))
+		goto free;
+
+	nvme_init_request(rq, &cmd);
+	if (memcmp(pdu->cmd, &cmd, sizeof(cmd)))
+		goto free;
+
+	pdu->status = 0;
+	blk_execute_rq(rq, false);
+	status = pdu->status & STOCK_STATUS_MASK;
+	if (status == NVME_SC_LBA_RANGE)
+		ret = 0;
+	else if (blk_queue_dying(queue))
+		ret = -ENODEV;
+free:
+	blk_mq_free_request(rq);
+	return ret;
+}

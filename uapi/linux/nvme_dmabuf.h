@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * /dev/nvme-dmabuf: NVMe reads and writes between a namespace and a dma-buf
+ * that stays mapped for DMA. This file is the whole binary interface.
+ *
+ * Extension scheme. Every ioctl takes one structure that starts with its
+ * @size, set by the caller to the sizeof() it was compiled with. A newer
+ * kernel module accepts a shorter structure and takes the missing tail as
+ * zero; an older module accepts a longer one if the tail it does not know is
+ * zero, and says E2BIG if not. Members named out_* are written by the module,
+ * on failure too where a member says so; what stood in them before is ignored.
+ * All other members are inputs. Flags that are not defined here, and reserved
+ * members, must be zero, and are refused with EINVAL if not.
+ *
+ * Error numbers. Each has one meaning:
+ *
+ *  ENOTTY      unknown ioctl
+ *  EFAULT      a pointer of the caller's does not lead to accessible memory
+ *  EINVAL      malformed: flags, reserved members, alignment, a length of zero
+ *  E2BIG       a structure's tail, unknown to this module, is not zero
+ *  EOVERFLOW   an offset and a length, or a block and a count, wrap around
+ *  ERANGE      outside the dma-buf, the map or the namespace
+ *  EBADF       a number that is no open file, or a file of the wrong kind
+ *  ENOENT      no map of that number in this context
+ *  EACCES      the files' access modes, or the map's, do not allow this
+ *  EOPNOTSUPP  this device, exporter or kernel cannot do it
+ *  ESTALE      the mapping was revoked, or the namespace's format changed
+ *  ENODEV      the controller or the namespace is gone
+ *  ENOSPC      a limit of this module is reached
+ *  ENOMEM      the kernel has no memory for it
+ *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT, a fatal one
+ *  EIO         the drive did not answer a command of the module's own as it
+ *              must, or a command could not be handed to the drive
+ *
+ * A refusal also comes with a reason, one of NVME_DMABUF_REASON_*, where the
+ * structure has a place for it. What the drive itself says of a command, an
+ * NVMe status, is a result and not an error: see
+ * struct nvme_dmabuf_completion.
+ *
+ * Units are bytes unless a member says logical blocks. "Specification" is the
+ * NVM Express Base Specification and its NVM Command Set Specification.
+ */
+#ifndef _NVME_DMABUF_H
+#define _NVME_DMABUF_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define NVME_DMABUF_IOC_TYPE	0xDE
+
+#define NVME_DMABUF_IOC_INFO		_IO(NVME_DMABUF_IOC_TYPE, 0x00)
+#define NVME_DMABUF_IOC_NS_INFO		_IO(NVME_DMABUF_IOC_TYPE, 0x01)
+#define NVME_DMABUF_IOC_ATTACH		_IO(NVME_DMABUF_IOC_TYPE, 0x02)
+#define NVME_DMABUF_IOC_DETACH		_IO(NVME_DMABUF_IOC_TYPE, 0x03)
+#define NVME_DMABUF_IOC_MAP_INFO	_IO(NVME_DMABUF_IOC_TYPE, 0x04)
+#define NVME_DMABUF_IOC_PLACEMENT	_IO(NVME_DMABUF_IOC_TYPE, 0x05)
+#define NVME_DMABUF_IOC_SUBMIT		_IO(NVME_DMABUF_IOC_TYPE, 0x06)
+
+/*
+ * Reasons: why something was refused. The numbers never change; new ones are
+ * added at the end. A program shown a number that it does not know should
+ * print it.
+ */
+#define NVME_DMABUF_REASON_NONE			0	/* nothing was refused */
+
+/* About the files passed in. */
+#define NVME_DMABUF_REASON_NOT_BLOCK_DEVICE	1	/* EBADF: not a block device */
+#define NVME_DMABUF_REASON_NOT_DMABUF		2	/* EBADF: not a dma-buf */
+#define NVME_DMABUF_REASON_NS_NOT_READABLE	3	/* EACCES: namespace not open for reading */
+#define NVME_DMABUF_REASON_NS_NOT_WRITABLE	4	/* EACCES: not open for writing, or read-only */
+#define NVME_DMABUF_REASON_DMABUF_NOT_WRITABLE	5	/* EACCES: dma-buf must not be a read's target */
+
+/* About the device: none of these changes without an administrator. */
+#define NVME_DMABUF_REASON_NOT_NVME		6	/* EOPNOTSUPP: block device of another driver */
+#define NVME_DMABUF_REASON_NOT_PCIE		7	/* EOPNOTSUPP: NVMe over another transport */
+#define NVME_DMABUF_REASON_NO_PATH		8	/* EOPNOTSUPP: multipath device without a PCIe path */
+#define NVME_DMABUF_REASON_NO_CAPACITY		9	/* EOPNOTSUPP: format the kernel cannot use */
+#define NVME_DMABUF_REASON_METADATA		10	/* EOPNOTSUPP: metadata other than 8-byte PI */
+#define NVME_DMABUF_REASON_PARTITION_UNALIGNED	11	/* EOPNOTSUPP: partition not on block bounds */
+#define NVME_DMABUF_REASON_DRIVER_LAYOUT	12	/* EOPNOTSUPP: nvme driver of unknown layout */
+#define NVME_DMABUF_REASON_TRANSFER_LENGTH	13	/* EOPNOTSUPP: drive moves more than a block */
+#define NVME_DMABUF_REASON_PROBE_FAILED		14	/* EIO: test reads failed at attach */
+#define NVME_DMABUF_REASON_DMA_BOUNCED		15	/* EOPNOTSUPP: DMA would go through a copy */
+#define NVME_DMABUF_REASON_GONE			16	/* ENODEV: controller or namespace gone */
+
+/* About the dma-buf and its exporter. */
+#define NVME_DMABUF_REASON_EXPORTER		17	/* the exporter refused; errno is its own */
+#define NVME_DMABUF_REASON_SEGMENTS		18	/* EOPNOTSUPP: not expressible as PRP entries */
+
+/* About a range, a command or a limit. */
+#define NVME_DMABUF_REASON_RESERVED		19	/* EINVAL: reserved member or flag is not zero */
+#define NVME_DMABUF_REASON_OPCODE		20	/* EOPNOTSUPP: opcode not allowed */
+#define NVME_DMABUF_REASON_ZERO_LENGTH		21	/* EINVAL: nothing to transfer */
+#define NVME_DMABUF_REASON_BLOCK_MULTIPLE	22	/* EINVAL: length no multiple of the block size */
+#define NVME_DMABUF_REASON_DWORD_ALIGN		23	/* EINVAL: offset no multiple of 4 */
+#define NVME_DMABUF_REASON_OUTSIDE_DMABUF	24	/* ERANGE or EOVERFLOW */
+#define NVME_DMABUF_REASON_OUTSIDE_MAP		25	/* ERANGE or EOVERFLOW */
+#define NVME_DMABUF_REASON_OUTSIDE_NAMESPACE	26	/* ERANGE or EOVERFLOW */
+#define NVME_DMABUF_REASON_NO_MAP		27	/* ENOENT: no such map in this context */
+#define NVME_DMABUF_REASON_MAP_ACCESS		28	/* EACCES: map attached for the other direction */
+#define NVME_DMABUF_REASON_TIMEOUT		29	/* EINVAL: timeout out of range */
+#define NVME_DMABUF_REASON_REVOKED		30	/* ESTALE: the exporter revoked the mapping */
+#define NVME_DMABUF_REASON_FORMAT_CHANGED	31	/* ESTALE: block size differs from attach */
+#define NVME_DMABUF_REASON_MAP_LIMIT		32	/* ENOSPC: module parameter max_maps */
+#define NVME_DMABUF_REASON_FLUSH_RANGE		33	/* EINVAL: Flush takes no range */
+#define NVME_DMABUF_REASON_DMABUF_NOT_READABLE	34	/* EACCES: dma-buf must not be a write's source */
+
+/* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
+#define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
+#define NVME_DMABUF_FEATURE_MOVABLE		(1ULL << 1) /* maps do not pin dynamic exporters' buffers */
+#define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs are used where the drive takes them */
+
+/**
+ * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
+ * @size: sizeof(struct nvme_dmabuf_info)
+ * @flags: 0
+ * @out_version: module version, major << 16 | minor << 8 | patch
+ * @out_max_commands: largest @count of NVME_DMABUF_IOC_SUBMIT
+ * @out_features: NVME_DMABUF_FEATURE_*
+ * @out_max_maps: maps that one context (open file) may hold
+ * @out_max_command: bytes that one NVMe command may move at most; the drive
+ *	may allow less, see struct nvme_dmabuf_ns_info. A longer command is
+ *	split.
+ * @out_min_timeout_ms: smallest timeout of a command, in milliseconds
+ * @out_max_timeout_ms: largest timeout of a command, in milliseconds
+ *
+ * What this module is and where its limits are.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG.
+ */
+struct nvme_dmabuf_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_version;
+	__u32 out_max_commands;
+	__aligned_u64 out_features;
+	__u32 out_max_maps;
+	__u32 out_max_command;
+	__u32 out_min_timeout_ms;
+	__u32 out_max_timeout_ms;
+};
+
+/* Properties of a namespace, in out_flags of struct nvme_dmabuf_ns_info. */
+#define NVME_DMABUF_NS_PARTITION	(1U << 0) /* LBAs are relative to a partition */
+#define NVME_DMABUF_NS_MULTIPATH	(1U << 1) /* multipath device; one path is used */
+#define NVME_DMABUF_NS_PI		(1U << 2) /* formatted with PI; the drive inserts and strips it */
+#define NVME_DMABUF_NS_SGL		(1U << 3) /* contiguous maps use SGLs; the drive checks lengths */
+#define NVME_DMABUF_NS_IOMMU		(1U << 4) /* the controller's DMA is translated by an IOMMU */
+#define NVME_DMABUF_NS_READ_ONLY	(1U << 5) /* the block device is read-only */
+
+/**
+ * struct nvme_dmabuf_ns_info - NVME_DMABUF_IOC_NS_INFO
+ * @size: sizeof(struct nvme_dmabuf_ns_info)
+ * @flags: 0
+ * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @out_reason: NVME_DMABUF_REASON_NONE if this namespace can be attached to,
+ *	else why not; written on failure too
+ * @out_capacity: logical blocks of the namespace, or of the partition
+ * @out_start: first logical block of the partition on the namespace, else 0
+ * @out_block_size: bytes of a logical block, without metadata
+ * @out_nsid: namespace identifier on the path that is used
+ * @out_max_command: bytes that one NVMe command may move. The module finds it
+ *	with test reads of the namespace's first blocks when a controller is
+ *	first used; it is never more than the drive allows (MDTS), and not
+ *	bound by the block layer's smaller limit under a translating IOMMU.
+ * @out_flags: NVME_DMABUF_NS_*
+ * @out_pci_domain: PCI domain (segment) of the controller that is used
+ * @out_pci_bdf: bus << 8 | device << 3 | function of the controller
+ *
+ * Asks whether, and how, a namespace can be used. Succeeds with a reason other
+ * than NONE for any block device that cannot be used; the other out_* members
+ * are then zero where the module could not find them out.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; EINTR;
+ * ENOMEM.
+ */
+struct nvme_dmabuf_ns_info {
+	__u32 size;
+	__u32 flags;
+	__s32 ns_fd;
+	__u32 out_reason;
+	__aligned_u64 out_capacity;
+	__aligned_u64 out_start;
+	__u32 out_block_size;
+	__u32 out_nsid;
+	__u32 out_max_command;
+	__u32 out_flags;
+	__u32 out_pci_domain;
+	__u32 out_pci_bdf;
+};
+
+/* Directions of a map, in access of struct nvme_dmabuf_attach. */
+#define NVME_DMABUF_ACCESS_READ		(1U << 0) /* NVMe Read: the drive writes the dma-buf */
+#define NVME_DMABUF_ACCESS_WRITE	(1U << 1) /* NVMe Write and Flush: the drive reads it */
+
+/**
+ * struct nvme_dmabuf_attach - NVME_DMABUF_IOC_ATTACH
+ * @size: sizeof(struct nvme_dmabuf_attach)
+ * @flags: 0
+ * @dmabuf_fd: the dma-buf. Must be open for writing if @access has READ, and
+ *	for reading if it has WRITE.
+ * @ns_fd: open file of a block device: a namespace or a partition of one.
+ *	Must be open for reading if @access has READ, and for writing if it has
+ *	WRITE: this file is what gives access to the storage.
+ * @access: NVME_DMABUF_ACCESS_*, one or both. The DMA mapping gets exactly
+ *	this direction, which an IOMMU then enforces.
+ * @reserved: 0
+ * @offset: first byte of the range in the dma-buf, a multiple of 4
+ * @length: bytes of the range, not 0
+ * @out_map: number of the new map, unique in this context and not 0; valid
+ *	until detach or last close
+ * @out_reason: NVME_DMABUF_REASON_*, written on failure too
+ *
+ * Maps a range of a dma-buf for DMA by the namespace's controller and builds
+ * its address lists. The map keeps both files open, so the caller may close
+ * its own descriptors. Before it returns, the module waits for the buffer's
+ * kernel fences (a move in progress), and tests with a few reads into memory of
+ * its own that the drive moves exactly as many bytes as computed.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
+ * ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
+ * NVME_DMABUF_REASON_EXPORTER).
+ */
+struct nvme_dmabuf_attach {
+	__u32 size;
+	__u32 flags;
+	__s32 dmabuf_fd;
+	__s32 ns_fd;
+	__u32 access;
+	__u32 reserved;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 out_map;
+	__u32 out_reason;
+};
+
+/**
+ * struct nvme_dmabuf_detach - NVME_DMABUF_IOC_DETACH
+ * @size: sizeof(struct nvme_dmabuf_detach)
+ * @flags: 0
+ * @map: the map to remove
+ * @reserved: 0
+ *
+ * Removes a map. New commands fail with ENOENT at once; the call waits until
+ * the drive has finished those in flight, then unmaps.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT.
+ */
+struct nvme_dmabuf_detach {
+	__u32 size;
+	__u32 flags;
+	__u32 map;
+	__u32 reserved;
+};
+
+/* out_state of struct nvme_dmabuf_map_info */
+#define NVME_DMABUF_MAP_LIVE	0	/* takes commands */
+#define NVME_DMABUF_MAP_REVOKED	1	/* the exporter took the buffer back: ESTALE */
+#define NVME_DMABUF_MAP_GONE	2	/* the controller is gone: ENODEV */
+
+/* out_flags of struct nvme_dmabuf_map_info */
+#define NVME_DMABUF_MAP_CONTIGUOUS	(1U << 0) /* one DMA-contiguous segment */
+#define NVME_DMABUF_MAP_SGL		(1U << 1) /* commands carry an SGL descriptor, not PRPs */
+#define NVME_DMABUF_MAP_DYNAMIC		(1U << 2) /* the exporter may ask for the buffer back */
+
+/**
+ * struct nvme_dmabuf_map_info - NVME_DMABUF_IOC_MAP_INFO
+ * @size: sizeof(struct nvme_dmabuf_map_info)
+ * @flags: 0
+ * @map: the map to describe
+ * @out_state: NVME_DMABUF_MAP_LIVE, _REVOKED or _GONE
+ * @out_offset: first byte of the range in the dma-buf
+ * @out_length: bytes of the range
+ * @out_segments: DMA-contiguous segments that the range consists of
+ * @out_list_bytes: memory that holds the map's PRP lists
+ * @out_generation: counts the mappings made for this map, from 1
+ * @out_access: NVME_DMABUF_ACCESS_*
+ * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC
+ * @out_block_size: bytes of a logical block at attach
+ * @out_max_command: bytes that one NVMe command of this map may move
+ * @out_nsid: namespace identifier
+ * @out_pci_domain: PCI domain (segment) of the controller
+ * @out_pci_bdf: bus << 8 | device << 3 | function of the controller
+ * @out_reserved: 0
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT.
+ */
+struct nvme_dmabuf_map_info {
+	__u32 size;
+	__u32 flags;
+	__u32 map;
+	__u32 out_state;
+	__aligned_u64 out_offset;
+	__aligned_u64 out_length;
+	__aligned_u64 out_segments;
+	__aligned_u64 out_list_bytes;
+	__aligned_u64 out_generation;
+	__u32 out_access;
+	__u32 out_flags;
+	__u32 out_block_size;
+	__u32 out_max_command;
+	__u32 out_nsid;
+	__u32 out_pci_domain;
+	__u32 out_pci_bdf;
+	__u32 out_reserved;
+};
+
+/* kind of struct nvme_dmabuf_placement_run */
+#define NVME_DMABUF_PLACEMENT_UNKNOWN	0	/* neither of these */
+#define NVME_DMABUF_PLACEMENT_RAM	1	/* memory of this host */
+#define NVME_DMABUF_PLACEMENT_PCI	2	/* a PCI device's BAR: peer-to-peer */
+
+/**
+ * struct nvme_dmabuf_placement_run - where a part of a map really is
+ * @offset: first byte of the run, from the start of the map
+ * @length: bytes of the run
+ * @kind: NVME_DMABUF_PLACEMENT_*
+ * @pci_domain: PCI domain (segment) of the peer, if @kind is PCI
+ * @pci_bdf: bus << 8 | device << 3 | function of the peer, if @kind is PCI
+ * @bar: number of the peer's BAR, if @kind is PCI
+ */
+struct nvme_dmabuf_placement_run {
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 kind;
+	__u32 pci_domain;
+	__u32 pci_bdf;
+	__u32 bar;
+};
+
+/**
+ * struct nvme_dmabuf_placement - NVME_DMABUF_IOC_PLACEMENT
+ * @size: sizeof(struct nvme_dmabuf_placement)
+ * @flags: 0
+ * @map: the map to look at
+ * @count: how many runs @runs has room for; may be 0
+ * @runs: address of an array of struct nvme_dmabuf_placement_run to fill
+ * @out_count: runs that the map has, which may be more than @count; the first
+ *	@count of them were written
+ * @out_reserved: 0
+ *
+ * Tells where a map's memory is: found by the kernel from the addresses that
+ * the drive will use, through the IOMMU's translation where there is one, and
+ * not believed from the exporter. A run is as long as its kind and its device
+ * stay the same.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EINTR.
+ */
+struct nvme_dmabuf_placement {
+	__u32 size;
+	__u32 flags;
+	__u32 map;
+	__u32 count;
+	__aligned_u64 runs;
+	__u32 out_count;
+	__u32 out_reserved;
+};
+
+/* opcode of struct nvme_dmabuf_command: the NVM Command Set's own numbers */
+#define NVME_DMABUF_OP_FLUSH	0x00
+#define NVME_DMABUF_OP_WRITE	0x01
+#define NVME_DMABUF_OP_READ	0x02
+
+/* flags of struct nvme_dmabuf_command */
+#define NVME_DMABUF_CMD_FUA		(1U << 0) /* Force Unit Access */
+#define NVME_DMABUF_CMD_LIMITED_RETRY	(1U << 1) /* Limited Retry */
+
+/**
+ * struct nvme_dmabuf_command - a Read, Write or Flush
+ * @user_data: returned in the completion; not looked at
+ * @slba: first logical block, relative to the block device that was attached
+ *	(a partition's blocks are counted from its start)
+ * @offset: first byte of the data, from the start of the map, a multiple of 4
+ * @length: bytes of data, a multiple of the block size, not 0; may exceed
+ *	out_max_command: the module then splits the command into several NVMe
+ *	commands, which the drive may execute in any order, and completes it
+ *	once
+ * @map: the map that holds the data and names the namespace
+ * @opcode: NVME_DMABUF_OP_*
+ * @reserved: 0
+ * @flags: NVME_DMABUF_CMD_*
+ * @timeout_ms: milliseconds that the drive has for each NVMe command before
+ *	the nvme driver aborts it, and in the end resets the controller; 0 is
+ *	the driver's default (nvme_core.io_timeout)
+ * @reserved1: 0
+ * @reserved2: 0
+ *
+ * Flush takes neither @slba, @offset, @length nor flags, and needs a map with
+ * NVME_DMABUF_ACCESS_WRITE. Reads and writes of one array may be executed in
+ * any order.
+ *
+ * There is no way to give PRPs, SGLs, metadata pointers or a number of blocks:
+ * the module computes them from the namespace's format.
+ */
+struct nvme_dmabuf_command {
+	__aligned_u64 user_data;
+	__aligned_u64 slba;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 map;
+	__u8  opcode;
+	__u8  reserved;
+	__u16 flags;
+	__u32 timeout_ms;
+	__u32 reserved1;
+	__aligned_u64 reserved2[2];
+};
+
+/**
+ * struct nvme_dmabuf_completion - what became of a command
+ * @user_data: the command's
+ * @result: dwords 0 and 1 of the completion queue entry
+ * @bytes: bytes from the start of the command's data that were transferred
+ *	without error; the command's length if all went well. What lies behind
+ *	may or may not have been transferred.
+ * @error: 0 if the drive completed the command, whatever its @status; else a
+ *	negative error number, and the command did not reach the drive or its
+ *	outcome is unknown
+ * @status: the drive's status, as in bits 15:1 of the completion queue
+ *	entry's status field shifted down by one: status code in bits 7:0,
+ *	status code type in 10:8, Do Not Retry in 14; 0 is success. Of a split
+ *	command, that of the first part in order of blocks which failed.
+ * @reason: NVME_DMABUF_REASON_* if @error is not 0
+ *
+ * A command succeeded if @error and @status are both 0.
+ */
+struct nvme_dmabuf_completion {
+	__aligned_u64 user_data;
+	__aligned_u64 result;
+	__aligned_u64 bytes;
+	__s32 error;
+	__u16 status;
+	__u16 reason;
+};
+
+/**
+ * struct nvme_dmabuf_submit - NVME_DMABUF_IOC_SUBMIT
+ * @size: sizeof(struct nvme_dmabuf_submit)
+ * @flags: 0
+ * @commands: address of @count struct nvme_dmabuf_command
+ * @completions: address of @count struct nvme_dmabuf_completion; entry n is
+ *	written for command n. The arrays must not overlap.
+ * @count: number of commands, 1 to out_max_commands
+ * @out_completed: completions that were written
+ *
+ * Submits an array of commands and waits for all of them. Each command is
+ * checked and executed on its own: one that is refused does not stop the
+ * others, and its completion says why. The call succeeds if every completion
+ * was written, so each must be looked at.
+ *
+ * A fatal signal ends the wait; the commands go on, and their map and the
+ * memory they use stay until the drive has finished with them.
+ *
+ * Errors: EFAULT (before the first command is issued if @commands cannot be
+ * read; after the last one ended if @completions cannot be written), EINVAL,
+ * E2BIG, ENOSPC if @count is above the limit, ENOMEM, EINTR.
+ */
+struct nvme_dmabuf_submit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 commands;
+	__aligned_u64 completions;
+	__u32 count;
+	__u32 out_completed;
+};
+
+#endif /* _NVME_DMABUF_H */
