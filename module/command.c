@@ -51,9 +51,8 @@ static void command_fail(struct command *cmd, u64 at, int error, u16 status, u32
 	spin_unlock_irqrestore(&cmd->batch->lock, flags);
 }
 
-static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
+static void command_end_part(struct command *cmd, struct request *rq, blk_status_t blk_status)
 {
-	struct command *cmd = rq->end_io_data;
 	struct stock_result result = stock_request_result(rq);
 
 	if (unlikely(result.status || blk_status)) {
@@ -67,6 +66,21 @@ static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 	}
 	cmd->result = result.result;
 	command_put_part(cmd);
+}
+
+static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
+{
+	command_end_part(rq->end_io_data, rq, blk_status);
+	return RQ_END_IO_FREE;
+}
+
+static enum rq_end_io_ret command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct aligned_list *list = rq->end_io_data;
+	struct command *cmd = list->cmd;
+
+	aligned_list_destroy(list);
+	command_end_part(cmd, rq, blk_status);
 	return RQ_END_IO_FREE;
 }
 
@@ -175,13 +189,36 @@ static int command_get_map(struct command *cmd, struct context *ctx)
 	}
 }
 
-static void command_fill_data(const struct map *map, struct stock_io *io, u64 offset)
+/* The drive wants lists at addresses that this transfer's list does not have. */
+static bool command_misaligns_list(const struct map *map, const struct stock_io *io)
 {
+	u32 pages_end = (io->prp1 & PRP_PAGE_MASK) + io->length;
+
+	return !io->sgl && pages_end > 2 * PRP_PAGE_SIZE && io->prp2 & (map->list_align - 1);
+}
+
+static int command_submit_data(struct command *cmd, struct stock_io *io, u64 offset)
+{
+	const struct map *map = cmd->map;
+	struct aligned_list *list;
+	int ret;
+
 	io->sgl = map->sgl;
 	if (io->sgl)
 		io->prp1 = map->contiguous + offset;
 	else
 		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
+
+	if (likely(!command_misaligns_list(map, io)))
+		return stock_submit(&map->ns, io, command_end_io, cmd);
+
+	list = aligned_list_create(cmd, offset, io);
+	if (!list)
+		return -ENOMEM;
+	ret = stock_submit(&map->ns, io, command_end_io_aligned, list);
+	if (ret)
+		aligned_list_destroy(list);
+	return ret;
 }
 
 /* Issues the parts of a command that was checked, until one cannot be. */
@@ -199,13 +236,13 @@ static void command_issue(struct command *cmd)
 	int ret;
 
 	do {
-		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
-		if (io.length) {
-			io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
-			command_fill_data(map, &io, uapi->offset + pos);
-		}
 		atomic_inc(&cmd->parts);
-		ret = stock_submit(&map->ns, &io, command_end_io, cmd);
+		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
+		io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
+		if (io.length)
+			ret = command_submit_data(cmd, &io, uapi->offset + pos);
+		else
+			ret = stock_submit(&map->ns, &io, command_end_io, cmd);
 		if (ret) {
 			command_fail(cmd, pos, ret, 0,
 				     ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :

@@ -135,6 +135,7 @@ static void controller_remove(struct controller *ctrl)
 		map_drain(map);
 		map_detach(map);
 	}
+	aligned_list_exit(ctrl);
 	mutex_unlock(&ctrl->lock);
 
 	mutex_lock(&controllers_lock);
@@ -177,8 +178,12 @@ void controller_exit(void)
 
 	/* While the notifier still sees to it that the device is there. */
 	mutex_lock(&controllers_lock);
-	list_for_each_entry(ctrl, &controllers, node)
+	list_for_each_entry(ctrl, &controllers, node) {
 		probe_free(ctrl);
+		mutex_lock(&ctrl->lock);
+		aligned_list_exit(ctrl);
+		mutex_unlock(&ctrl->lock);
+	}
 	mutex_unlock(&controllers_lock);
 
 	bus_unregister_notifier(&pci_bus_type, &controller_notifier);

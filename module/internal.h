@@ -56,6 +56,7 @@
 /* main.c: module parameters */
 extern unsigned int max_maps;
 extern bool use_sgl;
+extern unsigned int prp_list_align;
 
 /**
  * struct probe - memory for test reads: three pages, in one piece
@@ -83,6 +84,7 @@ struct probe {
  * @lock: protects @gone, @maps and whether these have a DMA mapping
  * @gone: the driver is being unbound: no new DMA mappings
  * @maps: maps with a DMA mapping for this device
+ * @lists: memory for private PRP lists, once there was need for it
  * @probe_lock: protects the members below
  * @probe: memory for test reads, once there was need for it
  * @checked: the stock driver's layout was verified
@@ -95,6 +97,7 @@ struct controller {
 	struct mutex lock;
 	bool gone;
 	struct list_head maps;
+	struct dma_pool *lists;
 	struct mutex probe_lock;
 	struct probe probe;
 	bool checked;
@@ -195,6 +198,7 @@ void probe_free(struct controller *ctrl);
  * @list: PRP entries of the range
  * @contiguous: DMA address of the range if it is one segment, for SGLs
  * @sgl: commands carry an SGL descriptor
+ * @list_align: alignment of PRP lists that the drive wants
  * @access: NVME_DMABUF_ACCESS_*
  * @offset: first byte of the range in the dma-buf
  * @length: bytes of the range
@@ -216,6 +220,7 @@ struct map {
 	struct prp_list list;
 	u64 contiguous;
 	bool sgl;
+	u32 list_align;
 	u32 access;
 	u64 offset;
 	u64 length;
@@ -306,6 +311,23 @@ struct batch *batch_create(u32 count);
 void batch_submit(struct context *ctx, struct batch *batch);
 void batch_put(struct batch *batch);
 void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *cpl);
+
+/**
+ * struct aligned_list - a private copy of a part of a PRP list
+ * @cmd: the command that uses it
+ * @slots: the entries
+ * @dma: where the drive finds them
+ */
+struct aligned_list {
+	struct command *cmd;
+	__le64 *slots;
+	dma_addr_t dma;
+};
+
+int aligned_list_prepare(struct controller *ctrl);
+void aligned_list_exit(struct controller *ctrl);
+struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct stock_io *io);
+void aligned_list_destroy(struct aligned_list *list);
 
 /* chardev.c: the only code that touches user memory */
 int chardev_register(void);

@@ -17,6 +17,28 @@ bool use_sgl = true;
 module_param_named(sgl, use_sgl, bool, 0644);
 MODULE_PARM_DESC(sgl, "Use an SGL for contiguous maps where the drive takes them (bool, default Y; for maps made afterwards)");
 
+unsigned int prp_list_align = sizeof(__le64);
+
+static int prp_list_align_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned int align;
+	int ret = kstrtouint(value, 0, &align);
+
+	if (ret)
+		return ret;
+	if (!is_power_of_2(align) || align < sizeof(__le64) || align > PRP_PAGE_SIZE)
+		return -EINVAL;
+	prp_list_align = align;
+	return 0;
+}
+
+static const struct kernel_param_ops prp_list_align_ops = {
+	.set = prp_list_align_set,
+	.get = param_get_uint,
+};
+module_param_cb(prp_list_align, &prp_list_align_ops, &prp_list_align, 0644);
+MODULE_PARM_DESC(prp_list_align, "Alignment of PRP lists, for drives that want more than the specification (bytes, a power of 2 from 8 to 4096, default 8; for maps made afterwards)");
+
 static int __init nvme_dmabuf_init(void)
 {
 	int ret;

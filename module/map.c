@@ -297,6 +297,11 @@ static int map_attach(struct map *map, u32 *reason)
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
 	}
+	if (map->list_align > sizeof(__le64)) {
+		ret = aligned_list_prepare(ctrl);
+		if (ret)
+			return ret;
+	}
 	attach = dma_buf_attach_directed(map->dmabuf, map_device(map), &map_attach_ops, map);
 	if (IS_ERR(attach)) {
 		*reason = NVME_DMABUF_REASON_EXPORTER;
@@ -445,6 +450,7 @@ struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
 		return ERR_PTR(ret);
 	}
 	init_completion(&map->idle);
+	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
 	map->direction = map_direction(args->access);
 	map->offset = args->offset;

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Private copies of PRP lists, for drives that want lists to start at a larger
+ * alignment than the 8 bytes that the specification asks for. Only for those:
+ * this allocates per command. Must not know dma-bufs or user memory.
+ */
+#include <linux/dmapool.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * aligned_list_prepare - make copies possible for a controller
+ * @ctrl: the controller, under its lock
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int aligned_list_prepare(struct controller *ctrl)
+{
+	if (!ctrl->lists)
+		ctrl->lists = dma_pool_create("nvme-dmabuf", &ctrl->pdev->dev, PRP_PAGE_SIZE,
+					      PRP_PAGE_SIZE, 0);
+	return ctrl->lists ? 0 : -ENOMEM;
+}
+
+/**
+ * aligned_list_exit - undo aligned_list_prepare()
+ * @ctrl: the controller, which has no command in flight
+ */
+void aligned_list_exit(struct controller *ctrl)
+{
+	dma_pool_destroy(ctrl->lists);
+	ctrl->lists = NULL;
+}
+
+/**
+ * aligned_list_create - copy the part of a list that a command needs
+ * @cmd: the command, whose controller is prepared
+ * @offset: first byte of the transfer, from the start of the map
+ * @io: the transfer, of at least three pages; its prp2 is replaced
+ *
+ * Return: the copy, or NULL if there is no memory.
+ */
+struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct stock_io *io)
+{
+	const struct prp_list *from = &cmd->map->list;
+	struct aligned_list *list;
+	u32 pos, i = 0;
+
+	list = kmalloc(sizeof(*list), GFP_NOIO);
+	if (!list)
+		return NULL;
+	list->cmd = cmd;
+	list->slots = dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOIO, &list->dma);
+	if (!list->slots) {
+		kfree(list);
+		return NULL;
+	}
+
+	/* The first page stands in PRP1. */
+	for (pos = PRP_PAGE_SIZE - (io->prp1 & PRP_PAGE_MASK); pos < io->length;
+	     pos += PRP_PAGE_SIZE)
+		list->slots[i++] = cpu_to_le64(prp_list_address(from, offset + pos));
+	io->prp2 = list->dma;
+	return list;
+}
+
+/**
+ * aligned_list_destroy - undo aligned_list_create()
+ * @list: the copy, which the drive has finished with; any context
+ */
+void aligned_list_destroy(struct aligned_list *list)
+{
+	dma_pool_free(list->cmd->map->ns.ctrl->lists, list->slots, list->dma);
+	kfree(list);
+}
