@@ -62,7 +62,7 @@ dkms-source:
 
 .PHONY: dkms-install
 dkms-install: dkms-source
-	$(DKMS) add $(DKMS_NAME)/$(VERSION_FILE)
+	$(DKMS) status $(DKMS_NAME)/$(VERSION_FILE) | grep -q . || $(DKMS) add $(DKMS_NAME)/$(VERSION_FILE)
 	$(DKMS) install $(DKMS_NAME)/$(VERSION_FILE) -k $(KVER)
 
 .PHONY: dkms-uninstall

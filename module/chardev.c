@@ -53,14 +53,10 @@ static int ioctl_ns_info(struct context *ctx, union ioctl_args *args)
 	info->out_max_command = ns.max_command;
 	info->out_flags = ns.flags;
 	info->out_start = ns.start;
-	if (ns.block_shift) {
-		info->out_block_size = 1U << ns.block_shift;
-		info->out_capacity = namespace_capacity(&ns);
-	}
-	if (ns.ctrl) {
-		info->out_pci_domain = pci_domain_nr(ns.ctrl->pdev->bus);
-		info->out_pci_bdf = controller_bdf(ns.ctrl);
-	}
+	info->out_block_size = ns.block_shift ? 1U << ns.block_shift : 0;
+	info->out_capacity = ns.block_shift ? namespace_capacity(&ns) : 0;
+	info->out_pci_domain = ns.ctrl ? pci_domain_nr(ns.ctrl->pdev->bus) : 0;
+	info->out_pci_bdf = ns.ctrl ? controller_bdf(ns.ctrl) : 0;
 	namespace_close(&ns);
 
 	/* That a block device cannot be used is the answer, not a failure. */

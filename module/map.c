@@ -186,7 +186,7 @@ static int map_fill_list(struct map *map, u32 *reason)
 		cond_resched();
 	}
 	/* An exporter that maps less than it promised. */
-	if (builder.pos != map->list.first + map->length) {
+	if (builder.pos != map->list.first + map->list.length) {
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}

@@ -21,17 +21,17 @@
  */
 int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length)
 {
-	__u64 nr_pages;
+	__u32 first = first_addr & PRP_PAGE_MASK;
 
 	if (!length || first_addr & 3)
 		return -EINVAL;
-	if (length > (__u64)U32_MAX * PRP_STRIDE)
+	if (length > (__u64)U32_MAX * PRP_STRIDE * PRP_PAGE_SIZE - first)
 		return -EOVERFLOW;
 
-	list->first = first_addr & PRP_PAGE_MASK;
+	list->first = first;
+	list->length = length;
 	list->entries = (list->first + length + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT;
-	nr_pages = (list->entries + PRP_STRIDE - 1) / PRP_STRIDE;
-	list->nr_pages = nr_pages;
+	list->nr_pages = (list->entries + PRP_STRIDE - 1) / PRP_STRIDE;
 	list->pages = NULL;
 	return 0;
 }
@@ -73,7 +73,6 @@ static void prp_list_set(struct prp_list *list, __u64 entry, __u64 addr)
 int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 {
 	struct prp_list *list = builder->list;
-	__u64 capacity = list->entries << PRP_PAGE_SHIFT;
 	__u32 in_page = builder->pos & PRP_PAGE_MASK;
 	bool started = builder->segments != 0;
 	__u64 entry = builder->pos >> PRP_PAGE_SHIFT;
@@ -81,7 +80,7 @@ int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 
 	if (!length || addr + length < addr)
 		return -EINVAL;
-	if (length > capacity - builder->pos)
+	if (length > list->first + list->length - builder->pos)
 		return -ERANGE;
 
 	if (!started || addr != builder->next) {
@@ -93,11 +92,7 @@ int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 	builder->next = addr + length;
 	builder->pos += length;
 
-	/* The segment before has set the entry of a page that it began. */
-	if (started && in_page) {
-		entry++;
-		page += PRP_PAGE_SIZE;
-	}
+	/* The entry of a page that the segment before began is set to what it is. */
 	for (; entry << PRP_PAGE_SHIFT < builder->pos; entry++, page += PRP_PAGE_SIZE)
 		prp_list_set(list, entry, page);
 	return 0;
@@ -120,7 +115,7 @@ __u64 prp_list_address(const struct prp_list *list, __u64 offset)
 /**
  * prp_list_window - the PRP1 and PRP2 of a transfer
  * @list: a filled list
- * @offset: first byte, from the start of the range
+ * @offset: first byte, from the start of the range; dword aligned with it
  * @length: bytes, 1 to PRP_MAX_BYTES, ending within the range
  * @prp1: address of the first byte
  * @prp2: not used (0) if the transfer touches one page, the second page's

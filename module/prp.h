@@ -30,6 +30,9 @@
 #define PRP_STRIDE	256U	/* entries from one list page to the next */
 #define PRP_WINDOW	(PRP_SLOTS - PRP_STRIDE + 1)
 
+/* An entry stands in two list pages at most: see prp_list_set(). */
+_Static_assert(PRP_STRIDE * 2 >= PRP_SLOTS, "list pages leave slots empty");
+
 /*
  * Bytes that one command can move at any alignment: such a transfer touches
  * at most PRP_WINDOW pages, the first of which stands in PRP1.
@@ -49,12 +52,14 @@ struct prp_list_page {
 /**
  * struct prp_list - the PRP entries of a range of DMA addresses
  * @entries: controller pages that the range touches
+ * @length: bytes of the range
  * @first: offset of the range's first byte in its controller page
  * @nr_pages: number of list pages
  * @pages: the list pages, provided by the caller
  */
 struct prp_list {
 	__u64 entries;
+	__u64 length;
 	__u32 first;
 	__u32 nr_pages;
 	struct prp_list_page *pages;

@@ -143,7 +143,8 @@ struct nvme_dmabuf_info {
 /* Properties of a namespace, in out_flags of struct nvme_dmabuf_ns_info. */
 #define NVME_DMABUF_NS_PARTITION	(1U << 0) /* LBAs are relative to a partition */
 #define NVME_DMABUF_NS_MULTIPATH	(1U << 1) /* multipath device; one path is used */
-#define NVME_DMABUF_NS_PI		(1U << 2) /* formatted with PI; the drive inserts and strips it */
+#define NVME_DMABUF_NS_PI		(1U << 2) /* the kernel shows PI, which the drive inserts and strips; */
+						  /* interleaved PI works as well but is not shown */
 #define NVME_DMABUF_NS_SGL		(1U << 3) /* contiguous maps use SGLs; the drive checks lengths */
 #define NVME_DMABUF_NS_IOMMU		(1U << 4) /* the controller's DMA is translated by an IOMMU */
 #define NVME_DMABUF_NS_READ_ONLY	(1U << 5) /* the block device is read-only */

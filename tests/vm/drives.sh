@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# The devices of the test machine, in two sets, and what QEMU must be told for
+# each. Sourced by tests/vm/run. The serial of a drive is its name: the guest
+# finds drives by it, and the PCI device has it as QEMU id. A namespace has the
+# id SERIAL-ns, its data are in a sparse file that lives as long as the run.
+
+# drives_qemu SET DIR: print QEMU arguments, one per line, and make the images
+# in DIR. DIR/serials lists what the guest must find.
+drives_qemu()
+{
+	local dir=$2 blocks_4k=logical_block_size=4096,physical_block_size=4096
+
+	: >"$dir/serials"
+	case $1 in
+	none) ;;
+	plain) drives_plain ;;
+	standard) drives_plain; drives_special; devices_other ;;
+	*) die "--drives is standard, plain or none" ;;
+	esac
+}
+
+drives_plain()
+{
+	#        serial     size  controller  namespace
+	nvme     PLAIN512   256M  mdts=9      ""
+	nvme     PLAIN4K    256M  mdts=9      "$blocks_4k"
+}
+
+drives_special()
+{
+	# The largest transfer is 4 KiB << mdts.
+	nvme     SMALLMDTS  64M   mdts=5      ""
+
+	# Metadata: interleaved (mset=1) or separate, without and with protection
+	# information.
+	nvme     METAINT    64M   mdts=9      ms=8,mset=1
+	nvme     METASEP    64M   mdts=9      ms=8,mset=0
+	nvme     PIINT      64M   mdts=9      ms=8,mset=1,pi=1
+	nvme     PISEP      64M   mdts=9      ms=8,mset=0,pi=1
+	nvme     PI4K       64M   mdts=9      "$blocks_4k",ms=8,mset=1,pi=1
+	nvme     ZONED      64M   mdts=9      "$blocks_4k",zoned=on,zoned.zone_size=4M
+
+	# Two controllers, one namespace.
+	arg -device nvme-subsys,id=mpath,nqn=mpath
+	arg -device nvme,id=MPATH-2,serial=MPATH,subsys=mpath,mdts=9
+	nvme     MPATH      64M   mdts=9,subsys=mpath  shared=on
+
+	# Behind a hot-plug port, for device_del.
+	arg -device pcie-root-port,id=hotport,chassis=1
+	nvme     HOT        64M   mdts=9,bus=hotport  ""
+
+	# I/O stays in flight for about a second per MiB. To let it go:
+	# tests/vm/qmp qom-set '{"path": "/objects/slow", "property": "limits",
+	#                        "value": {"bps-total": 0}}'
+	arg -object throttle-group,id=slow,x-bps-total=1048576
+	filter=driver=throttle,throttle-group=slow,file \
+	nvme     SLOW       64M   mdts=9      ""
+
+	# A media error on reading LBA 2048 and on writing LBA 4096.
+	filter=driver=blkdebug,$(media_error 0 read 2048),$(media_error 1 write 4096),image \
+	nvme     ERR        64M   mdts=9      ""
+}
+
+# Block devices that are not NVMe, sources of dma-bufs, and a BAR for
+# peer-to-peer DMA (PCI ID 1af4:1110, BAR 2).
+devices_other()
+{
+	image VBLK 64M
+	arg -blockdev "$(image_node VBLK)"
+	arg -device virtio-blk-pci,id=VBLK,serial=VBLK,drive=VBLK-image
+	arg -device virtio-gpu-pci
+	arg -object memory-backend-ram,id=ivshmem,size=16M,share=on
+	arg -device ivshmem-plain,id=IVSHMEM,memdev=ivshmem
+}
+
+arg() { printf '%s\n' "$@"; }
+
+image()
+{
+	truncate -s "$2" "$dir/$1.raw"
+	echo "$1" >>"$dir/serials"
+}
+
+image_node() { echo "node-name=$1-image,driver=raw,file.driver=file,file.filename=$dir/$1.raw"; }
+
+# nvme SERIAL SIZE CONTROLLER-OPTIONS NAMESPACE-OPTIONS: a controller with one
+# namespace. $filter is a block driver to put between it and the image; it ends
+# in the name of the option that takes the image.
+nvme()
+{
+	local drive=$1-image
+
+	image "$1" "$2"
+	arg -blockdev "$(image_node "$1")"
+	if [[ ${filter-} ]]; then
+		drive=$1-filter
+		arg -blockdev "node-name=$drive,$filter=$1-image"
+	fi
+	arg -device "nvme,id=$1,serial=$1,$3"
+	arg -device "nvme-ns,id=$1-ns,bus=$1,drive=$drive${4:+,$4}"
+}
+
+# media_error INDEX read|write SECTOR: a blkdebug rule.
+media_error()
+{
+	echo "inject-error.$1.event=none,inject-error.$1.iotype=$2,inject-error.$1.sector=$3,inject-error.$1.errno=5"
+}
