@@ -47,11 +47,13 @@ struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct
 	struct aligned_list *list;
 	u32 pos, i = 0;
 
-	list = kmalloc(sizeof(*list), GFP_NOIO);
+	/* An exporter may wait for the command in the midst of reclaim. */
+	list = kmalloc(sizeof(*list), GFP_NOWAIT | __GFP_NOWARN);
 	if (!list)
 		return NULL;
 	list->cmd = cmd;
-	list->slots = dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOIO, &list->dma);
+	list->slots = dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOWAIT | __GFP_NOWARN,
+				     &list->dma);
 	if (!list->slots) {
 		kfree(list);
 		return NULL;

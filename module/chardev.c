@@ -94,25 +94,23 @@ static int ioctl_detach(struct context *ctx, union ioctl_args *args)
 static int ioctl_map_info(struct context *ctx, union ioctl_args *args)
 {
 	struct map *map;
+	int srcu;
 
-	mutex_lock(&ctx->lock);
+	srcu = srcu_read_lock(&ctx->srcu);
 	map = context_map(ctx, args->map_info.map);
 	if (map)
 		map_describe(map, &args->map_info);
-	mutex_unlock(&ctx->lock);
+	srcu_read_unlock(&ctx->srcu, srcu);
 	return map ? 0 : -ENOENT;
 }
-
-/* More runs than anyone looks at; keeps a caller's number from being believed. */
-#define PLACEMENT_MAX_RUNS	65536U
 
 static int ioctl_placement(struct context *ctx, union ioctl_args *args)
 {
 	struct nvme_dmabuf_placement *placement = &args->placement;
-	u32 max = min(placement->count, PLACEMENT_MAX_RUNS);
+	u32 max = min(placement->count, NVME_DMABUF_PLACEMENT_MAX_RUNS);
 	struct nvme_dmabuf_placement_run *runs = NULL;
 	struct map *map;
-	int ret = -ENOENT;
+	int srcu, ret = -ENOENT;
 
 	placement->out_count = 0;
 	placement->out_reserved = 0;
@@ -122,11 +120,11 @@ static int ioctl_placement(struct context *ctx, union ioctl_args *args)
 			return -ENOMEM;
 	}
 
-	mutex_lock(&ctx->lock);
+	srcu = srcu_read_lock(&ctx->srcu);
 	map = context_map(ctx, placement->map);
 	if (map)
 		ret = placement_find(map, runs, max, &placement->out_count);
-	mutex_unlock(&ctx->lock);
+	srcu_read_unlock(&ctx->srcu, srcu);
 
 	max = min(max, placement->out_count);
 	if (!ret && copy_to_user(u64_to_user_ptr(placement->runs), runs,

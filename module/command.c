@@ -5,6 +5,7 @@
  * or allocated per command. Must not know dma-bufs or user memory.
  */
 #include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -14,26 +15,19 @@
 
 static void batch_complete_one(struct batch *batch)
 {
-	if (atomic_dec_and_test(&batch->pending)) {
-		complete(&batch->done);
-		batch_put(batch);
-	}
+	if (!atomic_dec_and_test(&batch->pending))
+		return;
+	complete(&batch->done);
+	/* Its submitter was killed. In any context, where vfree() may not be called. */
+	if (refcount_dec_and_test(&batch->refs))
+		kvfree_rcu(batch, rcu);
 }
 
 /* A part of a command has ended, or the issuing of all of them. */
 static void command_put_part(struct command *cmd)
 {
-	struct batch *batch = cmd->batch;
-	struct map *map = cmd->map;
-
-	if (!atomic_dec_and_test(&cmd->parts))
-		return;
-	/*
-	 * The batch may be freed as soon as it is complete. The map's reference
-	 * comes last: whoever waits for it may unload this module.
-	 */
-	batch_complete_one(batch);
-	percpu_ref_put(&map->inflight);
+	if (atomic_dec_and_test(&cmd->parts))
+		batch_complete_one(cmd->batch);
 }
 
 /* Parts may fail in any order: what counts is the first in order of blocks. */
@@ -51,21 +45,42 @@ static void command_fail(struct command *cmd, u64 at, int error, u16 status, u32
 	spin_unlock_irqrestore(&cmd->batch->lock, flags);
 }
 
+/* A part that the drive did not complete, or not well. */
+static void command_fail_part(struct command *cmd, struct request *rq, blk_status_t blk_status,
+			      const struct stock_result *result)
+{
+	const struct map *map = cmd->map;
+	u32 reason = NVME_DMABUF_REASON_NONE;
+	u64 block = 0;
+	int error = 0;
+
+	if (cmd->uapi.opcode != NVME_DMABUF_OP_FLUSH)
+		block = stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
+
+	if (result->cancelled) {
+		reason = NVME_DMABUF_REASON_CANCELLED;
+		error = -EIO;
+	} else if (!result->status) {
+		error = blk_status_to_errno(blk_status);
+	}
+	if (error && (map_stopped(map, &reason) == -ENODEV || blk_queue_dying(rq->q))) {
+		reason = NVME_DMABUF_REASON_GONE;
+		error = -ENODEV;
+	}
+	command_fail(cmd, block << map->ns.block_shift, error, result->status, reason);
+}
+
 static void command_end_part(struct command *cmd, struct request *rq, blk_status_t blk_status)
 {
 	struct stock_result result = stock_request_result(rq);
+	struct map *map = cmd->map;
 
-	if (unlikely(result.status || blk_status)) {
-		bool flush = cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH;
-		u64 block = flush ? 0 : stock_request_slba(rq) - cmd->map->ns.start - cmd->uapi.slba;
-		int error = result.status ? 0 : blk_status_to_errno(blk_status);
-
-		command_fail(cmd, block << cmd->map->ns.block_shift, error, result.status,
-			     error == -ENODEV ? NVME_DMABUF_REASON_GONE :
-						NVME_DMABUF_REASON_NONE);
-	}
+	if (unlikely(result.status || blk_status))
+		command_fail_part(cmd, rq, blk_status, &result);
 	cmd->result = result.result;
 	command_put_part(cmd);
+	/* Last: whoever waits for it may free the map and unload this module. */
+	percpu_ref_put(&map->inflight);
 }
 
 static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
@@ -109,7 +124,7 @@ static int command_check_range(struct command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 	const struct map *map = cmd->map;
-	u64 end;
+	u64 capacity, end;
 
 	if (!uapi->length)
 		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
@@ -125,7 +140,10 @@ static int command_check_range(struct command *cmd)
 
 	if (check_add_overflow(uapi->slba, uapi->length >> map->ns.block_shift, &end))
 		return command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
-	if (end > namespace_capacity(&map->ns))
+	capacity = namespace_capacity(&map->ns);
+	if (!capacity)
+		return command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
+	if (end > capacity)
 		return command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	return 0;
 }
@@ -142,7 +160,7 @@ static int command_check_access(struct command *cmd, u32 access)
 	return 0;
 }
 
-/* With the map held. Only opcodes whose data length is known are let through. */
+/* Only opcodes whose data length is known are let through. */
 static int command_check(struct command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
@@ -163,30 +181,17 @@ static int command_check(struct command *cmd)
 	}
 }
 
-/* Takes the inflight reference that keeps the map mapped. */
-static int command_get_map(struct command *cmd, struct context *ctx)
+/* The map stays a map inside the context's SRCU, though it may be stopped. */
+static int command_find_map(struct command *cmd, struct context *ctx)
 {
-	struct map *map;
-	u32 state;
+	u32 reason;
+	int ret;
 
-	rcu_read_lock();
-	map = context_map(ctx, cmd->uapi.map);
-	if (map && percpu_ref_tryget_live_rcu(&map->inflight)) {
-		rcu_read_unlock();
-		cmd->map = map;
-		return 0;
-	}
-	state = map ? READ_ONCE(map->state) : MAP_DETACHED;
-	rcu_read_unlock();
-
-	switch (state) {
-	case NVME_DMABUF_MAP_REVOKED:
-		return command_refuse(cmd, -ESTALE, NVME_DMABUF_REASON_REVOKED);
-	case NVME_DMABUF_MAP_GONE:
-		return command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
-	default:
+	cmd->map = context_map(ctx, cmd->uapi.map);
+	if (!cmd->map)
 		return command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
-	}
+	ret = map_stopped(cmd->map, &reason);
+	return ret ? command_refuse(cmd, ret, reason) : 0;
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
@@ -197,11 +202,20 @@ static bool command_misaligns_list(const struct map *map, const struct stock_io 
 	return !io->sgl && pages_end > 2 * PRP_PAGE_SIZE && io->prp2 & (map->list_align - 1);
 }
 
-static int command_submit_data(struct command *cmd, struct stock_io *io, u64 offset)
+/*
+ * With an inflight reference, which lasts until the part has ended. Nothing
+ * here may sleep for long: an exporter may be waiting for that reference.
+ */
+static int command_start_part(struct command *cmd, struct request *rq, struct stock_io *io,
+			      u64 pos)
 {
 	const struct map *map = cmd->map;
+	u64 offset = cmd->uapi.offset + pos;
 	struct aligned_list *list;
 	int ret;
+
+	if (io->opcode == NVME_DMABUF_OP_FLUSH)
+		return stock_request_submit(&map->ns, rq, io, command_end_io, cmd);
 
 	io->sgl = map->sgl;
 	if (io->sgl)
@@ -210,19 +224,50 @@ static int command_submit_data(struct command *cmd, struct stock_io *io, u64 off
 		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
 
 	if (likely(!command_misaligns_list(map, io)))
-		return stock_submit(&map->ns, io, command_end_io, cmd);
+		return stock_request_submit(&map->ns, rq, io, command_end_io, cmd);
 
 	list = aligned_list_create(cmd, offset, io);
-	if (!list)
+	if (!list) {
+		blk_mq_free_request(rq);
 		return -ENOMEM;
-	ret = stock_submit(&map->ns, io, command_end_io_aligned, list);
+	}
+	ret = stock_request_submit(&map->ns, rq, io, command_end_io_aligned, list);
 	if (ret)
 		aligned_list_destroy(list);
 	return ret;
 }
 
-/* Issues the parts of a command that was checked, until one cannot be. */
-static void command_issue(struct command *cmd)
+static int command_submit_part(struct command *cmd, struct stock_io *io, u64 pos, u32 *reason)
+{
+	struct map *map = cmd->map;
+	struct request *rq;
+	int ret;
+
+	*reason = NVME_DMABUF_REASON_GONE;
+	rq = stock_request_alloc(&map->ns, io->opcode);
+	if (IS_ERR(rq))
+		return PTR_ERR(rq);
+
+	if (!percpu_ref_tryget_live(&map->inflight)) {
+		blk_mq_free_request(rq);
+		/* The state was set before the reference was killed. */
+		smp_rmb();
+		return map_stopped(map, reason);
+	}
+
+	atomic_inc(&cmd->parts);
+	ret = command_start_part(cmd, rq, io, pos);
+	if (ret) {
+		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
+			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE : NVME_DMABUF_REASON_NONE;
+		percpu_ref_put(&map->inflight);
+		atomic_dec(&cmd->parts);
+	}
+	return ret;
+}
+
+/* Submits the parts of a command that was checked, until one fails. */
+static void command_submit_parts(struct command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 	const struct map *map = cmd->map;
@@ -232,39 +277,27 @@ static void command_issue(struct command *cmd)
 			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
 		.timeout = msecs_to_jiffies(uapi->timeout_ms),
 	};
+	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 pos = 0;
 	int ret;
 
 	do {
-		atomic_inc(&cmd->parts);
 		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
 		io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
-		if (io.length)
-			ret = command_submit_data(cmd, &io, uapi->offset + pos);
-		else
-			ret = stock_submit(&map->ns, &io, command_end_io, cmd);
-		if (ret) {
-			command_fail(cmd, pos, ret, 0,
-				     ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
-				     ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
-						      NVME_DMABUF_REASON_NONE);
-			command_put_part(cmd);
-		}
+		ret = pos && fatal_signal_pending(current) ?
+			-EINTR : command_submit_part(cmd, &io, pos, &reason);
+		if (ret)
+			command_fail(cmd, pos, ret, 0, reason);
 		pos += io.length;
+		cond_resched();
 	} while (pos < uapi->length && READ_ONCE(cmd->failed_at) == U64_MAX);
-
-	command_put_part(cmd);
 }
 
 static void command_submit(struct context *ctx, struct command *cmd)
 {
-	if (command_check_reserved(cmd) || command_get_map(cmd, ctx)) {
-		batch_complete_one(cmd->batch);
-	} else if (command_check(cmd)) {
-		command_put_part(cmd);
-	} else {
-		command_issue(cmd);
-	}
+	if (!command_check_reserved(cmd) && !command_find_map(cmd, ctx) && !command_check(cmd))
+		command_submit_parts(cmd);
+	command_put_part(cmd);
 }
 
 /**
@@ -303,6 +336,10 @@ struct batch *batch_create(u32 count)
 	return batch;
 }
 
+/**
+ * batch_put - the submitter needs the batch no more
+ * @batch: the batch
+ */
 void batch_put(struct batch *batch)
 {
 	if (refcount_dec_and_test(&batch->refs))
@@ -320,11 +357,13 @@ void batch_put(struct batch *batch)
 void batch_submit(struct context *ctx, struct batch *batch)
 {
 	struct blk_plug plug;
+	int srcu;
 	u32 i;
 
 	refcount_inc(&batch->refs);
 	atomic_set(&batch->pending, batch->count + 1);
 
+	srcu = srcu_read_lock(&ctx->srcu);
 	blk_start_plug(&plug);
 	for (i = 0; i < batch->count; i++) {
 		struct command *cmd = &batch->commands[i];
@@ -334,10 +373,15 @@ void batch_submit(struct context *ctx, struct batch *batch)
 		cmd->batch = batch;
 		cmd->failed_at = U64_MAX;
 		atomic_set(&cmd->parts, 1);
-		command_submit(ctx, cmd);
-		cond_resched();
+		if (fatal_signal_pending(current)) {
+			command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
+			command_put_part(cmd);
+		} else {
+			command_submit(ctx, cmd);
+		}
 	}
 	blk_finish_plug(&plug);
+	srcu_read_unlock(&ctx->srcu, srcu);
 
 	batch_complete_one(batch);
 }

@@ -18,6 +18,10 @@ struct context *context_create(void)
 
 	if (!ctx)
 		return NULL;
+	if (init_srcu_struct(&ctx->srcu)) {
+		kfree(ctx);
+		return NULL;
+	}
 	xa_init_flags(&ctx->maps, XA_FLAGS_ALLOC1);
 	mutex_init(&ctx->lock);
 	return ctx;
@@ -40,6 +44,7 @@ void context_destroy(struct context *ctx)
 	xa_for_each(&ctx->maps, id, map)
 		map_destroy(map);
 	xa_destroy(&ctx->maps);
+	cleanup_srcu_struct(&ctx->srcu);
 	mutex_destroy(&ctx->lock);
 	kfree(ctx);
 }
@@ -65,26 +70,11 @@ static int context_reserve(struct context *ctx, u32 *id, u32 *reason)
 	return ret;
 }
 
-static struct map *context_remove(struct context *ctx, u32 id)
+/* Frees a number, whether or not a map was stored under it. */
+static void context_release(struct context *ctx, u32 id)
 {
-	struct map *map;
-
-	mutex_lock(&ctx->lock);
-	map = xa_load(&ctx->maps, id);
-	if (map) {
-		xa_erase(&ctx->maps, id);
-		ctx->count--;
-	}
-	mutex_unlock(&ctx->lock);
-	return map;
-}
-
-static void context_unreserve(struct context *ctx, u32 id)
-{
-	mutex_lock(&ctx->lock);
 	xa_erase(&ctx->maps, id);
 	ctx->count--;
-	mutex_unlock(&ctx->lock);
 }
 
 /**
@@ -106,14 +96,18 @@ int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args)
 
 	map = map_create(args, &args->out_reason);
 	if (IS_ERR(map)) {
-		context_unreserve(ctx, id);
+		mutex_lock(&ctx->lock);
+		context_release(ctx, id);
+		mutex_unlock(&ctx->lock);
 		return PTR_ERR(map);
 	}
 
 	args->out_map = id;
 	args->out_reason = NVME_DMABUF_REASON_NONE;
+	mutex_lock(&ctx->lock);
 	/* The reserved entry takes the map without allocating. */
 	xa_store(&ctx->maps, id, map, GFP_KERNEL_ACCOUNT);
+	mutex_unlock(&ctx->lock);
 	return 0;
 }
 
@@ -126,10 +120,19 @@ int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args)
  */
 int context_detach(struct context *ctx, u32 id)
 {
-	struct map *map = context_remove(ctx, id);
+	struct map *map;
 
+	mutex_lock(&ctx->lock);
+	map = context_map(ctx, id);
+	if (map)
+		context_release(ctx, id);
+	mutex_unlock(&ctx->lock);
 	if (!map)
 		return -ENOENT;
+
+	/* Commands that found it just now are refused, or in flight after this. */
+	map_stop(map, MAP_DETACHED);
+	synchronize_srcu(&ctx->srcu);
 	map_destroy(map);
 	return 0;
 }
@@ -139,7 +142,7 @@ int context_detach(struct context *ctx, u32 id)
  * @ctx: the context that owns it
  * @id: its number
  *
- * Return: the map, for as long as the caller holds @ctx->lock or RCU, or NULL.
+ * Return: the map, for as long as the caller is inside @ctx->srcu, or NULL.
  */
 struct map *context_map(struct context *ctx, u32 id)
 {

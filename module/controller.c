@@ -19,6 +19,35 @@ static bool controller_is_bound(struct pci_dev *pdev)
 	return driver && !strcmp(driver->name, "nvme");
 }
 
+static struct controller *controller_create(struct pci_dev *pdev)
+{
+	struct controller *ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+
+	if (!ctrl)
+		return NULL;
+	kref_init(&ctrl->ref);
+	mutex_init(&ctrl->lock);
+	spin_lock_init(&ctrl->maps_lock);
+	mutex_init(&ctrl->probe_lock);
+	INIT_LIST_HEAD(&ctrl->maps);
+	ctrl->pdev = pci_dev_get(pdev);
+	return ctrl;
+}
+
+/* Under controllers_lock. */
+static struct controller *controller_find(struct device *dev)
+{
+	struct controller *ctrl;
+
+	list_for_each_entry(ctrl, &controllers, node) {
+		if (&ctrl->pdev->dev == dev) {
+			kref_get(&ctrl->ref);
+			return ctrl;
+		}
+	}
+	return NULL;
+}
+
 /**
  * controller_get - the controller that a PCI device is
  * @pdev: the device
@@ -28,43 +57,35 @@ static bool controller_is_bound(struct pci_dev *pdev)
  */
 struct controller *controller_get(struct pci_dev *pdev)
 {
+	/* Not under the lock, which every unbinding of a PCI device takes. */
+	struct controller *new = controller_create(pdev);
 	struct controller *ctrl;
 
+	if (!new)
+		return ERR_PTR(-ENOMEM);
+
 	mutex_lock(&controllers_lock);
-	list_for_each_entry(ctrl, &controllers, node) {
-		if (ctrl->pdev == pdev) {
-			kref_get(&ctrl->ref);
-			goto unlock;
+	ctrl = controller_find(&pdev->dev);
+	if (!ctrl) {
+		/*
+		 * First into the list, then look: either the driver is still
+		 * bound here and our notifier will find the controller, or not.
+		 */
+		list_add(&new->node, &controllers);
+		smp_mb();
+		if (controller_is_bound(pdev)) {
+			kref_get(&new->ref);
+			ctrl = new;
+			new = NULL;
+		} else {
+			list_del(&new->node);
+			ctrl = ERR_PTR(-ENODEV);
 		}
 	}
-
-	ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
-	if (!ctrl) {
-		ctrl = ERR_PTR(-ENOMEM);
-		goto unlock;
-	}
-	kref_init(&ctrl->ref);
-	mutex_init(&ctrl->lock);
-	mutex_init(&ctrl->probe_lock);
-	INIT_LIST_HEAD(&ctrl->maps);
-	ctrl->pdev = pci_dev_get(pdev);
-
-	/*
-	 * First into the list, then look: either the driver is still bound
-	 * here and our notifier will find the controller, or it is not.
-	 */
-	list_add(&ctrl->node, &controllers);
-	smp_mb();
-	if (controller_is_bound(pdev)) {
-		kref_get(&ctrl->ref);
-	} else {
-		list_del(&ctrl->node);
-		pci_dev_put(ctrl->pdev);
-		kfree(ctrl);
-		ctrl = ERR_PTR(-ENODEV);
-	}
-unlock:
 	mutex_unlock(&controllers_lock);
+
+	if (new)
+		controller_put(new);
 	return ctrl;
 }
 
@@ -94,32 +115,16 @@ u32 controller_bdf(const struct controller *ctrl)
 	return pci_dev_id(ctrl->pdev);
 }
 
-static struct controller *controller_find(struct device *dev)
-{
-	struct controller *ctrl, *found = NULL;
-
-	mutex_lock(&controllers_lock);
-	list_for_each_entry(ctrl, &controllers, node) {
-		if (&ctrl->pdev->dev == dev) {
-			kref_get(&ctrl->ref);
-			found = ctrl;
-			break;
-		}
-	}
-	mutex_unlock(&controllers_lock);
-	return found;
-}
-
 /* The driver is about to leave: let no new command in. It ends the others. */
 static void controller_stop(struct controller *ctrl)
 {
 	struct map *map;
 
-	mutex_lock(&ctrl->lock);
+	spin_lock(&ctrl->maps_lock);
 	ctrl->gone = true;
 	list_for_each_entry(map, &ctrl->maps, node)
 		map_stop(map, NVME_DMABUF_MAP_GONE);
-	mutex_unlock(&ctrl->lock);
+	spin_unlock(&ctrl->maps_lock);
 }
 
 /* The driver has left and disabled the device: nothing may stay mapped for it. */
@@ -128,10 +133,11 @@ static void controller_remove(struct controller *ctrl)
 	struct map *map, *next;
 
 	controller_stop(ctrl);
-
 	probe_free(ctrl);
+
 	mutex_lock(&ctrl->lock);
 	list_for_each_entry_safe(map, next, &ctrl->maps, node) {
+		map_stop(map, NVME_DMABUF_MAP_GONE);
 		map_drain(map);
 		map_detach(map);
 	}
@@ -151,7 +157,9 @@ static int controller_notify(struct notifier_block *nb, unsigned long event, voi
 	if (event != BUS_NOTIFY_UNBIND_DRIVER && event != BUS_NOTIFY_UNBOUND_DRIVER)
 		return NOTIFY_DONE;
 
+	mutex_lock(&controllers_lock);
 	ctrl = controller_find(data);
+	mutex_unlock(&controllers_lock);
 	if (!ctrl)
 		return NOTIFY_DONE;
 	if (event == BUS_NOTIFY_UNBIND_DRIVER)

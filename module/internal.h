@@ -10,26 +10,31 @@
  *   batch       the commands of one submission
  *
  * Lifetimes. A context holds its maps; a map holds its namespace, which holds
- * the open file, the path's disk and the controller. A command in flight holds
- * its map's inflight reference from before its addresses are looked up until
- * the drive has finished with all its parts; only then may the map be
- * unmapped. map_stop() lets no new command in, map_drain() waits for the rest:
- * the nvme driver ends every request, by its timeout if need be. A controller
- * is unmapped from after its driver has been unbound, before the device goes.
+ * the open file, the path's disk and the controller. Whoever looks up a map
+ * uses it inside the context's SRCU, and a map is freed after that. Each part
+ * of a command holds its map's inflight reference from before its addresses
+ * are looked up until the drive has finished with it; only then may the map be
+ * unmapped. map_stop() lets no new part in, map_drain() waits for the rest.
+ * Nobody waits for anything while holding an inflight reference, and the nvme
+ * driver ends every request, by its timeout if need be: so draining ends. A
+ * controller's maps are unmapped after its driver was unbound and has disabled
+ * it, and before the device goes.
  *
  * Locks, outermost first:
  *
- *   context->lock          the context's table of maps, for all but the fast path
+ *   context->lock          changes to the context's table of maps
+ *   context->srcu          (read side) use of a map that was looked up
  *   controllers_lock       the list of controllers
  *   controller->probe_lock test reads
- *   controller->lock       the controller's list of maps, and whether a map of
- *                          it has a DMA mapping (map->attach)
- *   dmabuf->resv           the mapping itself (map->sgt); an exporter that
- *                          invalidates holds it when it calls us
+ *   controller->lock       making and undoing DMA mappings for the controller
+ *   dmabuf->resv           a mapping and its list (map->sgt, map->list); an
+ *                          exporter that invalidates holds it when it calls us
+ *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
  *
  * The device lock of the PCI device may be held outside controllers_lock, by
- * the driver core. Nothing here takes it. Completion takes none of these.
- * The fast path finds a map by RCU, and maps are freed by RCU.
+ * the driver core, and nothing here takes it. Before the driver is unbound
+ * only controllers_lock and maps_lock are taken, so that whatever an exporter
+ * does, the driver can leave. Completion takes none of these.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
@@ -42,6 +47,7 @@
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/percpu-refcount.h>
+#include <linux/srcu.h>
 #include <linux/xarray.h>
 #include <linux/nvme_dmabuf.h>
 
@@ -81,9 +87,10 @@ struct probe {
  * @node: in the list of controllers, while the driver is bound
  * @ref: references, of which the list holds one
  * @pdev: the device
- * @lock: protects @gone, @maps and whether these have a DMA mapping
+ * @lock: held while DMA mappings for this device are made or undone
+ * @maps_lock: protects @gone and, besides @lock for changes, @maps
  * @gone: the driver is being unbound: no new DMA mappings
- * @maps: maps with a DMA mapping for this device
+ * @maps: maps that are attached to this device
  * @lists: memory for private PRP lists, once there was need for it
  * @probe_lock: protects the members below
  * @probe: memory for test reads, once there was need for it
@@ -95,6 +102,7 @@ struct controller {
 	struct kref ref;
 	struct pci_dev *pdev;
 	struct mutex lock;
+	spinlock_t maps_lock;
 	bool gone;
 	struct list_head maps;
 	struct dma_pool *lists;
@@ -171,12 +179,14 @@ struct stock_io {
 struct stock_result {
 	u64 result;
 	u16 status;
+	bool cancelled;
 };
 
 int stock_check_format(struct gendisk *disk, u16 *prinfo);
 bool stock_takes_sgl(struct gendisk *disk);
-int stock_submit(const struct namespace *ns, const struct stock_io *io,
-		 rq_end_io_fn *end_io, void *data);
+struct request *stock_request_alloc(const struct namespace *ns, u8 opcode);
+int stock_request_submit(const struct namespace *ns, struct request *rq,
+			 const struct stock_io *io, rq_end_io_fn *end_io, void *data);
 int stock_execute(const struct namespace *ns, const struct stock_io *io,
 		  struct stock_result *result);
 int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2);
@@ -191,7 +201,7 @@ void probe_free(struct controller *ctrl);
 
 /**
  * struct map - a range of a dma-buf, mapped for one namespace's controller
- * @inflight: one reference for each command in flight; killed by map_stop()
+ * @inflight: one reference for each NVMe command in flight; killed by map_stop()
  * @stopped: map_stop() was called
  * @idle: no command is in flight and none will be
  * @ns: the namespace
@@ -203,14 +213,15 @@ void probe_free(struct controller *ctrl);
  * @offset: first byte of the range in the dma-buf
  * @length: bytes of the range
  * @segments: DMA-contiguous segments
+ * @list_bytes: memory that @list takes
  * @generation: counts the mappings made
  * @state: NVME_DMABUF_MAP_* or MAP_DETACHED; only ever grows
+ * @dynamic: the exporter may ask for the buffer back
  * @direction: of the DMA mapping
  * @dmabuf: the dma-buf
- * @attach: its attachment, while the controller can do DMA
- * @sgt: its DMA mapping, while it lasts
+ * @attach: its attachment, while the controller can do DMA; under its lock
+ * @sgt: its DMA mapping, while it lasts; under the reservation lock
  * @node: in the controller's list of maps, while attached
- * @rcu: frees the map
  */
 struct map {
 	struct percpu_ref inflight;
@@ -225,35 +236,39 @@ struct map {
 	u64 offset;
 	u64 length;
 	u64 segments;
+	u64 list_bytes;
 	u64 generation;
-	u32 state;
+	int state;
+	bool dynamic;
 	enum dma_data_direction direction;
 	struct dma_buf *dmabuf;
 	struct dma_buf_attachment *attach;
 	struct sg_table *sgt;
 	struct list_head node;
-	struct rcu_head rcu;
 };
 
 struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason);
 void map_destroy(struct map *map);
-void map_stop(struct map *map, u32 state);
+void map_stop(struct map *map, int state);
+int map_stopped(const struct map *map, u32 *reason);
 void map_drain(struct map *map);
 void map_detach(struct map *map);
-void map_describe(struct map *map, struct nvme_dmabuf_map_info *info);
+void map_describe(const struct map *map, struct nvme_dmabuf_map_info *info);
 
 int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
 		   u32 max, u32 *count);
 
 /**
  * struct context - an open file of /dev/nvme-dmabuf
- * @maps: maps by number; read under RCU by the fast path
+ * @maps: maps by number
+ * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
  * @lock: protects all of these against change
  */
 struct context {
 	struct xarray maps;
+	struct srcu_struct srcu;
 	u32 next;
 	u32 count;
 	struct mutex lock;
@@ -268,8 +283,8 @@ struct map *context_map(struct context *ctx, u32 id);
 /**
  * struct command - an NVMe Read, Write or Flush
  * @batch: the submission it belongs to
- * @map: its map, held by an inflight reference
- * @uapi: what the caller asked for, checked
+ * @map: its map, which parts in flight hold
+ * @uapi: what the caller asked for
  * @parts: NVMe commands not finished, plus one while they are being issued
  * @failed_at: offset of the first part that failed, or U64_MAX
  * @result: dwords 0 and 1 of the completion queue entry
@@ -295,6 +310,7 @@ struct command {
  * @pending: commands not complete, plus one while they are being issued
  * @done: all commands are complete
  * @lock: protects the commands' outcome when parts fail
+ * @rcu: frees the batch
  * @count: number of commands
  * @commands: the commands
  */
@@ -303,6 +319,7 @@ struct batch {
 	atomic_t pending;
 	struct completion done;
 	spinlock_t lock;
+	struct rcu_head rcu;
 	u32 count;
 	struct command commands[] __counted_by(count);
 };

@@ -9,6 +9,10 @@
 
 #include "internal.h"
 
+#ifndef CONFIG_X86_64
+#error "so far only for x86-64, see the limits in README.md"
+#endif
+
 unsigned int max_maps = 1024;
 module_param(max_maps, uint, 0644);
 MODULE_PARM_DESC(max_maps, "Maps that one open file may hold (number, default 1024)");

@@ -3,10 +3,8 @@
  * Maps: a range of a dma-buf, mapped for DMA by one controller for as long as
  * the map lives or the exporter lets it. Must not know commands or user memory.
  */
-#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
-#include <linux/iommu.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
 
@@ -15,12 +13,6 @@
 static struct device *map_device(const struct map *map)
 {
 	return &map->ns.ctrl->pdev->dev;
-}
-
-/* May the exporter ask for the buffer back? */
-static bool map_is_dynamic(const struct map *map)
-{
-	return map->dmabuf->ops->pin;
 }
 
 static void map_release_inflight(struct percpu_ref *ref)
@@ -38,11 +30,38 @@ static void map_release_inflight(struct percpu_ref *ref)
  *
  * Allocates nothing; any context.
  */
-void map_stop(struct map *map, u32 state)
+void map_stop(struct map *map, int state)
 {
-	WRITE_ONCE(map->state, max(map->state, state));
+	int old = READ_ONCE(map->state);
+
+	while (old < state && !try_cmpxchg(&map->state, &old, state))
+		;
 	if (!test_and_set_bit(0, &map->stopped))
 		percpu_ref_kill(&map->inflight);
+}
+
+/**
+ * map_stopped - why does a map take no commands?
+ * @map: the map
+ * @reason: NVME_DMABUF_REASON_* if it takes none
+ *
+ * Return: 0 if it takes commands, -ESTALE, -ENODEV or -ENOENT.
+ */
+int map_stopped(const struct map *map, u32 *reason)
+{
+	switch (READ_ONCE(map->state)) {
+	case NVME_DMABUF_MAP_LIVE:
+		return 0;
+	case NVME_DMABUF_MAP_REVOKED:
+		*reason = NVME_DMABUF_REASON_REVOKED;
+		return -ESTALE;
+	case NVME_DMABUF_MAP_GONE:
+		*reason = NVME_DMABUF_REASON_GONE;
+		return -ENODEV;
+	default:
+		*reason = NVME_DMABUF_REASON_NO_MAP;
+		return -ENOENT;
+	}
 }
 
 /**
@@ -129,16 +148,16 @@ static bool map_clip(const struct map *map, u64 pos, u64 *addr, u64 *length)
 }
 
 /*
- * A bounced address means that the CPU copies the data on each transfer, which
+ * A bounced segment means that the CPU copies the data on each transfer, which
  * a long-lived mapping gives it no occasion to do. Where DMA is translated,
- * only unaligned segments of untrusted devices are bounced, and no PRP list
- * can express those.
+ * unaligned segments of untrusted devices are bounced.
  */
-static bool map_is_bounced(const struct map *map, dma_addr_t addr)
+static bool map_is_bounced(const struct map *map, struct scatterlist *sg)
 {
-	struct device *dev = map_device(map);
-
-	return !controller_translates(map->ns.ctrl) && dma_need_sync(dev, addr);
+	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
+		return map->ns.ctrl->pdev->untrusted &&
+		       !PAGE_ALIGNED(sg_dma_address(sg) | sg_dma_len(sg));
+	return dma_need_sync(map_device(map), sg_dma_address(sg));
 }
 
 static int map_first_address(struct map *map, u64 *first)
@@ -173,7 +192,7 @@ static int map_fill_list(struct map *map, u32 *reason)
 		u64 length = sg_dma_len(sg);
 
 		if (map_clip(map, pos, &addr, &length)) {
-			if (map_is_bounced(map, addr)) {
+			if (map_is_bounced(map, sg)) {
 				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 				return -EOPNOTSUPP;
 			}
@@ -191,6 +210,7 @@ static int map_fill_list(struct map *map, u32 *reason)
 		return -EOPNOTSUPP;
 	}
 	map->segments = builder.segments;
+	map->list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
 	map->contiguous = prp_list_address(&map->list, 0);
 	return 0;
 }
@@ -250,86 +270,99 @@ static const struct dma_buf_attach_ops map_attach_ops = {
 
 /**
  * map_detach - undo a map's DMA mapping
- * @map: a map that is stopped and drained, or was never published
+ * @map: a map that is stopped and drained
  *
  * Under the controller's lock. Does nothing if it was done before.
  */
 void map_detach(struct map *map)
 {
+	struct controller *ctrl = map->ns.ctrl;
+
 	if (!map->attach)
 		return;
 	dma_resv_lock(map->dmabuf->resv, NULL);
 	map_unmap(map);
+	map_free_list(map);
 	dma_resv_unlock(map->dmabuf->resv);
 	dma_buf_detach(map->dmabuf, map->attach);
 	map->attach = NULL;
-	map_free_list(map);
+
+	spin_lock(&ctrl->maps_lock);
 	list_del(&map->node);
+	spin_unlock(&ctrl->maps_lock);
 }
 
-/* Under the reservation lock: maps the buffer, and waits until it is in place. */
-static int map_map(struct map *map, u32 *reason)
+/* Under the controller's lock. */
+static int map_join_controller(struct map *map, u32 *reason)
 {
-	struct sg_table *sgt;
-	long ret;
+	struct controller *ctrl = map->ns.ctrl;
 
-	sgt = dma_buf_map_attachment(map->attach, map->direction);
-	if (IS_ERR(sgt)) {
-		*reason = NVME_DMABUF_REASON_EXPORTER;
-		return PTR_ERR(sgt);
+	if (map->list_align > sizeof(__le64) && aligned_list_prepare(ctrl))
+		return -ENOMEM;
+
+	spin_lock(&ctrl->maps_lock);
+	if (ctrl->gone) {
+		spin_unlock(&ctrl->maps_lock);
+		*reason = NVME_DMABUF_REASON_GONE;
+		return -ENODEV;
 	}
-	map->sgt = sgt;
-	map->generation++;
-
-	ret = dma_resv_wait_timeout(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
-				    MAX_SCHEDULE_TIMEOUT);
-	return ret < 0 ? -EINTR : 0;
+	list_add_tail(&map->node, &ctrl->maps);
+	spin_unlock(&ctrl->maps_lock);
+	return 0;
 }
 
 /* Under the controller's lock. What is done is undone by map_detach(). */
 static int map_attach(struct map *map, u32 *reason)
 {
-	struct controller *ctrl = map->ns.ctrl;
 	struct dma_buf_attachment *attach;
+	struct sg_table *sgt;
 	int ret;
 
-	if (ctrl->gone) {
-		*reason = NVME_DMABUF_REASON_GONE;
-		return -ENODEV;
-	}
-	if (map->list_align > sizeof(__le64)) {
-		ret = aligned_list_prepare(ctrl);
-		if (ret)
-			return ret;
-	}
 	attach = dma_buf_attach_directed(map->dmabuf, map_device(map), &map_attach_ops, map);
 	if (IS_ERR(attach)) {
 		*reason = NVME_DMABUF_REASON_EXPORTER;
 		return PTR_ERR(attach);
 	}
+	ret = map_join_controller(map, reason);
+	if (ret) {
+		dma_buf_detach(map->dmabuf, attach);
+		return ret;
+	}
 	map->attach = attach;
-	list_add_tail(&map->node, &ctrl->maps);
+	map->dynamic = COMPAT_MOVABLE && attach->importer_ops;
 
-	/*
-	 * Interruptible, so that a fence which never signals can be given up;
-	 * a mapping in the hands of an exporter's callback is finished first.
-	 */
 	ret = dma_resv_lock_interruptible(map->dmabuf->resv, NULL);
 	if (ret)
 		return ret;
-	ret = map_map(map, reason);
-	if (!ret)
+	sgt = dma_buf_map_attachment(attach, map->direction);
+	if (IS_ERR(sgt)) {
+		*reason = NVME_DMABUF_REASON_EXPORTER;
+		ret = PTR_ERR(sgt);
+	} else {
+		map->sgt = sgt;
+		map->generation++;
 		ret = map_build_list(map, reason);
+	}
 	dma_resv_unlock(map->dmabuf->resv);
 	return ret;
 }
 
-/* Is this map's device one whose DMA needs no help from the CPU? */
-static int map_check_device(struct map *map, u32 *reason)
+/*
+ * Until a move of the buffer that is under way has ended. Without locks: what
+ * it waits for is the exporter's, and may take its time.
+ */
+static int map_wait_for_fences(const struct map *map)
 {
-	struct device *dev = map_device(map);
+	long ret = dma_resv_wait_timeout(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
+					 MAX_SCHEDULE_TIMEOUT);
 
-	if (!dev_is_dma_coherent(dev) || is_swiotlb_force_bounce(dev)) {
+	return ret < 0 ? -EINTR : 0;
+}
+
+/* Is this map's device one whose DMA needs no help from the CPU? */
+static int map_check_device(const struct map *map, u32 *reason)
+{
+	if (is_swiotlb_force_bounce(map_device(map))) {
 		*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 		return -EOPNOTSUPP;
 	}
@@ -402,7 +435,7 @@ static void map_free(struct map *map)
 		dma_buf_put(map->dmabuf);
 	namespace_close(&map->ns);
 	percpu_ref_exit(&map->inflight);
-	kfree_rcu(map, rcu);
+	kfree(map);
 }
 
 static int map_prepare(struct map *map, const struct nvme_dmabuf_attach *args, u32 *reason)
@@ -462,9 +495,13 @@ struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
 		return ERR_PTR(ret);
 	}
 
-	mutex_lock(&map->ns.ctrl->lock);
-	ret = map_attach(map, reason);
-	mutex_unlock(&map->ns.ctrl->lock);
+	ret = mutex_lock_killable(&map->ns.ctrl->lock);
+	if (!ret) {
+		ret = map_attach(map, reason);
+		mutex_unlock(&map->ns.ctrl->lock);
+	}
+	if (!ret)
+		ret = map_wait_for_fences(map);
 	if (ret) {
 		map_destroy(map);
 		return ERR_PTR(ret);
@@ -473,10 +510,10 @@ struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
 }
 
 /**
- * map_destroy - end a map that nobody can find any more
- * @map: the map, which is gone when this returns but for readers under RCU
+ * map_destroy - end a map that nobody uses any more
+ * @map: the map, which is gone when this returns
  *
- * Waits for commands in flight.
+ * Waits for commands in flight, whose submitter may have been killed.
  */
 void map_destroy(struct map *map)
 {
@@ -496,24 +533,22 @@ void map_destroy(struct map *map)
  * @map: the map
  * @info: whose out_* members are filled in
  */
-void map_describe(struct map *map, struct nvme_dmabuf_map_info *info)
+void map_describe(const struct map *map, struct nvme_dmabuf_map_info *info)
 {
-	mutex_lock(&map->ns.ctrl->lock);
 	info->out_state = READ_ONCE(map->state);
 	info->out_offset = map->offset;
 	info->out_length = map->length;
 	info->out_segments = map->segments;
-	info->out_list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
+	info->out_list_bytes = map->list_bytes;
 	info->out_generation = map->generation;
 	info->out_access = map->access;
 	info->out_flags = (map->segments == 1 ? NVME_DMABUF_MAP_CONTIGUOUS : 0) |
 			  (map->sgl ? NVME_DMABUF_MAP_SGL : 0) |
-			  (map_is_dynamic(map) ? NVME_DMABUF_MAP_DYNAMIC : 0);
+			  (map->dynamic ? NVME_DMABUF_MAP_DYNAMIC : 0);
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
 	info->out_pci_bdf = controller_bdf(map->ns.ctrl);
 	info->out_reserved = 0;
-	mutex_unlock(&map->ns.ctrl->lock);
 }

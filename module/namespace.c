@@ -27,6 +27,7 @@ struct path_search {
 	unsigned int subsystem;
 	unsigned int head;
 	sector_t sectors;
+	unsigned int skip;
 	struct gendisk *found;
 };
 
@@ -44,7 +45,7 @@ static int path_match_disk(struct device *dev, void *data)
 
 	disk = dev_to_disk(dev);
 	if (disk_is_dead(disk) || !queue_is_mq(disk->queue) ||
-	    get_capacity(disk) != search->sectors)
+	    get_capacity(disk) != search->sectors || search->skip--)
 		return 0;
 
 	get_device(dev);
@@ -57,10 +58,11 @@ static int path_match_controller(struct device *dev, void *data)
 	return device_in_class(dev, "nvme") ? device_for_each_child(dev, data, path_match_disk) : 0;
 }
 
-static int namespace_find_path(struct namespace *ns, struct pci_dev **pdev, u32 *reason)
+static int namespace_find_path(struct namespace *ns, unsigned int path, struct pci_dev **pdev,
+			       u32 *reason)
 {
 	struct gendisk *head = ns->bdev->bd_disk;
-	struct path_search search = { .sectors = get_capacity(head) };
+	struct path_search search = { .sectors = get_capacity(head), .skip = path };
 	struct pci_dev *at = NULL;
 	char rest;
 
@@ -84,13 +86,14 @@ static int namespace_find_path(struct namespace *ns, struct pci_dev **pdev, u32 
  * class "nvme", which stands under the device that the driver is bound to. The
  * open file keeps the controller, and that keeps its parent.
  */
-static int namespace_find_disk(struct namespace *ns, struct pci_dev **pdev, u32 *reason)
+static int namespace_find_disk(struct namespace *ns, unsigned int path, struct pci_dev **pdev,
+			       u32 *reason)
 {
 	struct gendisk *disk = ns->bdev->bd_disk;
 	struct device *ctrl = disk_to_dev(disk)->parent;
 
 	if (device_in_class(ctrl, "nvme-subsystem"))
-		return namespace_find_path(ns, pdev, reason);
+		return namespace_find_path(ns, path, pdev, reason);
 
 	*reason = NVME_DMABUF_REASON_NOT_NVME;
 	if (!device_in_class(ctrl, "nvme"))
@@ -105,27 +108,28 @@ static int namespace_find_disk(struct namespace *ns, struct pci_dev **pdev, u32 
 	return 0;
 }
 
-static int namespace_find_controller(struct namespace *ns, u32 *reason)
+static int namespace_find_controller(struct namespace *ns, unsigned int path, u32 *reason)
 {
 	struct controller *ctrl;
 	struct pci_dev *pdev;
 	int ret;
 
-	ret = namespace_find_disk(ns, &pdev, reason);
+	ret = namespace_find_disk(ns, path, &pdev, reason);
 	if (ret)
 		return ret;
 
 	ctrl = controller_get(pdev);
 	pci_dev_put(pdev);
 	if (IS_ERR(ctrl)) {
-		*reason = NVME_DMABUF_REASON_GONE;
-		return PTR_ERR(ctrl);
+		ret = PTR_ERR(ctrl);
+		*reason = ret == -ENODEV ? NVME_DMABUF_REASON_GONE : NVME_DMABUF_REASON_NONE;
+		return ret;
 	}
 
 	ns->ctrl = ctrl;
 	if (controller_translates(ctrl))
 		ns->flags |= NVME_DMABUF_NS_IOMMU;
-	if (use_sgl && stock_takes_sgl(ns->disk))
+	if (READ_ONCE(use_sgl) && stock_takes_sgl(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_SGL;
 	return 0;
 }
@@ -139,8 +143,8 @@ static int namespace_find_nsid(struct namespace *ns)
 	if (!ops->ioctl)
 		return -EOPNOTSUPP;
 	nsid = ops->ioctl(ns->bdev, 0, NVME_IOCTL_ID, 0);
-	if (nsid < 0)
-		return nsid;
+	if (nsid <= 0)
+		return -ENODEV;
 	ns->nsid = nsid;
 	return 0;
 }
@@ -177,32 +181,21 @@ static int namespace_find_format(struct namespace *ns, u32 *reason)
 	return 0;
 }
 
-/**
- * namespace_open - find what is behind an open file of a block device
- * @ns: filled in; on failure with what could be found
- * @fd: the caller's file descriptor
- * @reason: NVME_DMABUF_REASON_* on failure
- *
- * To be undone by namespace_close(), on failure too.
- *
- * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO or -ENOMEM.
- */
-int namespace_open(struct namespace *ns, int fd, u32 *reason)
+static void namespace_close_path(struct namespace *ns)
+{
+	if (ns->ctrl)
+		controller_put(ns->ctrl);
+	if (ns->disk)
+		put_device(disk_to_dev(ns->disk));
+	ns->ctrl = NULL;
+	ns->disk = NULL;
+}
+
+static int namespace_open_path(struct namespace *ns, unsigned int path, u32 *reason)
 {
 	int ret;
 
-	memset(ns, 0, sizeof(*ns));
-	ns->file = fget(fd);
-	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
-		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
-		return -EBADF;
-	}
-	ns->bdev = I_BDEV(ns->file->f_mapping->host);
-
-	*reason = NVME_DMABUF_REASON_GONE;
-	if (disk_is_dead(ns->bdev->bd_disk))
-		return -ENODEV;
-	ret = namespace_find_controller(ns, reason);
+	ret = namespace_find_controller(ns, path, reason);
 	if (ret)
 		return ret;
 	*reason = NVME_DMABUF_REASON_GONE;
@@ -212,19 +205,54 @@ int namespace_open(struct namespace *ns, int fd, u32 *reason)
 	ret = namespace_find_format(ns, reason);
 	if (ret)
 		return ret;
-	ret = probe_namespace(ns, reason);
-	if (ret)
-		return ret;
-	*reason = NVME_DMABUF_REASON_NONE;
-	return 0;
+	return probe_namespace(ns, reason);
+}
+
+/**
+ * namespace_open - find what is behind an open file of a block device
+ * @ns: filled in; on failure with what could be found
+ * @fd: the caller's file descriptor
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * To be undone by namespace_close(), on failure too. Of a multipath device the
+ * first path that works is taken.
+ *
+ * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE or -ENOMEM.
+ */
+int namespace_open(struct namespace *ns, int fd, u32 *reason)
+{
+	unsigned int path = 0;
+	u32 path_reason;
+	int ret, path_ret;
+
+	memset(ns, 0, sizeof(*ns));
+	ns->file = fget(fd);
+	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
+		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
+		return -EBADF;
+	}
+	ns->bdev = I_BDEV(ns->file->f_mapping->host);
+	if (disk_is_dead(ns->bdev->bd_disk)) {
+		*reason = NVME_DMABUF_REASON_GONE;
+		return -ENODEV;
+	}
+
+	ret = namespace_open_path(ns, path, reason);
+	while ((ret == -EIO || ret == -ENODEV) && ns->flags & NVME_DMABUF_NS_MULTIPATH) {
+		namespace_close_path(ns);
+		path_ret = namespace_open_path(ns, ++path, &path_reason);
+		/* None left: what was wrong with the last one stands. */
+		if (path_ret && path_reason == NVME_DMABUF_REASON_NO_PATH)
+			break;
+		ret = path_ret;
+		*reason = path_reason;
+	}
+	return ret;
 }
 
 void namespace_close(struct namespace *ns)
 {
-	if (ns->ctrl)
-		controller_put(ns->ctrl);
-	if (ns->disk)
-		put_device(disk_to_dev(ns->disk));
+	namespace_close_path(ns);
 	if (ns->file)
 		fput(ns->file);
 }

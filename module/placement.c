@@ -72,43 +72,48 @@ static bool placement_continues(const struct nvme_dmabuf_placement_run *run,
 	       run->pci_bdf == next->pci_bdf && run->bar == next->bar;
 }
 
-/* Under the reservation lock, with the map mapped. */
-static int placement_walk(struct map *map, struct nvme_dmabuf_placement_run *runs,
-			  u32 max, u32 *count)
-{
-	struct device *dev = &map->ns.ctrl->pdev->dev;
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-	struct nvme_dmabuf_placement_run run = { .length = 0 };
-	struct place place = { .start = 1 };
-	u64 offset, length;
+/* What is known while a map is walked, a part at a time. */
+struct placement_walk {
+	struct map *map;
+	struct nvme_dmabuf_placement_run *runs;
+	u32 max;
+	u32 count;
+	u64 offset;
+	struct nvme_dmabuf_placement_run run;
+	struct place place;
+};
 
-	if (domain && domain->type == IOMMU_DOMAIN_IDENTITY)
+/* Under the reservation lock, with the map mapped. */
+static void placement_walk_part(struct placement_walk *walk, u64 end)
+{
+	struct map *map = walk->map;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(&map->ns.ctrl->pdev->dev);
+	u64 length;
+
+	if (!(map->ns.flags & NVME_DMABUF_NS_IOMMU))
 		domain = NULL;
 
-	*count = 0;
-	for (offset = 0; offset < map->length; offset += length) {
-		u64 addr = prp_list_address(&map->list, offset);
+	for (; walk->offset < end; walk->offset += length) {
+		u64 addr = prp_list_address(&map->list, walk->offset);
 
-		length = min_t(u64, map->length - offset,
+		length = min_t(u64, end - walk->offset,
 			       PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
-		placement_look_up(placement_phys(domain, addr), &place);
-		if (placement_continues(&run, &place.run)) {
-			run.length += length;
+		placement_look_up(placement_phys(domain, addr), &walk->place);
+		if (placement_continues(&walk->run, &walk->place.run)) {
+			walk->run.length += length;
 		} else {
-			run = place.run;
-			run.offset = offset;
-			run.length = length;
-			(*count)++;
+			walk->run = walk->place.run;
+			walk->run.offset = walk->offset;
+			walk->run.length = length;
+			walk->count++;
 		}
-		if (*count <= max)
-			runs[*count - 1] = run;
-
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		cond_resched();
+		if (walk->count <= walk->max)
+			walk->runs[walk->count - 1] = walk->run;
 	}
-	return 0;
 }
+
+/* Bytes looked at before others get the reservation lock. */
+#define PLACEMENT_PART	(16ULL << 20)
 
 /**
  * placement_find - find where a map's memory is
@@ -122,21 +127,34 @@ static int placement_walk(struct map *map, struct nvme_dmabuf_placement_run *run
 int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
 		   u32 max, u32 *count)
 {
-	int ret;
+	struct placement_walk walk = {
+		.map = map,
+		.runs = runs,
+		.max = max,
+		.place = { .start = 1 },
+	};
+	u64 generation = 0;
+	u32 reason;
+	int ret = 0;
 
-	mutex_lock(&map->ns.ctrl->lock);
-	if (!map->attach) {
-		ret = -ENODEV;
-		goto unlock;
+	while (!ret && walk.offset < map->length) {
+		if (signal_pending(current) ||
+		    dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+			return -EINTR;
+		/* A new mapping may be elsewhere: what was found counts no more. */
+		if (map->generation != generation) {
+			generation = map->generation;
+			walk.offset = 0;
+			walk.count = 0;
+			walk.run.length = 0;
+		}
+		if (map->sgt)
+			placement_walk_part(&walk, min(map->length, walk.offset + PLACEMENT_PART));
+		else
+			ret = map_stopped(map, &reason) ?: -ESTALE;
+		dma_resv_unlock(map->dmabuf->resv);
+		cond_resched();
 	}
-	ret = dma_resv_lock_interruptible(map->dmabuf->resv, NULL);
-	if (ret) {
-		ret = -EINTR;
-		goto unlock;
-	}
-	ret = map->sgt ? placement_walk(map, runs, max, count) : -ESTALE;
-	dma_resv_unlock(map->dmabuf->resv);
-unlock:
-	mutex_unlock(&map->ns.ctrl->lock);
+	*count = walk.count;
 	return ret;
 }

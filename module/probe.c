@@ -92,9 +92,7 @@ static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 
 	} else if (block_size == PRP_PAGE_SIZE) {
 		io.prp2 = probe->guard_dma;
 	} else {
-		last = block_size / PRP_PAGE_SIZE - 1;
-		if (last >= PRP_SLOTS)
-			return -EOPNOTSUPP;
+		last = min(block_size / PRP_PAGE_SIZE, PRP_SLOTS) - 1;
 		probe->list[last] = cpu_to_le64(probe->guard_dma);
 	}
 
@@ -131,9 +129,9 @@ static int probe_max_command(struct probe *probe, struct namespace *ns)
 	struct stock_io io = {
 		.opcode = nvme_cmd_read,
 		.prp1 = probe->data_dma,
-		.prp2 = probe->list_dma,
 	};
 	struct stock_result result;
+	bool refused = false;
 	u32 next;
 	int ret;
 
@@ -141,16 +139,19 @@ static int probe_max_command(struct probe *probe, struct namespace *ns)
 		      COMMAND_MAX_BYTES);
 	for (next = known * 2; next <= COMMAND_MAX_BYTES && next <= bytes; next *= 2) {
 		io.length = next;
+		io.prp2 = next > 2 * PRP_PAGE_SIZE ? probe->list_dma : probe->data_dma;
 		ret = stock_execute(ns, &io, &result);
 		if (ret)
 			return ret;
-		if (result.status)
+		if (result.status) {
+			refused = (result.status & 0x7ff) == NVME_SC_INVALID_FIELD;
 			break;
+		}
 		known = next;
 	}
 	ns->max_command = known;
-	/* A small namespace says nothing about the controller. */
-	if (next <= bytes || known == COMMAND_MAX_BYTES)
+	/* A small namespace or a bad block says nothing about the controller. */
+	if (refused || known == COMMAND_MAX_BYTES)
 		ns->ctrl->max_command = known;
 	return 0;
 }
@@ -175,8 +176,8 @@ static int probe_controller(struct namespace *ns, u32 *reason)
 			*reason = ret == -EOPNOTSUPP ? NVME_DMABUF_REASON_DRIVER_LAYOUT :
 						       NVME_DMABUF_REASON_PROBE_FAILED;
 			if (ret == -EOPNOTSUPP)
-				dev_err_once(&ctrl->pdev->dev,
-					     "nvme-dmabuf: unknown layout of the nvme driver, not used\n");
+				dev_err_ratelimited(&ctrl->pdev->dev,
+						    "nvme-dmabuf: unknown layout of the nvme driver, not used\n");
 			return ret;
 		}
 		ctrl->checked = true;

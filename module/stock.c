@@ -30,6 +30,7 @@ struct stock_pdu {
 
 static_assert(offsetof(struct stock_pdu, status) == 20);
 
+#define STOCK_REQ_CANCELLED	(1 << 0)	/* in flags: the driver gave it up */
 #define STOCK_STATUS_MASK	0x7ff	/* status code type and status code */
 
 /**
@@ -39,10 +40,10 @@ static_assert(offsetof(struct stock_pdu, status) == 20);
  *
  * A block of data may come with metadata. Where that is 8 bytes of Protection
  * Information alone, PRACT makes the controller insert and strip it, so that
- * only data moves (NVM Command Set Specification, "Protection Information and
- * Read/Write Commands"). Without an integrity profile, interleaved Protection
- * Information cannot be told from no metadata at all, so PRACT is always set:
- * it has no meaning for namespaces without Protection Information.
+ * only data moves, and check it on the way (NVM Command Set Specification,
+ * "Protection Information"). Without an integrity profile, interleaved
+ * Protection Information cannot be told from no metadata at all, so PRACT is
+ * always set: it means nothing to namespaces without Protection Information.
  *
  * Return: 0, or -EOPNOTSUPP.
  */
@@ -50,9 +51,9 @@ int stock_check_format(struct gendisk *disk, u16 *prinfo)
 {
 	struct blk_integrity *integrity = blk_get_integrity(disk);
 
-	if (!get_capacity(disk) || (integrity && !integrity_is_pi_alone(integrity)))
+	if (integrity && !integrity_is_pi_alone(integrity))
 		return -EOPNOTSUPP;
-	*prinfo = NVME_RW_PRINFO_PRACT;
+	*prinfo = NVME_RW_PRINFO_PRACT | NVME_RW_PRINFO_PRCHK_GUARD;
 	return 0;
 }
 
@@ -65,17 +66,20 @@ bool stock_takes_sgl(struct gendisk *disk)
 	return !queue_virt_boundary(disk->queue);
 }
 
+/*
+ * With the request allocated, which holds the queue. The driver freezes the
+ * queue while it formats, and then lets it go shortly before it reads the new
+ * format; in that moment its own reads and writes believe the old one as well.
+ */
 static int stock_command_fill(const struct namespace *ns, const struct stock_io *io,
 			      struct nvme_command *cmd)
 {
-	struct request_queue *queue = ns->disk->queue;
 	u16 prinfo;
 
-	/*
-	 * The request holds the queue, and the driver freezes the queue to
-	 * change the format: what is read here stays true for this command.
-	 */
-	if (queue_logical_block_size(queue) != 1U << ns->block_shift ||
+	/* The first thing that the driver does to a namespace that goes. */
+	if (!get_capacity(ns->disk))
+		return -ENODEV;
+	if (queue_logical_block_size(ns->disk->queue) != 1U << ns->block_shift ||
 	    stock_check_format(ns->disk, &prinfo))
 		return -ESTALE;
 
@@ -101,81 +105,100 @@ static int stock_command_fill(const struct namespace *ns, const struct stock_io 
 	return 0;
 }
 
-static struct request *stock_request_alloc(const struct namespace *ns,
-					   const struct stock_io *io)
+static int stock_request_prepare(const struct namespace *ns, struct request *rq,
+				 const struct stock_io *io)
 {
+	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	struct nvme_command cmd;
-	struct stock_pdu *pdu;
-	struct request *rq;
 	int ret;
 
-	rq = blk_mq_alloc_request(ns->disk->queue,
-				  io->opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT,
-				  0);
-	if (IS_ERR(rq))
-		return rq;
-
 	ret = stock_command_fill(ns, io, &cmd);
-	if (ret) {
-		blk_mq_free_request(rq);
-		return ERR_PTR(ret);
-	}
+	if (ret)
+		return ret;
 
 	nvme_init_request(rq, &cmd);
-	if (io->sgl) {
-		/* nvme_init_request() clears these bits. */
-		pdu = blk_mq_rq_to_pdu(rq);
+	/* A command that never reaches the drive keeps what stood here. */
+	pdu->result.u64 = 0;
+	/* nvme_init_request() clears these bits. */
+	if (io->sgl)
 		pdu->cmd->common.flags |= NVME_CMD_SGL_METABUF;
-	}
-	if (io->timeout)
+	if (io->timeout && io->timeout < rq->q->rq_timeout)
 		rq->timeout = io->timeout;
-	return rq;
+	return 0;
 }
 
 /**
- * stock_submit - hand a command to the driver
+ * stock_request_alloc - a request of the driver's
+ * @ns: the namespace
+ * @opcode: enum nvme_opcode
+ *
+ * Waits for a free request if there is none, and while the driver keeps new
+ * ones out: do not hold what a reset, an unbinding or a completion may need.
+ *
+ * Return: the request, for stock_request_submit() or blk_mq_free_request(), or
+ * -ENODEV if the namespace is gone.
+ */
+struct request *stock_request_alloc(const struct namespace *ns, u8 opcode)
+{
+	return blk_mq_alloc_request(ns->disk->queue,
+				    opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT, 0);
+}
+
+/**
+ * stock_request_submit - hand a command to the driver
  * @ns: the namespace, whose controller's layout was checked
+ * @rq: from stock_request_alloc(); no longer the caller's, on failure too
  * @io: the command
  * @end_io: called when it has ended, in any context; must return
  *	RQ_END_IO_FREE
  * @data: the request's end_io_data
  *
- * Waits for a free request if there is none.
- *
  * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
  * changed; -ENODEV if the namespace is gone.
  */
-int stock_submit(const struct namespace *ns, const struct stock_io *io,
-		 rq_end_io_fn *end_io, void *data)
+int stock_request_submit(const struct namespace *ns, struct request *rq,
+			 const struct stock_io *io, rq_end_io_fn *end_io, void *data)
 {
-	struct request *rq = stock_request_alloc(ns, io);
+	int ret = stock_request_prepare(ns, rq, io);
 
-	if (IS_ERR(rq))
-		return PTR_ERR(rq);
-
+	if (ret) {
+		blk_mq_free_request(rq);
+		return ret;
+	}
 	rq->end_io = end_io;
 	rq->end_io_data = data;
-	blk_execute_rq_nowait(rq, false);
+	/*
+	 * At the head means past the plug. Before Linux 6.5 a plugged request
+	 * was given to the I/O scheduler, and bfq expects a bio in each.
+	 */
+	blk_execute_rq_nowait(rq, rq->q->elevator);
 	return 0;
 }
 
 /**
- * stock_request_result - what the drive said
+ * stock_request_result - what became of a command
  * @rq: a request that has ended
+ *
+ * A status that the host made up, of a command that the driver gave up, is
+ * told by the member cancelled.
  */
 struct stock_result stock_request_result(struct request *rq)
 {
 	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	u16 status = pdu->status & STOCK_STATUS_MASK;
 
 	return (struct stock_result) {
 		.result = le64_to_cpu(pdu->result.u64),
 		.status = pdu->status,
+		.cancelled = pdu->flags & STOCK_REQ_CANCELLED ||
+			     status == NVME_SC_HOST_PATH_ERROR ||
+			     status == NVME_SC_HOST_ABORTED_CMD,
 	};
 }
 
 /**
  * stock_request_slba - first logical block of a Read or Write
- * @rq: a request made by stock_submit()
+ * @rq: a request that was submitted
  */
 u64 stock_request_slba(struct request *rq)
 {
@@ -196,16 +219,24 @@ u64 stock_request_slba(struct request *rq)
 int stock_execute(const struct namespace *ns, const struct stock_io *io,
 		  struct stock_result *result)
 {
-	struct request *rq = stock_request_alloc(ns, io);
+	struct request *rq = stock_request_alloc(ns, io->opcode);
 	blk_status_t blk_status;
+	int ret;
 
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	blk_status = blk_execute_rq(rq, false);
-	*result = stock_request_result(rq);
+	ret = stock_request_prepare(ns, rq, io);
+	if (!ret) {
+		blk_status = blk_execute_rq(rq, false);
+		*result = stock_request_result(rq);
+		if (result->cancelled)
+			ret = blk_queue_dying(rq->q) ? -ENODEV : -EIO;
+		else if (!result->status)
+			ret = blk_status_to_errno(blk_status);
+	}
 	blk_mq_free_request(rq);
-	return result->status ? 0 : blk_status_to_errno(blk_status);
+	return ret;
 }
 
 /**
@@ -219,8 +250,8 @@ int stock_execute(const struct namespace *ns, const struct stock_io *io,
  * expected. Nothing is read through a pointer before it is known to lead into
  * the request's private data.
  *
- * Return: 0, -EOPNOTSUPP if the driver's layout is another, or another
- * negative error number.
+ * Return: 0, -EOPNOTSUPP if the driver's layout is another, -EIO if the drive
+ * did not say so, or another negative error number.
  */
 int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
 {
@@ -233,13 +264,13 @@ int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
 	};
 	struct request_queue *queue = ns->disk->queue;
 	unsigned long start, end, at;
+	blk_status_t blk_status;
 	struct nvme_command cmd;
 	struct stock_pdu *pdu;
 	struct request *rq;
-	u16 status;
 	int ret;
 
-	rq = blk_mq_alloc_request(queue, REQ_OP_DRV_IN, 0);
+	rq = stock_request_alloc(ns, io.opcode);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
@@ -260,12 +291,14 @@ int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
 		goto free;
 
 	pdu->status = 0;
-	blk_execute_rq(rq, false);
-	status = pdu->status & STOCK_STATUS_MASK;
-	if (status == NVME_SC_LBA_RANGE)
+	blk_status = blk_execute_rq(rq, false);
+	/* The driver tells the block layer of this status as BLK_STS_TARGET. */
+	if ((pdu->status & STOCK_STATUS_MASK) == NVME_SC_LBA_RANGE)
 		ret = 0;
 	else if (blk_queue_dying(queue))
 		ret = -ENODEV;
+	else if (blk_status != BLK_STS_OK && blk_status != BLK_STS_TARGET)
+		ret = -EIO;
 free:
 	blk_mq_free_request(rq);
 	return ret;

@@ -104,11 +104,12 @@
 #define NVME_DMABUF_REASON_MAP_LIMIT		32	/* ENOSPC: module parameter max_maps */
 #define NVME_DMABUF_REASON_FLUSH_RANGE		33	/* EINVAL: Flush takes no range */
 #define NVME_DMABUF_REASON_DMABUF_NOT_READABLE	34	/* EACCES: dma-buf must not be a write's source */
+#define NVME_DMABUF_REASON_CANCELLED		35	/* EIO: the nvme driver gave the command up */
 
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
 #define NVME_DMABUF_FEATURE_MOVABLE		(1ULL << 1) /* maps do not pin dynamic exporters' buffers */
-#define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs are used where the drive takes them */
+#define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs may be used: see NVME_DMABUF_NS_SGL */
 
 /**
  * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
@@ -162,8 +163,9 @@ struct nvme_dmabuf_info {
  * @out_nsid: namespace identifier on the path that is used
  * @out_max_command: bytes that one NVMe command may move. The module finds it
  *	with test reads of the namespace's first blocks when a controller is
- *	first used; it is never more than the drive allows (MDTS), and not
- *	bound by the block layer's smaller limit under a translating IOMMU.
+ *	first used, which may add entries to the drive's Error Information log;
+ *	it is never more than the drive allows (MDTS), and not bound by the
+ *	block layer's smaller limit under a translating IOMMU.
  * @out_flags: NVME_DMABUF_NS_*
  * @out_pci_domain: PCI domain (segment) of the controller that is used
  * @out_pci_bdf: bus << 8 | device << 3 | function of the controller
@@ -172,8 +174,7 @@ struct nvme_dmabuf_info {
  * than NONE for any block device that cannot be used; the other out_* members
  * are then zero where the module could not find them out.
  *
- * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; EINTR;
- * ENOMEM.
+ * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
  */
 struct nvme_dmabuf_ns_info {
 	__u32 size;
@@ -219,7 +220,7 @@ struct nvme_dmabuf_ns_info {
  * its own that the drive moves exactly as many bytes as computed.
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
- * ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
+ * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
  * NVME_DMABUF_REASON_EXPORTER).
  */
 struct nvme_dmabuf_attach {
@@ -329,6 +330,9 @@ struct nvme_dmabuf_placement_run {
 	__u32 bar;
 };
 
+/* Runs that one NVME_DMABUF_IOC_PLACEMENT writes at most. */
+#define NVME_DMABUF_PLACEMENT_MAX_RUNS	65536U
+
 /**
  * struct nvme_dmabuf_placement - NVME_DMABUF_IOC_PLACEMENT
  * @size: sizeof(struct nvme_dmabuf_placement)
@@ -337,7 +341,8 @@ struct nvme_dmabuf_placement_run {
  * @count: how many runs @runs has room for; may be 0
  * @runs: address of an array of struct nvme_dmabuf_placement_run to fill
  * @out_count: runs that the map has, which may be more than @count; the first
- *	@count of them were written
+ *	@count of them were written, but never more than
+ *	NVME_DMABUF_PLACEMENT_MAX_RUNS
  * @out_reserved: 0
  *
  * Tells where a map's memory is: found by the kernel from the addresses that
@@ -345,7 +350,7 @@ struct nvme_dmabuf_placement_run {
  * not believed from the exporter. A run is as long as its kind and its device
  * stay the same.
  *
- * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EINTR.
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, ENOMEM, EINTR.
  */
 struct nvme_dmabuf_placement {
 	__u32 size;
@@ -381,8 +386,9 @@ struct nvme_dmabuf_placement {
  * @reserved: 0
  * @flags: NVME_DMABUF_CMD_*
  * @timeout_ms: milliseconds that the drive has for each NVMe command before
- *	the nvme driver aborts it, and in the end resets the controller; 0 is
- *	the driver's default (nvme_core.io_timeout)
+ *	the nvme driver aborts it, and in the end resets the controller. 0 is
+ *	the driver's default (nvme_core.io_timeout), which a longer time does
+ *	not exceed: others wait for the drive as well.
  * @reserved1: 0
  * @reserved2: 0
  *
@@ -417,7 +423,8 @@ struct nvme_dmabuf_command {
  * @error: 0 if the drive completed the command, whatever its @status; else a
  *	negative error number, and the command did not reach the drive or its
  *	outcome is unknown
- * @status: the drive's status, as in bits 15:1 of the completion queue
+ * @status: the drive's status, or what the nvme driver put in its place if
+ *	@error is not 0, as in bits 15:1 of the completion queue
  *	entry's status field shifted down by one: status code in bits 7:0,
  *	status code type in 10:8, Do Not Retry in 14; 0 is success. Of a split
  *	command, that of the first part in order of blocks which failed.
