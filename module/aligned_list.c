@@ -10,12 +10,12 @@
 #include "internal.h"
 
 /**
- * aligned_list_prepare - make copies possible for a controller
+ * nvdm_aligned_list_prepare - make copies possible for a controller
  * @ctrl: the controller, under its lock
  *
  * Return: 0 or -ENOMEM.
  */
-int aligned_list_prepare(struct controller *ctrl)
+int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl)
 {
 	if (!ctrl->lists)
 		ctrl->lists = dma_pool_create("nvme-dmabuf", &ctrl->pdev->dev, PRP_PAGE_SIZE,
@@ -24,27 +24,28 @@ int aligned_list_prepare(struct controller *ctrl)
 }
 
 /**
- * aligned_list_exit - undo aligned_list_prepare()
+ * nvdm_aligned_list_exit - undo nvdm_aligned_list_prepare()
  * @ctrl: the controller, which has no command in flight
  */
-void aligned_list_exit(struct controller *ctrl)
+void nvdm_aligned_list_exit(struct nvdm_controller *ctrl)
 {
 	dma_pool_destroy(ctrl->lists);
 	ctrl->lists = NULL;
 }
 
 /**
- * aligned_list_create - copy the part of a list that a command needs
+ * nvdm_aligned_list_create - copy the part of a list that a command needs
  * @cmd: the command, whose controller is prepared
  * @offset: first byte of the transfer, from the start of the map
  * @io: the transfer, of at least three pages; its prp2 is replaced
  *
  * Return: the copy, or NULL if there is no memory.
  */
-struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct stock_io *io)
+struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset,
+						   struct nvdm_stock_io *io)
 {
 	const struct prp_list *from = &cmd->map->list;
-	struct aligned_list *list;
+	struct nvdm_aligned_list *list;
 	u32 pos, i = 0;
 
 	/* An exporter may wait for the command in the midst of reclaim. */
@@ -52,8 +53,8 @@ struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct
 	if (!list)
 		return NULL;
 	list->cmd = cmd;
-	list->slots = dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOWAIT | __GFP_NOWARN,
-				     &list->dma);
+	list->slots =
+		dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOWAIT | __GFP_NOWARN, &list->dma);
 	if (!list->slots) {
 		kfree(list);
 		return NULL;
@@ -68,10 +69,10 @@ struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct
 }
 
 /**
- * aligned_list_destroy - undo aligned_list_create()
+ * nvdm_aligned_list_destroy - undo nvdm_aligned_list_create()
  * @list: the copy, which the drive has finished with; any context
  */
-void aligned_list_destroy(struct aligned_list *list)
+void nvdm_aligned_list_destroy(struct nvdm_aligned_list *list)
 {
 	dma_pool_free(list->cmd->map->ns.ctrl->lists, list->slots, list->dma);
 	kfree(list);

@@ -11,9 +11,9 @@
 #include "internal.h"
 
 /* Requests that the block layer allocates and hands over at once. */
-#define BATCH_PLUG	32U
+#define BATCH_PLUG 32U
 
-static void batch_complete_one(struct batch *batch)
+static void nvdm_batch_complete_one(struct nvdm_batch *batch)
 {
 	if (!atomic_dec_and_test(&batch->pending))
 		return;
@@ -24,14 +24,14 @@ static void batch_complete_one(struct batch *batch)
 }
 
 /* A part of a command has ended, or the issuing of all of them. */
-static void command_put_part(struct command *cmd)
+static void nvdm_command_put_part(struct nvdm_command *cmd)
 {
 	if (atomic_dec_and_test(&cmd->parts))
-		batch_complete_one(cmd->batch);
+		nvdm_batch_complete_one(cmd->batch);
 }
 
 /* Parts may fail in any order: what counts is the first in order of blocks. */
-static void command_fail(struct command *cmd, u64 at, int error, u16 status, u32 reason)
+static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason)
 {
 	unsigned long flags;
 
@@ -46,16 +46,16 @@ static void command_fail(struct command *cmd, u64 at, int error, u16 status, u32
 }
 
 /* A part that the drive did not complete, or not well. */
-static void command_fail_part(struct command *cmd, struct request *rq, blk_status_t blk_status,
-			      const struct stock_result *result)
+static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
+				   blk_status_t blk_status, const struct nvdm_stock_result *result)
 {
-	const struct map *map = cmd->map;
+	const struct nvdm_map *map = cmd->map;
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 block = 0;
 	int error = 0;
 
 	if (cmd->uapi.opcode != NVME_DMABUF_OP_FLUSH)
-		block = stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
+		block = nvdm_stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
 
 	if (result->cancelled) {
 		reason = NVME_DMABUF_REASON_CANCELLED;
@@ -63,43 +63,44 @@ static void command_fail_part(struct command *cmd, struct request *rq, blk_statu
 	} else if (!result->status) {
 		error = blk_status_to_errno(blk_status);
 	}
-	if (error && (map_stopped(map, &reason) == -ENODEV || blk_queue_dying(rq->q))) {
+	if (error && (nvdm_map_stopped(map, &reason) == -ENODEV || blk_queue_dying(rq->q))) {
 		reason = NVME_DMABUF_REASON_GONE;
 		error = -ENODEV;
 	}
-	command_fail(cmd, block << map->ns.block_shift, error, result->status, reason);
+	nvdm_command_fail(cmd, block << map->ns.block_shift, error, result->status, reason);
 }
 
-static void command_end_part(struct command *cmd, struct request *rq, blk_status_t blk_status)
+static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
+				  blk_status_t blk_status)
 {
-	struct stock_result result = stock_request_result(rq);
-	struct map *map = cmd->map;
+	struct nvdm_stock_result result = nvdm_stock_request_result(rq);
+	struct nvdm_map *map = cmd->map;
 
 	if (unlikely(result.status || blk_status))
-		command_fail_part(cmd, rq, blk_status, &result);
+		nvdm_command_fail_part(cmd, rq, blk_status, &result);
 	cmd->result = result.result;
-	command_put_part(cmd);
+	nvdm_command_put_part(cmd);
 	/* Last: whoever waits for it may free the map and unload this module. */
 	percpu_ref_put(&map->inflight);
 }
 
-static enum rq_end_io_ret command_end_io(RQ_END_IO_ARGS(rq, blk_status))
+static enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
-	command_end_part(rq->end_io_data, rq, blk_status);
+	nvdm_command_end_part(rq->end_io_data, rq, blk_status);
 	return RQ_END_IO_FREE;
 }
 
-static enum rq_end_io_ret command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
+static enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
 {
-	struct aligned_list *list = rq->end_io_data;
-	struct command *cmd = list->cmd;
+	struct nvdm_aligned_list *list = rq->end_io_data;
+	struct nvdm_command *cmd = list->cmd;
 
-	aligned_list_destroy(list);
-	command_end_part(cmd, rq, blk_status);
+	nvdm_aligned_list_destroy(list);
+	nvdm_command_end_part(cmd, rq, blk_status);
 	return RQ_END_IO_FREE;
 }
 
-static int command_refuse(struct command *cmd, int error, u32 reason)
+static int nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
 {
 	cmd->failed_at = 0;
 	cmd->error = error;
@@ -107,95 +108,96 @@ static int command_refuse(struct command *cmd, int error, u32 reason)
 	return error;
 }
 
-static int command_check_reserved(struct command *cmd)
+static int nvdm_command_check_reserved(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 
 	if (uapi->reserved || uapi->reserved1 || uapi->reserved2[0] || uapi->reserved2[1] ||
 	    uapi->flags & ~(NVME_DMABUF_CMD_FUA | NVME_DMABUF_CMD_LIMITED_RETRY))
-		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_RESERVED);
+		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_RESERVED);
 	if (uapi->timeout_ms && (uapi->timeout_ms < COMMAND_MIN_TIMEOUT_MS ||
 				 uapi->timeout_ms > COMMAND_MAX_TIMEOUT_MS))
-		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_TIMEOUT);
+		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_TIMEOUT);
 	return 0;
 }
 
-static int command_check_range(struct command *cmd)
+static int nvdm_command_check_range(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
-	const struct map *map = cmd->map;
+	const struct nvdm_map *map = cmd->map;
 	u64 capacity, end;
 
 	if (!uapi->length)
-		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
+		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
 	if (uapi->length & ((1U << map->ns.block_shift) - 1))
-		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_BLOCK_MULTIPLE);
+		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_BLOCK_MULTIPLE);
 	if (uapi->offset & 3)
-		return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_DWORD_ALIGN);
+		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_DWORD_ALIGN);
 
 	if (check_add_overflow(uapi->offset, uapi->length, &end))
-		return command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_MAP);
+		return nvdm_command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_MAP);
 	if (end > map->length)
-		return command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_MAP);
+		return nvdm_command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_MAP);
 
 	if (check_add_overflow(uapi->slba, uapi->length >> map->ns.block_shift, &end))
-		return command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
-	capacity = namespace_capacity(&map->ns);
+		return nvdm_command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+	capacity = nvdm_namespace_capacity(&map->ns);
 	if (!capacity)
-		return command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
+		return nvdm_command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
 	if (end > capacity)
-		return command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+		return nvdm_command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	return 0;
 }
 
-static int command_check_access(struct command *cmd, u32 access)
+static int nvdm_command_check_access(struct nvdm_command *cmd, u32 access)
 {
 	u32 reason;
 
 	if (!(cmd->map->access & access))
-		return command_refuse(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
+		return nvdm_command_refuse(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
 	/* A device may have become read-only since it was attached. */
-	if (access == NVME_DMABUF_ACCESS_WRITE && namespace_access(&cmd->map->ns, access, &reason))
-		return command_refuse(cmd, -EACCES, reason);
+	if (access == NVME_DMABUF_ACCESS_WRITE &&
+	    nvdm_namespace_access(&cmd->map->ns, access, &reason))
+		return nvdm_command_refuse(cmd, -EACCES, reason);
 	return 0;
 }
 
 /* Only opcodes whose data length is known are let through. */
-static int command_check(struct command *cmd)
+static int nvdm_command_check(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 
 	switch (uapi->opcode) {
 	case NVME_DMABUF_OP_READ:
-		return command_check_access(cmd, NVME_DMABUF_ACCESS_READ) ?:
-		       command_check_range(cmd);
+		return nvdm_command_check_access(cmd, NVME_DMABUF_ACCESS_READ) ?:
+			       nvdm_command_check_range(cmd);
 	case NVME_DMABUF_OP_WRITE:
-		return command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE) ?:
-		       command_check_range(cmd);
+		return nvdm_command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE) ?:
+			       nvdm_command_check_range(cmd);
 	case NVME_DMABUF_OP_FLUSH:
 		if (uapi->slba || uapi->offset || uapi->length || uapi->flags)
-			return command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_FLUSH_RANGE);
-		return command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE);
+			return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_FLUSH_RANGE);
+		return nvdm_command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE);
 	default:
-		return command_refuse(cmd, -EOPNOTSUPP, NVME_DMABUF_REASON_OPCODE);
+		return nvdm_command_refuse(cmd, -EOPNOTSUPP, NVME_DMABUF_REASON_OPCODE);
 	}
 }
 
 /* The map stays a map inside the context's SRCU, though it may be stopped. */
-static int command_find_map(struct command *cmd, struct context *ctx)
+static int nvdm_command_find_map(struct nvdm_command *cmd, struct nvdm_context *ctx)
 {
 	u32 reason;
 	int ret;
 
-	cmd->map = context_map(ctx, cmd->uapi.map);
+	cmd->map = nvdm_context_map(ctx, cmd->uapi.map);
 	if (!cmd->map)
-		return command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
-	ret = map_stopped(cmd->map, &reason);
-	return ret ? command_refuse(cmd, ret, reason) : 0;
+		return nvdm_command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
+	ret = nvdm_map_stopped(cmd->map, &reason);
+	return ret ? nvdm_command_refuse(cmd, ret, reason) : 0;
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
-static bool command_misaligns_list(const struct map *map, const struct stock_io *io)
+static bool nvdm_command_misaligns_list(const struct nvdm_map *map, const struct nvdm_stock_io *io)
 {
 	u32 pages_end = (io->prp1 & PRP_PAGE_MASK) + io->length;
 
@@ -206,16 +208,16 @@ static bool command_misaligns_list(const struct map *map, const struct stock_io 
  * With an inflight reference, which lasts until the part has ended. Nothing
  * here may sleep for long: an exporter may be waiting for that reference.
  */
-static int command_start_part(struct command *cmd, struct request *rq, struct stock_io *io,
-			      u64 pos)
+static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
+				   struct nvdm_stock_io *io, u64 pos)
 {
-	const struct map *map = cmd->map;
+	const struct nvdm_map *map = cmd->map;
 	u64 offset = cmd->uapi.offset + pos;
-	struct aligned_list *list;
+	struct nvdm_aligned_list *list;
 	int ret;
 
 	if (io->opcode == NVME_DMABUF_OP_FLUSH)
-		return stock_request_submit(&map->ns, rq, io, command_end_io, cmd);
+		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 
 	io->sgl = map->sgl;
 	if (io->sgl)
@@ -223,28 +225,29 @@ static int command_start_part(struct command *cmd, struct request *rq, struct st
 	else
 		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
 
-	if (likely(!command_misaligns_list(map, io)))
-		return stock_request_submit(&map->ns, rq, io, command_end_io, cmd);
+	if (likely(!nvdm_command_misaligns_list(map, io)))
+		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 
-	list = aligned_list_create(cmd, offset, io);
+	list = nvdm_aligned_list_create(cmd, offset, io);
 	if (!list) {
 		blk_mq_free_request(rq);
 		return -ENOMEM;
 	}
-	ret = stock_request_submit(&map->ns, rq, io, command_end_io_aligned, list);
+	ret = nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io_aligned, list);
 	if (ret)
-		aligned_list_destroy(list);
+		nvdm_aligned_list_destroy(list);
 	return ret;
 }
 
-static int command_submit_part(struct command *cmd, struct stock_io *io, u64 pos, u32 *reason)
+static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_io *io, u64 pos,
+				    u32 *reason)
 {
-	struct map *map = cmd->map;
+	struct nvdm_map *map = cmd->map;
 	struct request *rq;
 	int ret;
 
 	*reason = NVME_DMABUF_REASON_GONE;
-	rq = stock_request_alloc(&map->ns, io->opcode);
+	rq = nvdm_stock_request_alloc(&map->ns, io->opcode);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
@@ -252,14 +255,15 @@ static int command_submit_part(struct command *cmd, struct stock_io *io, u64 pos
 		blk_mq_free_request(rq);
 		/* The state was set before the reference was killed. */
 		smp_rmb();
-		return map_stopped(map, reason);
+		return nvdm_map_stopped(map, reason);
 	}
 
 	atomic_inc(&cmd->parts);
-	ret = command_start_part(cmd, rq, io, pos);
+	ret = nvdm_command_start_part(cmd, rq, io, pos);
 	if (ret) {
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
-			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE : NVME_DMABUF_REASON_NONE;
+			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
+					   NVME_DMABUF_REASON_NONE;
 		percpu_ref_put(&map->inflight);
 		atomic_dec(&cmd->parts);
 	}
@@ -267,11 +271,11 @@ static int command_submit_part(struct command *cmd, struct stock_io *io, u64 pos
 }
 
 /* Submits the parts of a command that was checked, until one fails. */
-static void command_submit_parts(struct command *cmd)
+static void nvdm_command_submit_parts(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
-	const struct map *map = cmd->map;
-	struct stock_io io = {
+	const struct nvdm_map *map = cmd->map;
+	struct nvdm_stock_io io = {
 		.opcode = uapi->opcode,
 		.control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
 			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
@@ -285,29 +289,31 @@ static void command_submit_parts(struct command *cmd)
 		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
 		io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
 		ret = pos && fatal_signal_pending(current) ?
-			-EINTR : command_submit_part(cmd, &io, pos, &reason);
+			      -EINTR :
+			      nvdm_command_submit_part(cmd, &io, pos, &reason);
 		if (ret)
-			command_fail(cmd, pos, ret, 0, reason);
+			nvdm_command_fail(cmd, pos, ret, 0, reason);
 		pos += io.length;
 		cond_resched();
 	} while (pos < uapi->length && READ_ONCE(cmd->failed_at) == U64_MAX);
 }
 
-static void command_submit(struct context *ctx, struct command *cmd)
+static void nvdm_command_submit(struct nvdm_context *ctx, struct nvdm_command *cmd)
 {
-	if (!command_check_reserved(cmd) && !command_find_map(cmd, ctx) && !command_check(cmd))
-		command_submit_parts(cmd);
-	command_put_part(cmd);
+	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(cmd, ctx) &&
+	    !nvdm_command_check(cmd))
+		nvdm_command_submit_parts(cmd);
+	nvdm_command_put_part(cmd);
 }
 
 /**
- * command_describe - the completion that the caller gets
+ * nvdm_command_describe - the completion that the caller gets
  * @cmd: a command that is complete
  * @cpl: the completion
  */
-void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *cpl)
+void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl)
 {
-	*cpl = (struct nvme_dmabuf_completion) {
+	*cpl = (struct nvme_dmabuf_completion){
 		.user_data = cmd->uapi.user_data,
 		.result = cmd->result,
 		.bytes = min(cmd->failed_at, cmd->uapi.length),
@@ -318,14 +324,15 @@ void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *
 }
 
 /**
- * batch_create - memory for a submission
+ * nvdm_batch_create - memory for a submission
  * @count: number of commands, whose uapi the caller fills in
  *
- * Return: the batch, to be released by batch_put(), or NULL.
+ * Return: the batch, to be released by nvdm_batch_put(), or NULL.
  */
-struct batch *batch_create(u32 count)
+struct nvdm_batch *nvdm_batch_create(u32 count)
 {
-	struct batch *batch = kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
+	struct nvdm_batch *batch =
+		kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
 
 	if (!batch)
 		return NULL;
@@ -337,24 +344,24 @@ struct batch *batch_create(u32 count)
 }
 
 /**
- * batch_put - the submitter needs the batch no more
+ * nvdm_batch_put - the submitter needs the batch no more
  * @batch: the batch
  */
-void batch_put(struct batch *batch)
+void nvdm_batch_put(struct nvdm_batch *batch)
 {
 	if (refcount_dec_and_test(&batch->refs))
 		kvfree(batch);
 }
 
 /**
- * batch_submit - submit all commands of a batch
+ * nvdm_batch_submit - submit all commands of a batch
  * @ctx: the context that owns their maps
  * @batch: the batch, with its commands' uapi filled in
  *
  * Its member done tells when all of them are complete; the commands hold the
  * batch until then.
  */
-void batch_submit(struct context *ctx, struct batch *batch)
+void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 {
 	struct blk_plug plug;
 	int srcu;
@@ -366,7 +373,7 @@ void batch_submit(struct context *ctx, struct batch *batch)
 	srcu = srcu_read_lock(&ctx->srcu);
 	blk_start_plug(&plug);
 	for (i = 0; i < batch->count; i++) {
-		struct command *cmd = &batch->commands[i];
+		struct nvdm_command *cmd = &batch->commands[i];
 
 		if (i % BATCH_PLUG == 0)
 			plug.nr_ios = min(batch->count - i, BATCH_PLUG);
@@ -374,14 +381,14 @@ void batch_submit(struct context *ctx, struct batch *batch)
 		cmd->failed_at = U64_MAX;
 		atomic_set(&cmd->parts, 1);
 		if (fatal_signal_pending(current)) {
-			command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
-			command_put_part(cmd);
+			nvdm_command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
+			nvdm_command_put_part(cmd);
 		} else {
-			command_submit(ctx, cmd);
+			nvdm_command_submit(ctx, cmd);
 		}
 	}
 	blk_finish_plug(&plug);
 	srcu_read_unlock(&ctx->srcu, srcu);
 
-	batch_complete_one(batch);
+	nvdm_batch_complete_one(batch);
 }

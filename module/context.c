@@ -8,13 +8,13 @@
 #include "internal.h"
 
 /**
- * context_create - a context without maps
+ * nvdm_context_create - a context without maps
  *
  * Return: the context, or NULL if there is no memory.
  */
-struct context *context_create(void)
+struct nvdm_context *nvdm_context_create(void)
 {
-	struct context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	struct nvdm_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
 
 	if (!ctx)
 		return NULL;
@@ -28,21 +28,21 @@ struct context *context_create(void)
 }
 
 /**
- * context_destroy - end a context that no call uses any more
+ * nvdm_context_destroy - end a context that no call uses any more
  * @ctx: the context
  *
  * Waits for commands in flight, whose submitter may have been killed.
  */
-void context_destroy(struct context *ctx)
+void nvdm_context_destroy(struct nvdm_context *ctx)
 {
 	unsigned long id;
-	struct map *map;
+	struct nvdm_map *map;
 
 	/* All at once, so that the waits for their commands overlap. */
 	xa_for_each(&ctx->maps, id, map)
-		map_stop(map, MAP_DETACHED);
+		nvdm_map_stop(map, MAP_DETACHED);
 	xa_for_each(&ctx->maps, id, map)
-		map_destroy(map);
+		nvdm_map_destroy(map);
 	xa_destroy(&ctx->maps);
 	cleanup_srcu_struct(&ctx->srcu);
 	mutex_destroy(&ctx->lock);
@@ -50,7 +50,7 @@ void context_destroy(struct context *ctx)
 }
 
 /* Takes a number. It stands for no map until one is stored under it. */
-static int context_reserve(struct context *ctx, u32 *id, u32 *reason)
+static int nvdm_context_reserve(struct nvdm_context *ctx, u32 *id, u32 *reason)
 {
 	int ret = -ENOSPC;
 
@@ -71,33 +71,33 @@ static int context_reserve(struct context *ctx, u32 *id, u32 *reason)
 }
 
 /* Frees a number, whether or not a map was stored under it. */
-static void context_release(struct context *ctx, u32 id)
+static void nvdm_context_release(struct nvdm_context *ctx, u32 id)
 {
 	xa_erase(&ctx->maps, id);
 	ctx->count--;
 }
 
 /**
- * context_attach - make a map
+ * nvdm_context_attach - make a map
  * @ctx: the context that will own it
  * @args: NVME_DMABUF_IOC_ATTACH
  *
  * Return: 0 or a negative error number.
  */
-int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args)
+int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args)
 {
-	struct map *map;
+	struct nvdm_map *map;
 	u32 id;
 	int ret;
 
-	ret = context_reserve(ctx, &id, &args->out_reason);
+	ret = nvdm_context_reserve(ctx, &id, &args->out_reason);
 	if (ret)
 		return ret;
 
-	map = map_create(args, &args->out_reason);
+	map = nvdm_map_create(args, &args->out_reason);
 	if (IS_ERR(map)) {
 		mutex_lock(&ctx->lock);
-		context_release(ctx, id);
+		nvdm_context_release(ctx, id);
 		mutex_unlock(&ctx->lock);
 		return PTR_ERR(map);
 	}
@@ -112,39 +112,39 @@ int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args)
 }
 
 /**
- * context_detach - end a map
+ * nvdm_context_detach - end a map
  * @ctx: the context that owns it
  * @id: its number
  *
  * Return: 0 or -ENOENT.
  */
-int context_detach(struct context *ctx, u32 id)
+int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 {
-	struct map *map;
+	struct nvdm_map *map;
 
 	mutex_lock(&ctx->lock);
-	map = context_map(ctx, id);
+	map = nvdm_context_map(ctx, id);
 	if (map)
-		context_release(ctx, id);
+		nvdm_context_release(ctx, id);
 	mutex_unlock(&ctx->lock);
 	if (!map)
 		return -ENOENT;
 
 	/* Commands that found it just now are refused, or in flight after this. */
-	map_stop(map, MAP_DETACHED);
+	nvdm_map_stop(map, MAP_DETACHED);
 	synchronize_srcu(&ctx->srcu);
-	map_destroy(map);
+	nvdm_map_destroy(map);
 	return 0;
 }
 
 /**
- * context_map - find a map
+ * nvdm_context_map - find a map
  * @ctx: the context that owns it
  * @id: its number
  *
  * Return: the map, for as long as the caller is inside @ctx->srcu, or NULL.
  */
-struct map *context_map(struct context *ctx, u32 id)
+struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 {
 	return xa_load(&ctx->maps, id);
 }

@@ -12,16 +12,16 @@
 static LIST_HEAD(controllers);
 static DEFINE_MUTEX(controllers_lock);
 
-static bool controller_is_bound(struct pci_dev *pdev)
+static bool nvdm_controller_is_bound(struct pci_dev *pdev)
 {
 	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
 
 	return driver && !strcmp(driver->name, "nvme");
 }
 
-static struct controller *controller_create(struct pci_dev *pdev)
+static struct nvdm_controller *nvdm_controller_create(struct pci_dev *pdev)
 {
-	struct controller *ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	struct nvdm_controller *ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
 
 	if (!ctrl)
 		return NULL;
@@ -35,9 +35,9 @@ static struct controller *controller_create(struct pci_dev *pdev)
 }
 
 /* Under controllers_lock. */
-static struct controller *controller_find(struct device *dev)
+static struct nvdm_controller *nvdm_controller_find(struct device *dev)
 {
-	struct controller *ctrl;
+	struct nvdm_controller *ctrl;
 
 	list_for_each_entry(ctrl, &controllers, node) {
 		if (&ctrl->pdev->dev == dev) {
@@ -49,23 +49,23 @@ static struct controller *controller_find(struct device *dev)
 }
 
 /**
- * controller_get - the controller that a PCI device is
+ * nvdm_controller_get - the controller that a PCI device is
  * @pdev: the device
  *
- * Return: the controller, to be released by controller_put(), or -ENODEV if
+ * Return: the controller, to be released by nvdm_controller_put(), or -ENODEV if
  * the device is not bound to the nvme driver, or -ENOMEM.
  */
-struct controller *controller_get(struct pci_dev *pdev)
+struct nvdm_controller *nvdm_controller_get(struct pci_dev *pdev)
 {
 	/* Not under the lock, which every unbinding of a PCI device takes. */
-	struct controller *new = controller_create(pdev);
-	struct controller *ctrl;
+	struct nvdm_controller *new = nvdm_controller_create(pdev);
+	struct nvdm_controller *ctrl;
 
 	if (!new)
 		return ERR_PTR(-ENOMEM);
 
 	mutex_lock(&controllers_lock);
-	ctrl = controller_find(&pdev->dev);
+	ctrl = nvdm_controller_find(&pdev->dev);
 	if (!ctrl) {
 		/*
 		 * First into the list, then look: either the driver is still
@@ -73,7 +73,7 @@ struct controller *controller_get(struct pci_dev *pdev)
 		 */
 		list_add(&new->node, &controllers);
 		smp_mb();
-		if (controller_is_bound(pdev)) {
+		if (nvdm_controller_is_bound(pdev)) {
 			kref_get(&new->ref);
 			ctrl = new;
 			new = NULL;
@@ -85,111 +85,111 @@ struct controller *controller_get(struct pci_dev *pdev)
 	mutex_unlock(&controllers_lock);
 
 	if (new)
-		controller_put(new);
+		nvdm_controller_put(new);
 	return ctrl;
 }
 
-static void controller_release(struct kref *ref)
+static void nvdm_controller_release(struct kref *ref)
 {
-	struct controller *ctrl = container_of(ref, struct controller, ref);
+	struct nvdm_controller *ctrl = container_of(ref, struct nvdm_controller, ref);
 
 	pci_dev_put(ctrl->pdev);
 	kfree(ctrl);
 }
 
-void controller_put(struct controller *ctrl)
+void nvdm_controller_put(struct nvdm_controller *ctrl)
 {
-	kref_put(&ctrl->ref, controller_release);
+	kref_put(&ctrl->ref, nvdm_controller_release);
 }
 
 /* Is the controller's DMA translated, so that DMA addresses mean something else? */
-bool controller_translates(struct controller *ctrl)
+bool nvdm_controller_translates(struct nvdm_controller *ctrl)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&ctrl->pdev->dev);
 
 	return domain && domain->type != IOMMU_DOMAIN_IDENTITY;
 }
 
-u32 controller_bdf(const struct controller *ctrl)
+u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl)
 {
 	return pci_dev_id(ctrl->pdev);
 }
 
 /* The driver is about to leave: let no new command in. It ends the others. */
-static void controller_stop(struct controller *ctrl)
+static void nvdm_controller_stop(struct nvdm_controller *ctrl)
 {
-	struct map *map;
+	struct nvdm_map *map;
 
 	spin_lock(&ctrl->maps_lock);
 	ctrl->gone = true;
 	list_for_each_entry(map, &ctrl->maps, node)
-		map_stop(map, NVME_DMABUF_MAP_GONE);
+		nvdm_map_stop(map, NVME_DMABUF_MAP_GONE);
 	spin_unlock(&ctrl->maps_lock);
 }
 
 /* The driver has left and disabled the device: nothing may stay mapped for it. */
-static void controller_remove(struct controller *ctrl)
+static void nvdm_controller_remove(struct nvdm_controller *ctrl)
 {
-	struct map *map, *next;
+	struct nvdm_map *map, *next;
 
-	controller_stop(ctrl);
-	probe_free(ctrl);
+	nvdm_controller_stop(ctrl);
+	nvdm_probe_free(ctrl);
 
 	mutex_lock(&ctrl->lock);
 	list_for_each_entry_safe(map, next, &ctrl->maps, node) {
-		map_stop(map, NVME_DMABUF_MAP_GONE);
-		map_drain(map);
-		map_detach(map);
+		nvdm_map_stop(map, NVME_DMABUF_MAP_GONE);
+		nvdm_map_drain(map);
+		nvdm_map_detach(map);
 	}
-	aligned_list_exit(ctrl);
+	nvdm_aligned_list_exit(ctrl);
 	mutex_unlock(&ctrl->lock);
 
 	mutex_lock(&controllers_lock);
 	list_del(&ctrl->node);
 	mutex_unlock(&controllers_lock);
-	controller_put(ctrl);
+	nvdm_controller_put(ctrl);
 }
 
-static int controller_notify(struct notifier_block *nb, unsigned long event, void *data)
+static int nvdm_controller_notify(struct notifier_block *nb, unsigned long event, void *data)
 {
-	struct controller *ctrl;
+	struct nvdm_controller *ctrl;
 
 	if (event != BUS_NOTIFY_UNBIND_DRIVER && event != BUS_NOTIFY_UNBOUND_DRIVER)
 		return NOTIFY_DONE;
 
 	mutex_lock(&controllers_lock);
-	ctrl = controller_find(data);
+	ctrl = nvdm_controller_find(data);
 	mutex_unlock(&controllers_lock);
 	if (!ctrl)
 		return NOTIFY_DONE;
 	if (event == BUS_NOTIFY_UNBIND_DRIVER)
-		controller_stop(ctrl);
+		nvdm_controller_stop(ctrl);
 	else
-		controller_remove(ctrl);
-	controller_put(ctrl);
+		nvdm_controller_remove(ctrl);
+	nvdm_controller_put(ctrl);
 	return NOTIFY_OK;
 }
 
 static struct notifier_block controller_notifier = {
-	.notifier_call = controller_notify,
+	.notifier_call = nvdm_controller_notify,
 };
 
-int controller_init(void)
+int nvdm_controller_init(void)
 {
 	return bus_register_notifier(&pci_bus_type, &controller_notifier);
 }
 
 /* Called when no context is open, so no map is left. */
-void controller_exit(void)
+void nvdm_controller_exit(void)
 {
-	struct controller *ctrl, *next;
+	struct nvdm_controller *ctrl, *next;
 
 	/* While the notifier still sees to it that the device is there. */
 	mutex_lock(&controllers_lock);
 	list_for_each_entry(ctrl, &controllers, node) {
-		probe_free(ctrl);
+		nvdm_probe_free(ctrl);
 		mutex_lock(&ctrl->lock);
-		aligned_list_exit(ctrl);
+		nvdm_aligned_list_exit(ctrl);
 		mutex_unlock(&ctrl->lock);
 	}
 	mutex_unlock(&controllers_lock);
@@ -197,6 +197,6 @@ void controller_exit(void)
 	bus_unregister_notifier(&pci_bus_type, &controller_notifier);
 	list_for_each_entry_safe(ctrl, next, &controllers, node) {
 		list_del(&ctrl->node);
-		controller_put(ctrl);
+		nvdm_controller_put(ctrl);
 	}
 }

@@ -14,7 +14,7 @@
  * uses it inside the context's SRCU, and a map is freed after that. Each part
  * of a command holds its map's inflight reference from before its addresses
  * are looked up until the drive has finished with it; only then may the map be
- * unmapped. map_stop() lets no new part in, map_drain() waits for the rest.
+ * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
  * Nobody waits for anything while holding an inflight reference, and the nvme
  * driver ends every request, by its timeout if need be: so draining ends. A
  * controller's maps are unmapped after its driver was unbound and has disabled
@@ -54,10 +54,10 @@
 #include "prp.h"
 #include "compat/compat.h"
 
-#define COMMAND_MAX_BYTES	PRP_MAX_BYTES
-#define COMMAND_MIN_TIMEOUT_MS	1000U
-#define COMMAND_MAX_TIMEOUT_MS	(60U * 60U * 1000U)
-#define BATCH_MAX_COMMANDS	4096U
+#define COMMAND_MAX_BYTES      PRP_MAX_BYTES
+#define COMMAND_MIN_TIMEOUT_MS 1000U
+#define COMMAND_MAX_TIMEOUT_MS (60U * 60U * 1000U)
+#define BATCH_MAX_COMMANDS     4096U
 
 /* main.c: module parameters */
 extern unsigned int max_maps;
@@ -65,7 +65,7 @@ extern bool use_sgl;
 extern unsigned int prp_list_align;
 
 /**
- * struct probe - memory for test reads: three pages, in one piece
+ * struct nvdm_probe - memory for test reads: three pages, in one piece
  * @list: page that serves as a PRP list
  * @data: page that may be overwritten
  * @guard: page of which a part must not be
@@ -73,7 +73,7 @@ extern unsigned int prp_list_align;
  * @data_dma: DMA address of @data
  * @guard_dma: DMA address of @guard
  */
-struct probe {
+struct nvdm_probe {
 	__le64 *list;
 	__le64 *data;
 	__le64 *guard;
@@ -83,7 +83,7 @@ struct probe {
 };
 
 /**
- * struct controller - a PCI device bound to the stock nvme driver
+ * struct nvdm_controller - a PCI device bound to the stock nvme driver
  * @node: in the list of controllers, while the driver is bound
  * @ref: references, of which the list holds one
  * @pdev: the device
@@ -97,7 +97,7 @@ struct probe {
  * @checked: the stock driver's layout was verified
  * @max_command: bytes that a command may move as test reads found, or 0
  */
-struct controller {
+struct nvdm_controller {
 	struct list_head node;
 	struct kref ref;
 	struct pci_dev *pdev;
@@ -107,20 +107,20 @@ struct controller {
 	struct list_head maps;
 	struct dma_pool *lists;
 	struct mutex probe_lock;
-	struct probe probe;
+	struct nvdm_probe probe;
 	bool checked;
 	u32 max_command;
 };
 
-int controller_init(void);
-void controller_exit(void);
-struct controller *controller_get(struct pci_dev *pdev);
-void controller_put(struct controller *ctrl);
-bool controller_translates(struct controller *ctrl);
-u32 controller_bdf(const struct controller *ctrl);
+int nvdm_controller_init(void);
+void nvdm_controller_exit(void);
+struct nvdm_controller *nvdm_controller_get(struct pci_dev *pdev);
+void nvdm_controller_put(struct nvdm_controller *ctrl);
+bool nvdm_controller_translates(struct nvdm_controller *ctrl);
+u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl);
 
 /**
- * struct namespace - an open namespace, and the path by which it is reached
+ * struct nvdm_namespace - an open namespace, and the path by which it is reached
  * @file: the caller's file, which gives access and keeps the device open
  * @bdev: what the caller opened: the namespace or a partition
  * @disk: the disk whose queue takes the commands: the namespace's own, or that
@@ -132,11 +132,11 @@ u32 controller_bdf(const struct controller *ctrl);
  * @max_command: bytes that a command may move
  * @flags: NVME_DMABUF_NS_*
  */
-struct namespace {
+struct nvdm_namespace {
 	struct file *file;
 	struct block_device *bdev;
 	struct gendisk *disk;
-	struct controller *ctrl;
+	struct nvdm_controller *ctrl;
 	u64 start;
 	u32 nsid;
 	u32 block_shift;
@@ -144,18 +144,18 @@ struct namespace {
 	u32 flags;
 };
 
-int namespace_open(struct namespace *ns, int fd, u32 *reason);
-void namespace_close(struct namespace *ns);
-int namespace_access(const struct namespace *ns, u32 access, u32 *reason);
+int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason);
+void nvdm_namespace_close(struct nvdm_namespace *ns);
+int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 
 /* The namespace's blocks now; it may have been resized since it was opened. */
-static inline u64 namespace_capacity(const struct namespace *ns)
+static inline u64 nvdm_namespace_capacity(const struct nvdm_namespace *ns)
 {
 	return bdev_nr_sectors(ns->bdev) >> (ns->block_shift - SECTOR_SHIFT);
 }
 
 /**
- * struct stock_io - one NVMe command as the stock driver is to execute it
+ * struct nvdm_stock_io - one NVMe command as the stock driver is to execute it
  * @opcode: enum nvme_opcode
  * @sgl: @prp1 is the address of @length contiguous bytes, for an SGL
  * @control: CDW12 bits 31:16, without PRINFO
@@ -165,7 +165,7 @@ static inline u64 namespace_capacity(const struct namespace *ns)
  * @prp1: PRP Entry 1
  * @prp2: PRP Entry 2
  */
-struct stock_io {
+struct nvdm_stock_io {
 	u8 opcode;
 	bool sgl;
 	u16 control;
@@ -176,33 +176,33 @@ struct stock_io {
 	u64 prp2;
 };
 
-struct stock_result {
+struct nvdm_stock_result {
 	u64 result;
 	u16 status;
 	bool cancelled;
 };
 
-int stock_check_format(struct gendisk *disk, u16 *prinfo);
-bool stock_takes_sgl(struct gendisk *disk);
-struct request *stock_request_alloc(const struct namespace *ns, u8 opcode);
-int stock_request_submit(const struct namespace *ns, struct request *rq,
-			 const struct stock_io *io, rq_end_io_fn *end_io, void *data);
-int stock_execute(const struct namespace *ns, const struct stock_io *io,
-		  struct stock_result *result);
-int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2);
-struct stock_result stock_request_result(struct request *rq);
-u64 stock_request_slba(struct request *rq);
+int nvdm_stock_check_format(struct gendisk *disk, u16 *prinfo);
+bool nvdm_stock_takes_sgl(struct gendisk *disk);
+struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode);
+int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
+			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
+int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
+		       struct nvdm_stock_result *result);
+int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2);
+struct nvdm_stock_result nvdm_stock_request_result(struct request *rq);
+u64 nvdm_stock_request_slba(struct request *rq);
 
 /* A map's state besides NVME_DMABUF_MAP_*: nobody can find it any more. */
-#define MAP_DETACHED	(NVME_DMABUF_MAP_GONE + 1)
+#define MAP_DETACHED (NVME_DMABUF_MAP_GONE + 1)
 
-int probe_namespace(struct namespace *ns, u32 *reason);
-void probe_free(struct controller *ctrl);
+int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
+void nvdm_probe_free(struct nvdm_controller *ctrl);
 
 /**
- * struct map - a range of a dma-buf, mapped for one namespace's controller
- * @inflight: one reference for each NVMe command in flight; killed by map_stop()
- * @stopped: map_stop() was called
+ * struct nvdm_map - a range of a dma-buf, mapped for one namespace's controller
+ * @inflight: one reference for each NVMe command in flight; killed by nvdm_map_stop()
+ * @stopped: nvdm_map_stop() was called
  * @idle: no command is in flight and none will be
  * @ns: the namespace
  * @list: PRP entries of the range
@@ -223,11 +223,11 @@ void probe_free(struct controller *ctrl);
  * @sgt: its DMA mapping, while it lasts; under the reservation lock
  * @node: in the controller's list of maps, while attached
  */
-struct map {
+struct nvdm_map {
 	struct percpu_ref inflight;
 	unsigned long stopped;
 	struct completion idle;
-	struct namespace ns;
+	struct nvdm_namespace ns;
 	struct prp_list list;
 	u64 contiguous;
 	bool sgl;
@@ -247,26 +247,26 @@ struct map {
 	struct list_head node;
 };
 
-struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason);
-void map_destroy(struct map *map);
-void map_stop(struct map *map, int state);
-int map_stopped(const struct map *map, u32 *reason);
-void map_drain(struct map *map);
-void map_detach(struct map *map);
-void map_describe(const struct map *map, struct nvme_dmabuf_map_info *info);
+struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *reason);
+void nvdm_map_destroy(struct nvdm_map *map);
+void nvdm_map_stop(struct nvdm_map *map, int state);
+int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
+void nvdm_map_drain(struct nvdm_map *map);
+void nvdm_map_detach(struct nvdm_map *map);
+void nvdm_map_describe(const struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
 
-int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
-		   u32 max, u32 *count);
+int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
+			u32 *count);
 
 /**
- * struct context - an open file of /dev/nvme-dmabuf
+ * struct nvdm_context - an open file of /dev/nvme-dmabuf
  * @maps: maps by number
  * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
  * @lock: protects all of these against change
  */
-struct context {
+struct nvdm_context {
 	struct xarray maps;
 	struct srcu_struct srcu;
 	u32 next;
@@ -274,14 +274,14 @@ struct context {
 	struct mutex lock;
 };
 
-struct context *context_create(void);
-void context_destroy(struct context *ctx);
-int context_attach(struct context *ctx, struct nvme_dmabuf_attach *args);
-int context_detach(struct context *ctx, u32 id);
-struct map *context_map(struct context *ctx, u32 id);
+struct nvdm_context *nvdm_context_create(void);
+void nvdm_context_destroy(struct nvdm_context *ctx);
+int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args);
+int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
+struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
 
 /**
- * struct command - an NVMe Read, Write or Flush
+ * struct nvdm_command - an NVMe Read, Write or Flush
  * @batch: the submission it belongs to
  * @map: its map, which parts in flight hold
  * @uapi: what the caller asked for
@@ -292,9 +292,9 @@ struct map *context_map(struct context *ctx, u32 id);
  * @status: NVMe status
  * @reason: NVME_DMABUF_REASON_*
  */
-struct command {
-	struct batch *batch;
-	struct map *map;
+struct nvdm_command {
+	struct nvdm_batch *batch;
+	struct nvdm_map *map;
 	struct nvme_dmabuf_command uapi;
 	atomic_t parts;
 	u64 failed_at;
@@ -305,7 +305,7 @@ struct command {
 };
 
 /**
- * struct batch - the commands of one submission
+ * struct nvdm_batch - the commands of one submission
  * @refs: one of the submitter, one of all commands together
  * @pending: commands not complete, plus one while they are being issued
  * @done: all commands are complete
@@ -314,40 +314,41 @@ struct command {
  * @count: number of commands
  * @commands: the commands
  */
-struct batch {
+struct nvdm_batch {
 	refcount_t refs;
 	atomic_t pending;
 	struct completion done;
 	spinlock_t lock;
 	struct rcu_head rcu;
 	u32 count;
-	struct command commands[] __counted_by(count);
+	struct nvdm_command commands[] __counted_by(count);
 };
 
-struct batch *batch_create(u32 count);
-void batch_submit(struct context *ctx, struct batch *batch);
-void batch_put(struct batch *batch);
-void command_describe(const struct command *cmd, struct nvme_dmabuf_completion *cpl);
+struct nvdm_batch *nvdm_batch_create(u32 count);
+void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch);
+void nvdm_batch_put(struct nvdm_batch *batch);
+void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl);
 
 /**
- * struct aligned_list - a private copy of a part of a PRP list
+ * struct nvdm_aligned_list - a private copy of a part of a PRP list
  * @cmd: the command that uses it
  * @slots: the entries
  * @dma: where the drive finds them
  */
-struct aligned_list {
-	struct command *cmd;
+struct nvdm_aligned_list {
+	struct nvdm_command *cmd;
 	__le64 *slots;
 	dma_addr_t dma;
 };
 
-int aligned_list_prepare(struct controller *ctrl);
-void aligned_list_exit(struct controller *ctrl);
-struct aligned_list *aligned_list_create(struct command *cmd, u64 offset, struct stock_io *io);
-void aligned_list_destroy(struct aligned_list *list);
+int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl);
+void nvdm_aligned_list_exit(struct nvdm_controller *ctrl);
+struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset,
+						   struct nvdm_stock_io *io);
+void nvdm_aligned_list_destroy(struct nvdm_aligned_list *list);
 
 /* chardev.c: the only code that touches user memory */
-int chardev_register(void);
-void chardev_unregister(void);
+int nvdm_chardev_register(void);
+void nvdm_chardev_unregister(void);
 
 #endif

@@ -19,7 +19,9 @@ MODULE_PARM_DESC(max_maps, "Maps that one open file may hold (number, default 10
 
 bool use_sgl = true;
 module_param_named(sgl, use_sgl, bool, 0644);
-MODULE_PARM_DESC(sgl, "Use an SGL for contiguous maps where the drive takes them (bool, default Y; for maps made afterwards)");
+MODULE_PARM_DESC(
+	sgl,
+	"Use an SGL for contiguous maps where the drive takes them (bool, default Y; for maps made afterwards)");
 
 unsigned int prp_list_align = sizeof(__le64);
 
@@ -41,18 +43,20 @@ static const struct kernel_param_ops prp_list_align_ops = {
 	.get = param_get_uint,
 };
 module_param_cb(prp_list_align, &prp_list_align_ops, &prp_list_align, 0644);
-MODULE_PARM_DESC(prp_list_align, "Alignment of PRP lists, for drives that want more than the specification (bytes, a power of 2 from 8 to 4096, default 8; for maps made afterwards)");
+MODULE_PARM_DESC(
+	prp_list_align,
+	"Alignment of PRP lists, for drives that want more than the specification (bytes, a power of 2 from 8 to 4096, default 8; for maps made afterwards)");
 
 static int __init nvme_dmabuf_init(void)
 {
 	int ret;
 
-	ret = controller_init();
+	ret = nvdm_controller_init();
 	if (ret)
 		return ret;
-	ret = chardev_register();
+	ret = nvdm_chardev_register();
 	if (ret) {
-		controller_exit();
+		nvdm_controller_exit();
 		return ret;
 	}
 	pr_info("version %s, up to %u KiB per command\n", NVME_DMABUF_VERSION,
@@ -63,8 +67,8 @@ module_init(nvme_dmabuf_init);
 
 static void __exit nvme_dmabuf_exit(void)
 {
-	chardev_unregister();
-	controller_exit();
+	nvdm_chardev_unregister();
+	nvdm_controller_exit();
 	/* A completion that let the last context go may still be returning. */
 	synchronize_rcu_tasks();
 	rcu_barrier();

@@ -10,27 +10,27 @@
 
 #include "internal.h"
 
-static struct device *map_device(const struct map *map)
+static struct device *nvdm_map_device(const struct nvdm_map *map)
 {
 	return &map->ns.ctrl->pdev->dev;
 }
 
-static void map_release_inflight(struct percpu_ref *ref)
+static void nvdm_map_release_inflight(struct percpu_ref *ref)
 {
-	struct map *map = container_of(ref, struct map, inflight);
+	struct nvdm_map *map = container_of(ref, struct nvdm_map, inflight);
 
 	complete_all(&map->idle);
 }
 
 /**
- * map_stop - let no new command in
+ * nvdm_map_stop - let no new command in
  * @map: the map
  * @state: what new commands are to be told: NVME_DMABUF_MAP_REVOKED, _GONE or
  *	MAP_DETACHED
  *
  * Allocates nothing; any context.
  */
-void map_stop(struct map *map, int state)
+void nvdm_map_stop(struct nvdm_map *map, int state)
 {
 	int old = READ_ONCE(map->state);
 
@@ -41,13 +41,13 @@ void map_stop(struct map *map, int state)
 }
 
 /**
- * map_stopped - why does a map take no commands?
+ * nvdm_map_stopped - why does a map take no commands?
  * @map: the map
  * @reason: NVME_DMABUF_REASON_* if it takes none
  *
  * Return: 0 if it takes commands, -ESTALE, -ENODEV or -ENOENT.
  */
-int map_stopped(const struct map *map, u32 *reason)
+int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
 {
 	switch (READ_ONCE(map->state)) {
 	case NVME_DMABUF_MAP_LIVE:
@@ -65,17 +65,17 @@ int map_stopped(const struct map *map, u32 *reason)
 }
 
 /**
- * map_drain - wait until the drive has finished with a map
- * @map: a map for which map_stop() was called
+ * nvdm_map_drain - wait until the drive has finished with a map
+ * @map: a map for which nvdm_map_stop() was called
  *
  * The nvme driver ends each request, by its timeout if need be, so this ends.
  */
-void map_drain(struct map *map)
+void nvdm_map_drain(struct nvdm_map *map)
 {
 	wait_for_completion(&map->idle);
 }
 
-static void map_free_list(struct map *map)
+static void nvdm_map_free_list(struct nvdm_map *map)
 {
 	struct prp_list_page *page;
 	u32 i;
@@ -84,7 +84,7 @@ static void map_free_list(struct map *map)
 		page = &map->list.pages[i];
 		if (!page->slots)
 			break;
-		dma_unmap_page(map_device(map), page->dma, PRP_PAGE_SIZE, DMA_TO_DEVICE);
+		dma_unmap_page(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE, DMA_TO_DEVICE);
 		free_page((unsigned long)page->slots);
 	}
 	kvfree(map->list.pages);
@@ -92,13 +92,13 @@ static void map_free_list(struct map *map)
 	map->list.nr_pages = 0;
 }
 
-static int map_alloc_list(struct map *map)
+static int nvdm_map_alloc_list(struct nvdm_map *map)
 {
-	struct device *dev = map_device(map);
+	struct device *dev = nvdm_map_device(map);
 	u32 i;
 
-	map->list.pages = kvcalloc(map->list.nr_pages, sizeof(*map->list.pages),
-				   GFP_KERNEL_ACCOUNT);
+	map->list.pages =
+		kvcalloc(map->list.nr_pages, sizeof(*map->list.pages), GFP_KERNEL_ACCOUNT);
 	if (!map->list.pages)
 		return -ENOMEM;
 
@@ -122,12 +122,12 @@ static int map_alloc_list(struct map *map)
 }
 
 /* The CPU has written the entries; the drive may read them. */
-static void map_sync_list(struct map *map)
+static void nvdm_map_sync_list(struct nvdm_map *map)
 {
 	u32 i;
 
 	for (i = 0; i < map->list.nr_pages; i++)
-		dma_sync_single_for_device(map_device(map), map->list.pages[i].dma,
+		dma_sync_single_for_device(nvdm_map_device(map), map->list.pages[i].dma,
 					   PRP_PAGE_SIZE, DMA_TO_DEVICE);
 }
 
@@ -135,7 +135,7 @@ static void map_sync_list(struct map *map)
  * The part of a DMA segment that lies in the range. Successive segments are
  * given in order; @pos is the segment's first byte in the dma-buf.
  */
-static bool map_clip(const struct map *map, u64 pos, u64 *addr, u64 *length)
+static bool nvdm_map_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *length)
 {
 	u64 start = max(pos, map->offset);
 	u64 end = min(pos + *length, map->offset + map->length);
@@ -152,15 +152,15 @@ static bool map_clip(const struct map *map, u64 pos, u64 *addr, u64 *length)
  * a long-lived mapping gives it no occasion to do. Where DMA is translated,
  * unaligned segments of untrusted devices are bounced.
  */
-static bool map_is_bounced(const struct map *map, struct scatterlist *sg)
+static bool nvdm_map_is_bounced(const struct nvdm_map *map, struct scatterlist *sg)
 {
 	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
 		return map->ns.ctrl->pdev->untrusted &&
 		       !PAGE_ALIGNED(sg_dma_address(sg) | sg_dma_len(sg));
-	return dma_need_sync(map_device(map), sg_dma_address(sg));
+	return dma_need_sync(nvdm_map_device(map), sg_dma_address(sg));
 }
 
-static int map_first_address(struct map *map, u64 *first)
+static int nvdm_map_first_address(struct nvdm_map *map, u64 *first)
 {
 	struct scatterlist *sg;
 	u64 pos = 0;
@@ -170,7 +170,7 @@ static int map_first_address(struct map *map, u64 *first)
 		u64 addr = sg_dma_address(sg);
 		u64 length = sg_dma_len(sg);
 
-		if (map_clip(map, pos, &addr, &length)) {
+		if (nvdm_map_clip(map, pos, &addr, &length)) {
 			*first = addr;
 			return 0;
 		}
@@ -179,7 +179,7 @@ static int map_first_address(struct map *map, u64 *first)
 	return -EOPNOTSUPP;
 }
 
-static int map_fill_list(struct map *map, u32 *reason)
+static int nvdm_map_fill_list(struct nvdm_map *map, u32 *reason)
 {
 	struct prp_builder builder;
 	struct scatterlist *sg;
@@ -191,8 +191,8 @@ static int map_fill_list(struct map *map, u32 *reason)
 		u64 addr = sg_dma_address(sg);
 		u64 length = sg_dma_len(sg);
 
-		if (map_clip(map, pos, &addr, &length)) {
-			if (map_is_bounced(map, sg)) {
+		if (nvdm_map_clip(map, pos, &addr, &length)) {
+			if (nvdm_map_is_bounced(map, sg)) {
 				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 				return -EOPNOTSUPP;
 			}
@@ -215,28 +215,28 @@ static int map_fill_list(struct map *map, u32 *reason)
 	return 0;
 }
 
-static int map_build_list(struct map *map, u32 *reason)
+static int nvdm_map_build_list(struct nvdm_map *map, u32 *reason)
 {
 	u64 first;
 	int ret;
 
-	if (map_first_address(map, &first) || prp_list_init(&map->list, first, map->length)) {
+	if (nvdm_map_first_address(map, &first) || prp_list_init(&map->list, first, map->length)) {
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}
-	ret = map_alloc_list(map);
+	ret = nvdm_map_alloc_list(map);
 	if (ret)
 		return ret;
-	ret = map_fill_list(map, reason);
+	ret = nvdm_map_fill_list(map, reason);
 	if (ret)
 		return ret;
-	map_sync_list(map);
+	nvdm_map_sync_list(map);
 	map->sgl = map->segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
 	return 0;
 }
 
 /* Under the reservation lock. */
-static void map_unmap(struct map *map)
+static void nvdm_map_unmap(struct nvdm_map *map)
 {
 	if (!map->sgt)
 		return;
@@ -251,38 +251,38 @@ static void map_unmap(struct map *map)
  * the unmapping find it done. Nothing here allocates or takes another lock,
  * and completion of commands needs no lock that an exporter may hold.
  */
-static void map_invalidate(struct dma_buf_attachment *attach)
+static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
 {
-	struct map *map = attach->importer_priv;
+	struct nvdm_map *map = attach->importer_priv;
 
 	dma_resv_assert_held(attach->dmabuf->resv);
 	if (!map->sgt)
 		return;
-	map_stop(map, NVME_DMABUF_MAP_REVOKED);
-	map_drain(map);
-	map_unmap(map);
+	nvdm_map_stop(map, NVME_DMABUF_MAP_REVOKED);
+	nvdm_map_drain(map);
+	nvdm_map_unmap(map);
 }
 
 static const struct dma_buf_attach_ops map_attach_ops = {
 	.allow_peer2peer = true,
-	.invalidate_mappings = map_invalidate,
+	.invalidate_mappings = nvdm_map_invalidate,
 };
 
 /**
- * map_detach - undo a map's DMA mapping
+ * nvdm_map_detach - undo a map's DMA mapping
  * @map: a map that is stopped and drained
  *
  * Under the controller's lock. Does nothing if it was done before.
  */
-void map_detach(struct map *map)
+void nvdm_map_detach(struct nvdm_map *map)
 {
-	struct controller *ctrl = map->ns.ctrl;
+	struct nvdm_controller *ctrl = map->ns.ctrl;
 
 	if (!map->attach)
 		return;
 	dma_resv_lock(map->dmabuf->resv, NULL);
-	map_unmap(map);
-	map_free_list(map);
+	nvdm_map_unmap(map);
+	nvdm_map_free_list(map);
 	dma_resv_unlock(map->dmabuf->resv);
 	dma_buf_detach(map->dmabuf, map->attach);
 	map->attach = NULL;
@@ -293,11 +293,11 @@ void map_detach(struct map *map)
 }
 
 /* Under the controller's lock. */
-static int map_join_controller(struct map *map, u32 *reason)
+static int nvdm_map_join_controller(struct nvdm_map *map, u32 *reason)
 {
-	struct controller *ctrl = map->ns.ctrl;
+	struct nvdm_controller *ctrl = map->ns.ctrl;
 
-	if (map->list_align > sizeof(__le64) && aligned_list_prepare(ctrl))
+	if (map->list_align > sizeof(__le64) && nvdm_aligned_list_prepare(ctrl))
 		return -ENOMEM;
 
 	spin_lock(&ctrl->maps_lock);
@@ -311,19 +311,19 @@ static int map_join_controller(struct map *map, u32 *reason)
 	return 0;
 }
 
-/* Under the controller's lock. What is done is undone by map_detach(). */
-static int map_attach(struct map *map, u32 *reason)
+/* Under the controller's lock. What is done is undone by nvdm_map_detach(). */
+static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 {
 	struct dma_buf_attachment *attach;
 	struct sg_table *sgt;
 	int ret;
 
-	attach = dma_buf_attach_directed(map->dmabuf, map_device(map), &map_attach_ops, map);
+	attach = dma_buf_attach_directed(map->dmabuf, nvdm_map_device(map), &map_attach_ops, map);
 	if (IS_ERR(attach)) {
 		*reason = NVME_DMABUF_REASON_EXPORTER;
 		return PTR_ERR(attach);
 	}
-	ret = map_join_controller(map, reason);
+	ret = nvdm_map_join_controller(map, reason);
 	if (ret) {
 		dma_buf_detach(map->dmabuf, attach);
 		return ret;
@@ -341,7 +341,7 @@ static int map_attach(struct map *map, u32 *reason)
 	} else {
 		map->sgt = sgt;
 		map->generation++;
-		ret = map_build_list(map, reason);
+		ret = nvdm_map_build_list(map, reason);
 	}
 	dma_resv_unlock(map->dmabuf->resv);
 	return ret;
@@ -351,7 +351,7 @@ static int map_attach(struct map *map, u32 *reason)
  * Until a move of the buffer that is under way has ended. Without locks: what
  * it waits for is the exporter's, and may take its time.
  */
-static int map_wait_for_fences(const struct map *map)
+static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
 {
 	long ret = dma_resv_wait_timeout(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
 					 MAX_SCHEDULE_TIMEOUT);
@@ -360,16 +360,16 @@ static int map_wait_for_fences(const struct map *map)
 }
 
 /* Is this map's device one whose DMA needs no help from the CPU? */
-static int map_check_device(const struct map *map, u32 *reason)
+static int nvdm_map_check_device(const struct nvdm_map *map, u32 *reason)
 {
-	if (is_swiotlb_force_bounce(map_device(map))) {
+	if (is_swiotlb_force_bounce(nvdm_map_device(map))) {
 		*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 		return -EOPNOTSUPP;
 	}
 	return 0;
 }
 
-static int map_check_range(const struct map *map, u32 *reason)
+static int nvdm_map_check_range(const struct nvdm_map *map, u32 *reason)
 {
 	u64 end;
 
@@ -390,7 +390,7 @@ static int map_check_range(const struct map *map, u32 *reason)
 	return 0;
 }
 
-static int map_check_dmabuf_access(const struct map *map, u32 *reason)
+static int nvdm_map_check_dmabuf_access(const struct nvdm_map *map, u32 *reason)
 {
 	fmode_t mode = map->dmabuf->file->f_mode;
 
@@ -405,7 +405,7 @@ static int map_check_dmabuf_access(const struct map *map, u32 *reason)
 	return 0;
 }
 
-static int map_get_dmabuf(struct map *map, int fd, u32 *reason)
+static int nvdm_map_get_dmabuf(struct nvdm_map *map, int fd, u32 *reason)
 {
 	struct dma_buf *dmabuf = dma_buf_get(fd);
 
@@ -417,7 +417,7 @@ static int map_get_dmabuf(struct map *map, int fd, u32 *reason)
 	return 0;
 }
 
-static enum dma_data_direction map_direction(u32 access)
+static enum dma_data_direction nvdm_map_direction(u32 access)
 {
 	switch (access) {
 	case NVME_DMABUF_ACCESS_READ:
@@ -429,55 +429,56 @@ static enum dma_data_direction map_direction(u32 access)
 	}
 }
 
-static void map_free(struct map *map)
+static void nvdm_map_free(struct nvdm_map *map)
 {
 	if (map->dmabuf)
 		dma_buf_put(map->dmabuf);
-	namespace_close(&map->ns);
+	nvdm_namespace_close(&map->ns);
 	percpu_ref_exit(&map->inflight);
 	kfree(map);
 }
 
-static int map_prepare(struct map *map, const struct nvme_dmabuf_attach *args, u32 *reason)
+static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
+			    u32 *reason)
 {
 	int ret;
 
-	/* What costs nothing first; the test reads of namespace_open() last. */
-	ret = map_get_dmabuf(map, args->dmabuf_fd, reason);
+	/* What costs nothing first; the test reads of nvdm_namespace_open() last. */
+	ret = nvdm_map_get_dmabuf(map, args->dmabuf_fd, reason);
 	if (ret)
 		return ret;
-	ret = map_check_range(map, reason);
+	ret = nvdm_map_check_range(map, reason);
 	if (ret)
 		return ret;
-	ret = map_check_dmabuf_access(map, reason);
+	ret = nvdm_map_check_dmabuf_access(map, reason);
 	if (ret)
 		return ret;
-	ret = namespace_open(&map->ns, args->ns_fd, reason);
+	ret = nvdm_namespace_open(&map->ns, args->ns_fd, reason);
 	if (ret)
 		return ret;
-	ret = namespace_access(&map->ns, map->access, reason);
+	ret = nvdm_namespace_access(&map->ns, map->access, reason);
 	if (ret)
 		return ret;
-	return map_check_device(map, reason);
+	return nvdm_map_check_device(map, reason);
 }
 
 /**
- * map_create - map a range of a dma-buf for a namespace
+ * nvdm_map_create - map a range of a dma-buf for a namespace
  * @args: what the caller asked for; access is valid
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: the map, to be destroyed by map_destroy(), or a negative error
+ * Return: the map, to be destroyed by nvdm_map_destroy(), or a negative error
  * number.
  */
-struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
+struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
 {
-	struct map *map;
+	struct nvdm_map *map;
 	int ret;
 
 	map = kzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
 	if (!map)
 		return ERR_PTR(-ENOMEM);
-	ret = percpu_ref_init(&map->inflight, map_release_inflight, 0, GFP_KERNEL_ACCOUNT);
+	ret = percpu_ref_init(&map->inflight, nvdm_map_release_inflight, 0, GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		kfree(map);
 		return ERR_PTR(ret);
@@ -485,55 +486,55 @@ struct map *map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
 	init_completion(&map->idle);
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
-	map->direction = map_direction(args->access);
+	map->direction = nvdm_map_direction(args->access);
 	map->offset = args->offset;
 	map->length = args->length;
 
-	ret = map_prepare(map, args, reason);
+	ret = nvdm_map_prepare(map, args, reason);
 	if (ret) {
-		map_free(map);
+		nvdm_map_free(map);
 		return ERR_PTR(ret);
 	}
 
 	ret = mutex_lock_killable(&map->ns.ctrl->lock);
 	if (!ret) {
-		ret = map_attach(map, reason);
+		ret = nvdm_map_attach(map, reason);
 		mutex_unlock(&map->ns.ctrl->lock);
 	}
 	if (!ret)
-		ret = map_wait_for_fences(map);
+		ret = nvdm_map_wait_for_fences(map);
 	if (ret) {
-		map_destroy(map);
+		nvdm_map_destroy(map);
 		return ERR_PTR(ret);
 	}
 	return map;
 }
 
 /**
- * map_destroy - end a map that nobody uses any more
+ * nvdm_map_destroy - end a map that nobody uses any more
  * @map: the map, which is gone when this returns
  *
  * Waits for commands in flight, whose submitter may have been killed.
  */
-void map_destroy(struct map *map)
+void nvdm_map_destroy(struct nvdm_map *map)
 {
-	struct controller *ctrl = map->ns.ctrl;
+	struct nvdm_controller *ctrl = map->ns.ctrl;
 
-	map_stop(map, MAP_DETACHED);
-	map_drain(map);
+	nvdm_map_stop(map, MAP_DETACHED);
+	nvdm_map_drain(map);
 
 	mutex_lock(&ctrl->lock);
-	map_detach(map);
+	nvdm_map_detach(map);
 	mutex_unlock(&ctrl->lock);
-	map_free(map);
+	nvdm_map_free(map);
 }
 
 /**
- * map_describe - answer NVME_DMABUF_IOC_MAP_INFO
+ * nvdm_map_describe - answer NVME_DMABUF_IOC_MAP_INFO
  * @map: the map
  * @info: whose out_* members are filled in
  */
-void map_describe(const struct map *map, struct nvme_dmabuf_map_info *info)
+void nvdm_map_describe(const struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
 	info->out_state = READ_ONCE(map->state);
 	info->out_offset = map->offset;
@@ -549,6 +550,6 @@ void map_describe(const struct map *map, struct nvme_dmabuf_map_info *info)
 	info->out_max_command = map->ns.max_command;
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
-	info->out_pci_bdf = controller_bdf(map->ns.ctrl);
+	info->out_pci_bdf = nvdm_controller_bdf(map->ns.ctrl);
 	info->out_reserved = 0;
 }

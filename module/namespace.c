@@ -9,12 +9,12 @@
 
 #include "internal.h"
 
-static bool device_in_class(const struct device *dev, const char *name)
+static bool nvdm_device_in_class(const struct device *dev, const char *name)
 {
 	return dev && dev->class && !strcmp(dev->class->name, name);
 }
 
-static bool disk_is_dead(struct gendisk *disk)
+static bool nvdm_disk_is_dead(struct gendisk *disk)
 {
 	return test_bit(GD_DEAD, &disk->state);
 }
@@ -23,7 +23,7 @@ static bool disk_is_dead(struct gendisk *disk)
  * A multipath device nvme<S>n<H> has a hidden disk nvme<S>c<C>n<H> for each
  * path, under the controller that is the path.
  */
-struct path_search {
+struct nvdm_path_search {
 	unsigned int subsystem;
 	unsigned int head;
 	sector_t sectors;
@@ -31,20 +31,20 @@ struct path_search {
 	struct gendisk *found;
 };
 
-static int path_match_disk(struct device *dev, void *data)
+static int nvdm_path_match_disk(struct device *dev, void *data)
 {
-	struct path_search *search = data;
+	struct nvdm_path_search *search = data;
 	unsigned int subsystem, controller, head;
 	struct gendisk *disk;
 	char rest;
 
-	if (!device_in_class(dev, "block") ||
+	if (!nvdm_device_in_class(dev, "block") ||
 	    sscanf(dev_name(dev), "nvme%uc%un%u%c", &subsystem, &controller, &head, &rest) != 3 ||
 	    subsystem != search->subsystem || head != search->head)
 		return 0;
 
 	disk = dev_to_disk(dev);
-	if (disk_is_dead(disk) || !queue_is_mq(disk->queue) ||
+	if (nvdm_disk_is_dead(disk) || !queue_is_mq(disk->queue) ||
 	    get_capacity(disk) != search->sectors || search->skip--)
 		return 0;
 
@@ -53,23 +53,25 @@ static int path_match_disk(struct device *dev, void *data)
 	return 1;
 }
 
-static int path_match_controller(struct device *dev, void *data)
+static int nvdm_path_match_controller(struct device *dev, void *data)
 {
-	return device_in_class(dev, "nvme") ? device_for_each_child(dev, data, path_match_disk) : 0;
+	return nvdm_device_in_class(dev, "nvme") ?
+		       device_for_each_child(dev, data, nvdm_path_match_disk) :
+		       0;
 }
 
-static int namespace_find_path(struct namespace *ns, unsigned int path, struct pci_dev **pdev,
-			       u32 *reason)
+static int nvdm_namespace_find_path(struct nvdm_namespace *ns, unsigned int path,
+				    struct pci_dev **pdev, u32 *reason)
 {
 	struct gendisk *head = ns->bdev->bd_disk;
-	struct path_search search = { .sectors = get_capacity(head), .skip = path };
+	struct nvdm_path_search search = { .sectors = get_capacity(head), .skip = path };
 	struct pci_dev *at = NULL;
 	char rest;
 
 	ns->flags |= NVME_DMABUF_NS_MULTIPATH;
 	if (sscanf(head->disk_name, "nvme%un%u%c", &search.subsystem, &search.head, &rest) == 2)
 		while (!search.found && (at = pci_get_class(PCI_CLASS_STORAGE_EXPRESS, at)))
-			device_for_each_child(&at->dev, &search, path_match_controller);
+			device_for_each_child(&at->dev, &search, nvdm_path_match_controller);
 
 	if (!search.found) {
 		*reason = NVME_DMABUF_REASON_NO_PATH;
@@ -86,17 +88,17 @@ static int namespace_find_path(struct namespace *ns, unsigned int path, struct p
  * class "nvme", which stands under the device that the driver is bound to. The
  * open file keeps the controller, and that keeps its parent.
  */
-static int namespace_find_disk(struct namespace *ns, unsigned int path, struct pci_dev **pdev,
-			       u32 *reason)
+static int nvdm_namespace_find_disk(struct nvdm_namespace *ns, unsigned int path,
+				    struct pci_dev **pdev, u32 *reason)
 {
 	struct gendisk *disk = ns->bdev->bd_disk;
 	struct device *ctrl = disk_to_dev(disk)->parent;
 
-	if (device_in_class(ctrl, "nvme-subsystem"))
-		return namespace_find_path(ns, path, pdev, reason);
+	if (nvdm_device_in_class(ctrl, "nvme-subsystem"))
+		return nvdm_namespace_find_path(ns, path, pdev, reason);
 
 	*reason = NVME_DMABUF_REASON_NOT_NVME;
-	if (!device_in_class(ctrl, "nvme"))
+	if (!nvdm_device_in_class(ctrl, "nvme"))
 		return -EOPNOTSUPP;
 	*reason = NVME_DMABUF_REASON_NOT_PCIE;
 	if (!ctrl->parent || !dev_is_pci(ctrl->parent) || !queue_is_mq(disk->queue))
@@ -108,17 +110,17 @@ static int namespace_find_disk(struct namespace *ns, unsigned int path, struct p
 	return 0;
 }
 
-static int namespace_find_controller(struct namespace *ns, unsigned int path, u32 *reason)
+static int nvdm_namespace_find_controller(struct nvdm_namespace *ns, unsigned int path, u32 *reason)
 {
-	struct controller *ctrl;
+	struct nvdm_controller *ctrl;
 	struct pci_dev *pdev;
 	int ret;
 
-	ret = namespace_find_disk(ns, path, &pdev, reason);
+	ret = nvdm_namespace_find_disk(ns, path, &pdev, reason);
 	if (ret)
 		return ret;
 
-	ctrl = controller_get(pdev);
+	ctrl = nvdm_controller_get(pdev);
 	pci_dev_put(pdev);
 	if (IS_ERR(ctrl)) {
 		ret = PTR_ERR(ctrl);
@@ -127,15 +129,15 @@ static int namespace_find_controller(struct namespace *ns, unsigned int path, u3
 	}
 
 	ns->ctrl = ctrl;
-	if (controller_translates(ctrl))
+	if (nvdm_controller_translates(ctrl))
 		ns->flags |= NVME_DMABUF_NS_IOMMU;
-	if (READ_ONCE(use_sgl) && stock_takes_sgl(ns->disk))
+	if (READ_ONCE(use_sgl) && nvdm_stock_takes_sgl(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_SGL;
 	return 0;
 }
 
 /* The driver knows the namespace identifier; the caller is not asked. */
-static int namespace_find_nsid(struct namespace *ns)
+static int nvdm_namespace_find_nsid(struct nvdm_namespace *ns)
 {
 	const struct block_device_operations *ops = ns->bdev->bd_disk->fops;
 	int nsid;
@@ -149,7 +151,7 @@ static int namespace_find_nsid(struct namespace *ns)
 	return 0;
 }
 
-static int namespace_find_format(struct namespace *ns, u32 *reason)
+static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 {
 	u32 block_size = queue_logical_block_size(ns->disk->queue);
 	u32 sectors = block_size >> SECTOR_SHIFT;
@@ -160,7 +162,7 @@ static int namespace_find_format(struct namespace *ns, u32 *reason)
 		*reason = NVME_DMABUF_REASON_NO_CAPACITY;
 		return -EOPNOTSUPP;
 	}
-	if (stock_check_format(ns->disk, &prinfo)) {
+	if (nvdm_stock_check_format(ns->disk, &prinfo)) {
 		*reason = NVME_DMABUF_REASON_METADATA;
 		return -EOPNOTSUPP;
 	}
@@ -181,45 +183,45 @@ static int namespace_find_format(struct namespace *ns, u32 *reason)
 	return 0;
 }
 
-static void namespace_close_path(struct namespace *ns)
+static void nvdm_namespace_close_path(struct nvdm_namespace *ns)
 {
 	if (ns->ctrl)
-		controller_put(ns->ctrl);
+		nvdm_controller_put(ns->ctrl);
 	if (ns->disk)
 		put_device(disk_to_dev(ns->disk));
 	ns->ctrl = NULL;
 	ns->disk = NULL;
 }
 
-static int namespace_open_path(struct namespace *ns, unsigned int path, u32 *reason)
+static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path, u32 *reason)
 {
 	int ret;
 
-	ret = namespace_find_controller(ns, path, reason);
+	ret = nvdm_namespace_find_controller(ns, path, reason);
 	if (ret)
 		return ret;
 	*reason = NVME_DMABUF_REASON_GONE;
-	ret = namespace_find_nsid(ns);
+	ret = nvdm_namespace_find_nsid(ns);
 	if (ret)
 		return ret;
-	ret = namespace_find_format(ns, reason);
+	ret = nvdm_namespace_find_format(ns, reason);
 	if (ret)
 		return ret;
-	return probe_namespace(ns, reason);
+	return nvdm_probe_namespace(ns, reason);
 }
 
 /**
- * namespace_open - find what is behind an open file of a block device
+ * nvdm_namespace_open - find what is behind an open file of a block device
  * @ns: filled in; on failure with what could be found
  * @fd: the caller's file descriptor
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * To be undone by namespace_close(), on failure too. Of a multipath device the
+ * To be undone by nvdm_namespace_close(), on failure too. Of a multipath device the
  * first path that works is taken.
  *
  * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE or -ENOMEM.
  */
-int namespace_open(struct namespace *ns, int fd, u32 *reason)
+int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason)
 {
 	unsigned int path = 0;
 	u32 path_reason;
@@ -232,15 +234,15 @@ int namespace_open(struct namespace *ns, int fd, u32 *reason)
 		return -EBADF;
 	}
 	ns->bdev = I_BDEV(ns->file->f_mapping->host);
-	if (disk_is_dead(ns->bdev->bd_disk)) {
+	if (nvdm_disk_is_dead(ns->bdev->bd_disk)) {
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
 	}
 
-	ret = namespace_open_path(ns, path, reason);
+	ret = nvdm_namespace_open_path(ns, path, reason);
 	while ((ret == -EIO || ret == -ENODEV) && ns->flags & NVME_DMABUF_NS_MULTIPATH) {
-		namespace_close_path(ns);
-		path_ret = namespace_open_path(ns, ++path, &path_reason);
+		nvdm_namespace_close_path(ns);
+		path_ret = nvdm_namespace_open_path(ns, ++path, &path_reason);
 		/* None left: what was wrong with the last one stands. */
 		if (path_ret && path_reason == NVME_DMABUF_REASON_NO_PATH)
 			break;
@@ -250,22 +252,22 @@ int namespace_open(struct namespace *ns, int fd, u32 *reason)
 	return ret;
 }
 
-void namespace_close(struct namespace *ns)
+void nvdm_namespace_close(struct nvdm_namespace *ns)
 {
-	namespace_close_path(ns);
+	nvdm_namespace_close_path(ns);
 	if (ns->file)
 		fput(ns->file);
 }
 
 /**
- * namespace_access - does the caller's file allow this?
+ * nvdm_namespace_access - does the caller's file allow this?
  * @ns: the namespace
  * @access: NVME_DMABUF_ACCESS_*
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0 or -EACCES.
  */
-int namespace_access(const struct namespace *ns, u32 access, u32 *reason)
+int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
 	if (access & NVME_DMABUF_ACCESS_READ && !(ns->file->f_mode & FMODE_READ)) {
 		*reason = NVME_DMABUF_REASON_NS_NOT_READABLE;

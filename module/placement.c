@@ -12,13 +12,13 @@
 #include "internal.h"
 
 /* A place, and the physical addresses for which it is known to be the answer. */
-struct place {
+struct nvdm_place {
 	struct nvme_dmabuf_placement_run run;
 	phys_addr_t start;
 	phys_addr_t end;
 };
 
-static phys_addr_t placement_phys(struct iommu_domain *domain, dma_addr_t addr)
+static phys_addr_t nvdm_placement_phys(struct iommu_domain *domain, dma_addr_t addr)
 {
 	phys_addr_t phys = domain ? iommu_iova_to_phys(domain, addr) : addr;
 
@@ -26,7 +26,7 @@ static phys_addr_t placement_phys(struct iommu_domain *domain, dma_addr_t addr)
 	return phys ?: addr;
 }
 
-static bool placement_find_bar(phys_addr_t phys, struct place *place)
+static bool nvdm_placement_find_bar(phys_addr_t phys, struct nvdm_place *place)
 {
 	struct pci_dev *pdev = NULL;
 	unsigned int bar;
@@ -35,8 +35,8 @@ static bool placement_find_bar(phys_addr_t phys, struct place *place)
 		for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 			struct resource *res = &pdev->resource[bar];
 
-			if (!(res->flags & IORESOURCE_MEM) || !res->start ||
-			    phys < res->start || phys > res->end)
+			if (!(res->flags & IORESOURCE_MEM) || !res->start || phys < res->start ||
+			    phys > res->end)
 				continue;
 			place->start = res->start;
 			place->end = res->end;
@@ -51,7 +51,7 @@ static bool placement_find_bar(phys_addr_t phys, struct place *place)
 	return false;
 }
 
-static void placement_look_up(phys_addr_t phys, struct place *place)
+static void nvdm_placement_look_up(phys_addr_t phys, struct nvdm_place *place)
 {
 	if (phys >= place->start && phys <= place->end)
 		return;
@@ -61,32 +61,32 @@ static void placement_look_up(phys_addr_t phys, struct place *place)
 	place->end = phys | ~PAGE_MASK;
 	if (page_is_ram(PHYS_PFN(phys)))
 		place->run.kind = NVME_DMABUF_PLACEMENT_RAM;
-	else if (!placement_find_bar(phys, place))
+	else if (!nvdm_placement_find_bar(phys, place))
 		place->run.kind = NVME_DMABUF_PLACEMENT_UNKNOWN;
 }
 
-static bool placement_continues(const struct nvme_dmabuf_placement_run *run,
-				const struct nvme_dmabuf_placement_run *next)
+static bool nvdm_placement_continues(const struct nvme_dmabuf_placement_run *run,
+				     const struct nvme_dmabuf_placement_run *next)
 {
 	return run->length && run->kind == next->kind && run->pci_domain == next->pci_domain &&
 	       run->pci_bdf == next->pci_bdf && run->bar == next->bar;
 }
 
 /* What is known while a map is walked, a part at a time. */
-struct placement_walk {
-	struct map *map;
+struct nvdm_placement_walk {
+	struct nvdm_map *map;
 	struct nvme_dmabuf_placement_run *runs;
 	u32 max;
 	u32 count;
 	u64 offset;
 	struct nvme_dmabuf_placement_run run;
-	struct place place;
+	struct nvdm_place place;
 };
 
 /* Under the reservation lock, with the map mapped. */
-static void placement_walk_part(struct placement_walk *walk, u64 end)
+static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 {
-	struct map *map = walk->map;
+	struct nvdm_map *map = walk->map;
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&map->ns.ctrl->pdev->dev);
 	u64 length;
 
@@ -96,10 +96,9 @@ static void placement_walk_part(struct placement_walk *walk, u64 end)
 	for (; walk->offset < end; walk->offset += length) {
 		u64 addr = prp_list_address(&map->list, walk->offset);
 
-		length = min_t(u64, end - walk->offset,
-			       PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
-		placement_look_up(placement_phys(domain, addr), &walk->place);
-		if (placement_continues(&walk->run, &walk->place.run)) {
+		length = min_t(u64, end - walk->offset, PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
+		nvdm_placement_look_up(nvdm_placement_phys(domain, addr), &walk->place);
+		if (nvdm_placement_continues(&walk->run, &walk->place.run)) {
 			walk->run.length += length;
 		} else {
 			walk->run = walk->place.run;
@@ -113,10 +112,10 @@ static void placement_walk_part(struct placement_walk *walk, u64 end)
 }
 
 /* Bytes looked at before others get the reservation lock. */
-#define PLACEMENT_PART	(16ULL << 20)
+#define PLACEMENT_PART (16ULL << 20)
 
 /**
- * placement_find - find where a map's memory is
+ * nvdm_placement_find - find where a map's memory is
  * @map: the map
  * @runs: array to fill
  * @max: number of its elements
@@ -124,10 +123,10 @@ static void placement_walk_part(struct placement_walk *walk, u64 end)
  *
  * Return: 0, -ESTALE or -ENODEV if the map is not mapped, or -EINTR.
  */
-int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
-		   u32 max, u32 *count)
+int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
+			u32 *count)
 {
-	struct placement_walk walk = {
+	struct nvdm_placement_walk walk = {
 		.map = map,
 		.runs = runs,
 		.max = max,
@@ -138,8 +137,7 @@ int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
 	int ret = 0;
 
 	while (!ret && walk.offset < map->length) {
-		if (signal_pending(current) ||
-		    dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+		if (signal_pending(current) || dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
 			return -EINTR;
 		/* A new mapping may be elsewhere: what was found counts no more. */
 		if (map->generation != generation) {
@@ -149,9 +147,10 @@ int placement_find(struct map *map, struct nvme_dmabuf_placement_run *runs,
 			walk.run.length = 0;
 		}
 		if (map->sgt)
-			placement_walk_part(&walk, min(map->length, walk.offset + PLACEMENT_PART));
+			nvdm_placement_walk_part(&walk,
+						 min(map->length, walk.offset + PLACEMENT_PART));
 		else
-			ret = map_stopped(map, &reason) ?: -ESTALE;
+			ret = nvdm_map_stopped(map, &reason) ?: -ESTALE;
 		dma_resv_unlock(map->dmabuf->resv);
 		cond_resched();
 	}

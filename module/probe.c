@@ -11,9 +11,9 @@
 
 #include "internal.h"
 
-static int probe_alloc(struct controller *ctrl)
+static int nvdm_probe_alloc(struct nvdm_controller *ctrl)
 {
-	struct probe *probe = &ctrl->probe;
+	struct nvdm_probe *probe = &ctrl->probe;
 
 	if (probe->list)
 		return 0;
@@ -29,10 +29,10 @@ static int probe_alloc(struct controller *ctrl)
 }
 
 /**
- * probe_free - free a controller's memory for test reads
+ * nvdm_probe_free - free a controller's memory for test reads
  * @ctrl: the controller, bound to its driver or about to lose its device
  */
-void probe_free(struct controller *ctrl)
+void nvdm_probe_free(struct nvdm_controller *ctrl)
 {
 	mutex_lock(&ctrl->probe_lock);
 	if (ctrl->probe.list)
@@ -47,7 +47,7 @@ void probe_free(struct controller *ctrl)
  * page's address there, so that even a drive which moves far more than it
  * should writes into these pages only.
  */
-static void probe_fill(struct probe *probe)
+static void nvdm_probe_fill(struct nvdm_probe *probe)
 {
 	unsigned int i;
 
@@ -55,7 +55,7 @@ static void probe_fill(struct probe *probe)
 		probe->list[i] = cpu_to_le64(probe->data_dma);
 }
 
-static bool probe_is_untouched(const struct probe *probe, const __le64 *page, u32 from)
+static bool nvdm_probe_is_untouched(const struct nvdm_probe *probe, const __le64 *page, u32 from)
 {
 	unsigned int i;
 
@@ -70,19 +70,20 @@ static bool probe_is_untouched(const struct probe *probe, const __le64 *page, u3
  * as it is. A block of less than a page lies in the guard page alone; a longer
  * one starts in the middle of the data page.
  */
-static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 *reason)
+static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_namespace *ns,
+				      u32 *reason)
 {
 	u32 block_size = 1U << ns->block_shift;
 	u64 blocks = get_capacity(ns->disk) >> (ns->block_shift - SECTOR_SHIFT);
 	const u64 tries[] = { 0, blocks - 1, blocks / 2 };
-	struct stock_io io = {
+	struct nvdm_stock_io io = {
 		.opcode = nvme_cmd_read,
 		.length = block_size,
 		.prp1 = probe->data_dma + PRP_PAGE_SIZE / 2,
 		.prp2 = probe->list_dma,
 	};
 	u32 guard_from = PRP_PAGE_SIZE / 2;
-	struct stock_result result = { .status = 0 };
+	struct nvdm_stock_result result = { .status = 0 };
 	unsigned int i, last = 0;
 	int ret = 0;
 
@@ -99,7 +100,7 @@ static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 
 	/* A block that cannot be read says nothing: try another. */
 	for (i = 0; i < ARRAY_SIZE(tries); i++) {
 		io.slba = tries[i];
-		ret = stock_execute(ns, &io, &result);
+		ret = nvdm_stock_execute(ns, &io, &result);
 		if (ret || !result.status)
 			break;
 	}
@@ -110,8 +111,8 @@ static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 
 		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
 		return ret ?: -EIO;
 	}
-	if (!probe_is_untouched(probe, probe->guard, guard_from) ||
-	    !probe_is_untouched(probe, probe->list, 0)) {
+	if (!nvdm_probe_is_untouched(probe, probe->guard, guard_from) ||
+	    !nvdm_probe_is_untouched(probe, probe->list, 0)) {
 		*reason = NVME_DMABUF_REASON_TRANSFER_LENGTH;
 		return -EOPNOTSUPP;
 	}
@@ -122,15 +123,15 @@ static int probe_transfer_length(struct probe *probe, struct namespace *ns, u32 
  * What the block layer sends is known to work, but under a translating IOMMU
  * it sends less than the drive takes. Double it until the drive refuses.
  */
-static int probe_max_command(struct probe *probe, struct namespace *ns)
+static int nvdm_probe_max_command(struct nvdm_probe *probe, struct nvdm_namespace *ns)
 {
 	u64 bytes = (u64)get_capacity(ns->disk) << SECTOR_SHIFT;
 	u32 known = (u64)queue_max_hw_sectors(ns->disk->queue) << SECTOR_SHIFT;
-	struct stock_io io = {
+	struct nvdm_stock_io io = {
 		.opcode = nvme_cmd_read,
 		.prp1 = probe->data_dma,
 	};
-	struct stock_result result;
+	struct nvdm_stock_result result;
 	bool refused = false;
 	u32 next;
 	int ret;
@@ -140,7 +141,7 @@ static int probe_max_command(struct probe *probe, struct namespace *ns)
 	for (next = known * 2; next <= COMMAND_MAX_BYTES && next <= bytes; next *= 2) {
 		io.length = next;
 		io.prp2 = next > 2 * PRP_PAGE_SIZE ? probe->list_dma : probe->data_dma;
-		ret = stock_execute(ns, &io, &result);
+		ret = nvdm_stock_execute(ns, &io, &result);
 		if (ret)
 			return ret;
 		if (result.status) {
@@ -156,34 +157,35 @@ static int probe_max_command(struct probe *probe, struct namespace *ns)
 	return 0;
 }
 
-static int probe_controller(struct namespace *ns, u32 *reason)
+static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
 {
-	struct controller *ctrl = ns->ctrl;
-	struct probe *probe = &ctrl->probe;
+	struct nvdm_controller *ctrl = ns->ctrl;
+	struct nvdm_probe *probe = &ctrl->probe;
 	int ret;
 
 	/* Set before the controller's pages are freed for good. */
 	if (READ_ONCE(ctrl->gone))
 		return -ENODEV;
-	ret = probe_alloc(ctrl);
+	ret = nvdm_probe_alloc(ctrl);
 	if (ret)
 		return ret;
-	probe_fill(probe);
+	nvdm_probe_fill(probe);
 
 	if (!ctrl->checked) {
-		ret = stock_check_layout(ns, probe->data_dma, probe->list_dma);
+		ret = nvdm_stock_check_layout(ns, probe->data_dma, probe->list_dma);
 		if (ret) {
 			*reason = ret == -EOPNOTSUPP ? NVME_DMABUF_REASON_DRIVER_LAYOUT :
 						       NVME_DMABUF_REASON_PROBE_FAILED;
 			if (ret == -EOPNOTSUPP)
-				dev_err_ratelimited(&ctrl->pdev->dev,
-						    "nvme-dmabuf: unknown layout of the nvme driver, not used\n");
+				dev_err_ratelimited(
+					&ctrl->pdev->dev,
+					"nvme-dmabuf: unknown layout of the nvme driver, not used\n");
 			return ret;
 		}
 		ctrl->checked = true;
 	}
 
-	ret = probe_transfer_length(probe, ns, reason);
+	ret = nvdm_probe_transfer_length(probe, ns, reason);
 	if (ret)
 		return ret;
 
@@ -191,26 +193,26 @@ static int probe_controller(struct namespace *ns, u32 *reason)
 		ns->max_command = max(ctrl->max_command, 1U << ns->block_shift);
 		return 0;
 	}
-	ret = probe_max_command(probe, ns);
+	ret = nvdm_probe_max_command(probe, ns);
 	if (ret)
 		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
 	return ret;
 }
 
 /**
- * probe_namespace - test reads of a namespace whose format is known
+ * nvdm_probe_namespace - test reads of a namespace whose format is known
  * @ns: the namespace; max_command is filled in
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0 or a negative error number.
  */
-int probe_namespace(struct namespace *ns, u32 *reason)
+int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
 {
 	int ret;
 
 	*reason = NVME_DMABUF_REASON_NONE;
 	mutex_lock(&ns->ctrl->probe_lock);
-	ret = probe_controller(ns, reason);
+	ret = nvdm_probe_controller(ns, reason);
 	mutex_unlock(&ns->ctrl->probe_lock);
 	if (ret == -ENODEV)
 		*reason = NVME_DMABUF_REASON_GONE;

@@ -121,8 +121,8 @@ __u64 prp_list_address(const struct prp_list *list, __u64 offset)
  * @prp2: not used (0) if the transfer touches one page, the second page's
  *	address if two, the address of the second page's slot in the list if more
  */
-void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
-		     __u64 *prp1, __u64 *prp2)
+void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length, __u64 *prp1,
+		     __u64 *prp2)
 {
 	__u64 pos = list->first + offset;
 	__u64 second = (pos >> PRP_PAGE_SHIFT) + 1;
@@ -134,6 +134,5 @@ void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
 	else if (length <= in_first + PRP_PAGE_SIZE)
 		*prp2 = prp_list_address(list, offset + in_first);
 	else
-		*prp2 = list->pages[second / PRP_STRIDE].dma +
-			second % PRP_STRIDE * sizeof(__le64);
+		*prp2 = list->pages[second / PRP_STRIDE].dma + second % PRP_STRIDE * sizeof(__le64);
 }

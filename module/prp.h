@@ -22,13 +22,13 @@
 #endif
 
 /* The controller's page is CC.MPS = 0, 4 KiB, whatever the host's is. */
-#define PRP_PAGE_SHIFT	12
-#define PRP_PAGE_SIZE	(1U << PRP_PAGE_SHIFT)
-#define PRP_PAGE_MASK	(PRP_PAGE_SIZE - 1)
+#define PRP_PAGE_SHIFT 12
+#define PRP_PAGE_SIZE  (1U << PRP_PAGE_SHIFT)
+#define PRP_PAGE_MASK  (PRP_PAGE_SIZE - 1)
 
-#define PRP_SLOTS	512U	/* entries in a list page */
-#define PRP_STRIDE	256U	/* entries from one list page to the next */
-#define PRP_WINDOW	(PRP_SLOTS - PRP_STRIDE + 1)
+#define PRP_SLOTS  512U /* entries in a list page */
+#define PRP_STRIDE 256U /* entries from one list page to the next */
+#define PRP_WINDOW (PRP_SLOTS - PRP_STRIDE + 1)
 
 /* An entry stands in two list pages at most: see prp_list_set(). */
 _Static_assert(PRP_STRIDE * 2 >= PRP_SLOTS, "list pages leave slots empty");
@@ -37,7 +37,7 @@ _Static_assert(PRP_STRIDE * 2 >= PRP_SLOTS, "list pages leave slots empty");
  * Bytes that one command can move at any alignment: such a transfer touches
  * at most PRP_WINDOW pages, the first of which stands in PRP1.
  */
-#define PRP_MAX_BYTES	((PRP_WINDOW - 1) * PRP_PAGE_SIZE)
+#define PRP_MAX_BYTES ((PRP_WINDOW - 1) * PRP_PAGE_SIZE)
 
 /**
  * struct prp_list_page - one page of a PRP list
@@ -83,7 +83,7 @@ int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
 int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length);
 __u64 prp_list_address(const struct prp_list *list, __u64 offset);
-void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
-		     __u64 *prp1, __u64 *prp2);
+void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length, __u64 *prp1,
+		     __u64 *prp2);
 
 #endif

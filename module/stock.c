@@ -17,9 +17,9 @@ void nvme_init_request(struct request *req, struct nvme_command *cmd);
 /*
  * The head of the driver's struct nvme_request, which starts the request's
  * private data. It is the same in Linux 6.1 to 7.3, and not public:
- * stock_check_layout() verifies it before it is relied upon.
+ * nvdm_stock_check_layout() verifies it before it is relied upon.
  */
-struct stock_pdu {
+struct nvdm_stock_pdu {
 	struct nvme_command *cmd;
 	union nvme_result result;
 	u8 genctr;
@@ -28,13 +28,13 @@ struct stock_pdu {
 	u16 status;
 };
 
-static_assert(offsetof(struct stock_pdu, status) == 20);
+static_assert(offsetof(struct nvdm_stock_pdu, status) == 20);
 
-#define STOCK_REQ_CANCELLED	(1 << 0)	/* in flags: the driver gave it up */
-#define STOCK_STATUS_MASK	0x7ff	/* status code type and status code */
+#define STOCK_REQ_CANCELLED (1 << 0) /* in flags: the driver gave it up */
+#define STOCK_STATUS_MASK   0x7ff    /* status code type and status code */
 
 /**
- * stock_check_format - can this format's data length be computed?
+ * nvdm_stock_check_format - can this format's data length be computed?
  * @disk: the namespace
  * @prinfo: where to return the PRINFO bits of CDW12, as of bit 16
  *
@@ -47,7 +47,7 @@ static_assert(offsetof(struct stock_pdu, status) == 20);
  *
  * Return: 0, or -EOPNOTSUPP.
  */
-int stock_check_format(struct gendisk *disk, u16 *prinfo)
+int nvdm_stock_check_format(struct gendisk *disk, u16 *prinfo)
 {
 	struct blk_integrity *integrity = blk_get_integrity(disk);
 
@@ -61,7 +61,7 @@ int stock_check_format(struct gendisk *disk, u16 *prinfo)
  * Since Linux 6.18 the driver gives up the virtual boundary where it found
  * that the controller takes SGLs. Before, there is no way to know.
  */
-bool stock_takes_sgl(struct gendisk *disk)
+bool nvdm_stock_takes_sgl(struct gendisk *disk)
 {
 	return !queue_virt_boundary(disk->queue);
 }
@@ -71,8 +71,8 @@ bool stock_takes_sgl(struct gendisk *disk)
  * queue while it formats, and then lets it go shortly before it reads the new
  * format; in that moment its own reads and writes believe the old one as well.
  */
-static int stock_command_fill(const struct namespace *ns, const struct stock_io *io,
-			      struct nvme_command *cmd)
+static int nvdm_stock_command_fill(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
+				   struct nvme_command *cmd)
 {
 	u16 prinfo;
 
@@ -80,7 +80,7 @@ static int stock_command_fill(const struct namespace *ns, const struct stock_io 
 	if (!get_capacity(ns->disk))
 		return -ENODEV;
 	if (queue_logical_block_size(ns->disk->queue) != 1U << ns->block_shift ||
-	    stock_check_format(ns->disk, &prinfo))
+	    nvdm_stock_check_format(ns->disk, &prinfo))
 		return -ESTALE;
 
 	memset(cmd, 0, sizeof(*cmd));
@@ -105,14 +105,14 @@ static int stock_command_fill(const struct namespace *ns, const struct stock_io 
 	return 0;
 }
 
-static int stock_request_prepare(const struct namespace *ns, struct request *rq,
-				 const struct stock_io *io)
+static int nvdm_stock_request_prepare(const struct nvdm_namespace *ns, struct request *rq,
+				      const struct nvdm_stock_io *io)
 {
-	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	struct nvme_command cmd;
 	int ret;
 
-	ret = stock_command_fill(ns, io, &cmd);
+	ret = nvdm_stock_command_fill(ns, io, &cmd);
 	if (ret)
 		return ret;
 
@@ -128,26 +128,26 @@ static int stock_request_prepare(const struct namespace *ns, struct request *rq,
 }
 
 /**
- * stock_request_alloc - a request of the driver's
+ * nvdm_stock_request_alloc - a request of the driver's
  * @ns: the namespace
  * @opcode: enum nvme_opcode
  *
  * Waits for a free request if there is none, and while the driver keeps new
  * ones out: do not hold what a reset, an unbinding or a completion may need.
  *
- * Return: the request, for stock_request_submit() or blk_mq_free_request(), or
+ * Return: the request, for nvdm_stock_request_submit() or blk_mq_free_request(), or
  * -ENODEV if the namespace is gone.
  */
-struct request *stock_request_alloc(const struct namespace *ns, u8 opcode)
+struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode)
 {
 	return blk_mq_alloc_request(ns->disk->queue,
 				    opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT, 0);
 }
 
 /**
- * stock_request_submit - hand a command to the driver
+ * nvdm_stock_request_submit - hand a command to the driver
  * @ns: the namespace, whose controller's layout was checked
- * @rq: from stock_request_alloc(); no longer the caller's, on failure too
+ * @rq: from nvdm_stock_request_alloc(); no longer the caller's, on failure too
  * @io: the command
  * @end_io: called when it has ended, in any context; must return
  *	RQ_END_IO_FREE
@@ -156,10 +156,10 @@ struct request *stock_request_alloc(const struct namespace *ns, u8 opcode)
  * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
  * changed; -ENODEV if the namespace is gone.
  */
-int stock_request_submit(const struct namespace *ns, struct request *rq,
-			 const struct stock_io *io, rq_end_io_fn *end_io, void *data)
+int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
+			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data)
 {
-	int ret = stock_request_prepare(ns, rq, io);
+	int ret = nvdm_stock_request_prepare(ns, rq, io);
 
 	if (ret) {
 		blk_mq_free_request(rq);
@@ -176,18 +176,18 @@ int stock_request_submit(const struct namespace *ns, struct request *rq,
 }
 
 /**
- * stock_request_result - what became of a command
+ * nvdm_stock_request_result - what became of a command
  * @rq: a request that has ended
  *
  * A status that the host made up, of a command that the driver gave up, is
  * told by the member cancelled.
  */
-struct stock_result stock_request_result(struct request *rq)
+struct nvdm_stock_result nvdm_stock_request_result(struct request *rq)
 {
-	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	u16 status = pdu->status & STOCK_STATUS_MASK;
 
-	return (struct stock_result) {
+	return (struct nvdm_stock_result){
 		.result = le64_to_cpu(pdu->result.u64),
 		.status = pdu->status,
 		.cancelled = pdu->flags & STOCK_REQ_CANCELLED ||
@@ -197,18 +197,18 @@ struct stock_result stock_request_result(struct request *rq)
 }
 
 /**
- * stock_request_slba - first logical block of a Read or Write
+ * nvdm_stock_request_slba - first logical block of a Read or Write
  * @rq: a request that was submitted
  */
-u64 stock_request_slba(struct request *rq)
+u64 nvdm_stock_request_slba(struct request *rq)
 {
-	struct stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 
 	return le64_to_cpu(pdu->cmd->rw.slba);
 }
 
 /**
- * stock_execute - execute a command and wait for it
+ * nvdm_stock_execute - execute a command and wait for it
  * @ns: the namespace
  * @io: the command
  * @result: where to return what the drive said
@@ -216,20 +216,20 @@ u64 stock_request_slba(struct request *rq)
  * Return: 0 if the drive completed the command, whatever its status, or a
  * negative error number.
  */
-int stock_execute(const struct namespace *ns, const struct stock_io *io,
-		  struct stock_result *result)
+int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
+		       struct nvdm_stock_result *result)
 {
-	struct request *rq = stock_request_alloc(ns, io->opcode);
+	struct request *rq = nvdm_stock_request_alloc(ns, io->opcode);
 	blk_status_t blk_status;
 	int ret;
 
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	ret = stock_request_prepare(ns, rq, io);
+	ret = nvdm_stock_request_prepare(ns, rq, io);
 	if (!ret) {
 		blk_status = blk_execute_rq(rq, false);
-		*result = stock_request_result(rq);
+		*result = nvdm_stock_request_result(rq);
 		if (result->cancelled)
 			ret = blk_queue_dying(rq->q) ? -ENODEV : -EIO;
 		else if (!result->status)
@@ -240,7 +240,7 @@ int stock_execute(const struct namespace *ns, const struct stock_io *io,
 }
 
 /**
- * stock_check_layout - verify what this file believes of the driver
+ * nvdm_stock_check_layout - verify what this file believes of the driver
  * @ns: a namespace of the controller, with capacity
  * @prp1: PRP Entry 1 for one block, in memory that may be overwritten
  * @prp2: PRP Entry 2 likewise
@@ -253,9 +253,9 @@ int stock_execute(const struct namespace *ns, const struct stock_io *io,
  * Return: 0, -EOPNOTSUPP if the driver's layout is another, -EIO if the drive
  * did not say so, or another negative error number.
  */
-int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
+int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 {
-	const struct stock_io io = {
+	const struct nvdm_stock_io io = {
 		.opcode = nvme_cmd_read,
 		.slba = get_capacity(ns->disk) >> (ns->block_shift - SECTOR_SHIFT),
 		.length = 1U << ns->block_shift,
@@ -266,15 +266,15 @@ int stock_check_layout(const struct namespace *ns, u64 prp1, u64 prp2)
 	unsigned long start, end, at;
 	blk_status_t blk_status;
 	struct nvme_command cmd;
-	struct stock_pdu *pdu;
+	struct nvdm_stock_pdu *pdu;
 	struct request *rq;
 	int ret;
 
-	rq = stock_request_alloc(ns, io.opcode);
+	rq = nvdm_stock_request_alloc(ns, io.opcode);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	ret = stock_command_fill(ns, &io, &cmd);
+	ret = nvdm_stock_command_fill(ns, &io, &cmd);
 	if (ret)
 		goto free;
 

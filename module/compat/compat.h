@@ -15,17 +15,17 @@
 
 /* Delete when 6.13 is the oldest kernel. */
 #ifdef HAVE_IMPORT_NS_IDENTIFIER
-#define COMPAT_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
+#define COMPAT_IMPORT_NS(ns) MODULE_IMPORT_NS(ns)
 #else
-#define COMPAT_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
+#define COMPAT_IMPORT_NS(ns) MODULE_IMPORT_NS(#ns)
 #endif
 
 /* Delete when 6.18 is the oldest kernel. */
 #ifdef HAVE_RQ_END_IO_BATCH
-#define RQ_END_IO_ARGS(rq, status)	\
+#define RQ_END_IO_ARGS(rq, status) \
 	struct request *rq, blk_status_t status, const struct io_comp_batch *iob
 #else
-#define RQ_END_IO_ARGS(rq, status)	struct request *rq, blk_status_t status
+#define RQ_END_IO_ARGS(rq, status) struct request *rq, blk_status_t status
 #endif
 
 /*
@@ -33,10 +33,10 @@
  * are while they are mapped unless the kernel was configured otherwise.
  */
 #ifdef HAVE_INVALIDATE_MAPPINGS
-#define COMPAT_MOVABLE		true
+#define COMPAT_MOVABLE true
 #else
-#define invalidate_mappings	move_notify
-#define COMPAT_MOVABLE		IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY)
+#define invalidate_mappings move_notify
+#define COMPAT_MOVABLE	    IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY)
 #endif
 
 /**
