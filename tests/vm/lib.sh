@@ -14,6 +14,7 @@ SRC=$(cd "${SRC:-$VM_DIR/../..}" && pwd -P)
 CACHE=${NVME_DMABUF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nvme-dmabuf}
 ROOT=$CACHE/root
 
+# shellcheck disable=SC2034 # for the scripts that source this
 DEFAULT_SERIES=(6.1 6.12 7.x)
 
 PROG=${0##*/}
@@ -40,15 +41,12 @@ release_of()
 }
 
 # in_root [--bind FROM TO | --bind-ro FROM TO]... CMD [ARG...]: run a command
-# in the build root. Mounts are made in a private namespace, and the command
-# gets a PID namespace of its own, so that nothing survives an interruption.
+# in the build root. The mounts are in a private namespace and end with it, even
+# if it is interrupted.
 in_root()
 {
-	local root=${ROOT_DIR:-$ROOT}
-
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	unshare --mount --propagation private --pid --fork --kill-child \
-		bash -euc '
+	unshare --mount --propagation private bash -euc '
 		root=$1; shift
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
@@ -62,5 +60,5 @@ in_root()
 		exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM="${TERM-dumb}" \
 			DEBIAN_FRONTEND=noninteractive \
 			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
-	' in_root "$root" "$@"
+	' in_root "$ROOT" "$@"
 }

@@ -1,0 +1,128 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# This test will check that an installed library can be found with pkg-config
+# and used by C and C++ programs, shared and static, that installing builds
+# nothing, and that uninstalling leaves nothing.
+
+# shellcheck source-path=SCRIPTDIR
+# shellcheck disable=SC2317 # functions are called through check
+. "$(dirname "$0")/tap.sh"
+need_library
+
+VERSION=$(cat VERSION)
+export PKG_CONFIG_PATH=$TMP/lib/pkgconfig
+unset DESTDIR LIBDIR INCLUDEDIR BINDIR MANDIR
+
+userlib() {
+	make -C userlib BUILD="$USERLIB" PREFIX="$TMP" UDEVDIR="$TMP/share/udev" LDCONFIG=true "$@"
+}
+
+cat > "$TMP/client.c" <<'END'
+#include <nvmedmabuf.h>
+#include <errno.h>
+#include <stdio.h>
+
+int main(void)
+{
+	struct nvmedmabuf_buffer *buf;
+	struct nvmedmabuf_drive drive;
+	struct nvme_dmabuf_command cmd;
+
+	nvmedmabuf_prep_flush(&cmd, 1);
+	drive.size = sizeof(drive);
+	if (nvmedmabuf_get_drive(-1, &drive) != -EBADF ||
+	    nvmedmabuf_buffer_drm("/dev/null", 4096, 0, &buf) != -ENOTTY)
+		return 1;
+	puts(nvmedmabuf_version());
+	return 0;
+}
+END
+
+# client NAME LIBS COMPILER...: compiles a client with pkg-config's flags and
+# those that the command LIBS prints, and runs it
+client() {
+	local name=$1 libs=$2 flags
+	shift 2
+	read -ra flags <<<"$(pkg-config --cflags libnvmedmabuf) $($libs)"
+	"$@" -Wall -Wextra -Werror "$TMP/client.c" -x none -o "$TMP/$name" "${flags[@]}" &&
+		[ "$(LD_LIBRARY_PATH=$TMP/lib "$TMP/$name")" = "$VERSION" ]
+}
+
+shared_libs() {
+	pkg-config --libs libnvmedmabuf
+}
+
+# our archive, and what it needs as shared libraries
+archive_libs() {
+	echo "$TMP/lib/libnvmedmabuf.a $(pkg-config --libs libdrm libnvme)"
+}
+
+static_libs() {
+	pkg-config --static --libs libnvmedmabuf
+}
+
+# Some distributions' own flags name libraries that they do not install.
+static_dependencies() {
+	local flags
+	read -ra flags <<<"$(pkg-config --static --libs libdrm libnvme)"
+	echo 'int main(void) { return 0; }' |
+		"$CC" -x c - -x none -o "$TMP/empty" "${flags[@]}" 2> /dev/null
+}
+
+links_only() {
+	local libs
+	read -ra libs <<<"$(pkg-config --libs-only-l libnvmedmabuf)"
+	echo "${libs[@]}"
+	[ "${libs[*]}" = "$1" ]
+}
+
+uses() {
+	ldd "$1" | grep -F "$2"
+}
+
+builds_nothing() {
+	! userlib install | grep -E '^ +(CC|AR|LD) '
+}
+
+only_links_remain() {
+	find "$TMP/lib" "$TMP/include" "$TMP/share" "$TMP/sbin" ! -type d > "$TMP/left"
+	! grep . "$TMP/left"
+}
+
+staged() {
+	make -C userlib BUILD="$USERLIB" PREFIX=/usr LIBDIR=/usr/lib/triplet \
+		DESTDIR="$TMP/stage" LDCONFIG=false install &&
+		[ -e "$TMP/stage/usr/lib/triplet/libnvmedmabuf.so.0" ] &&
+		! grep -rI "$TMP" "$TMP/stage" &&
+		grep -x "libdir=\${prefix}/lib/triplet" \
+			"$TMP/stage/usr/lib/triplet/pkgconfig/libnvmedmabuf.pc"
+}
+
+check "installs" userlib install
+check "installing builds nothing" builds_nothing
+check "pkg-config tells the version" [ "$(pkg-config --modversion libnvmedmabuf)" = "$VERSION" ]
+check "shared programs link nothing else" links_only -lnvmedmabuf
+check "the module's interface is installed" [ -e "$TMP/include/linux/nvme_dmabuf.h" ]
+check "a C program" client c-shared shared_libs "$CC" -x c
+check "uses the soname" uses "$TMP/c-shared" libnvmedmabuf.so.0
+check "a C++ program" client cxx-shared shared_libs "$CXX" -x c++
+check "a C program with the archive" client c-archive archive_libs "$CC" -x c
+refuse "does not use the soname" uses "$TMP/c-archive" libnvmedmabuf
+check "a C++ program with the archive" client cxx-archive archive_libs "$CXX" -x c++
+
+# The linker takes the archive where there is no other.
+rm -f "$TMP"/lib/libnvmedmabuf.so*
+if static_dependencies; then
+	check "a C program with pkg-config --static" client c-static static_libs "$CC" -x c
+	refuse "does not use the soname" uses "$TMP/c-static" libnvmedmabuf
+else
+	skip "a C program with pkg-config --static" "libdrm's and libnvme's own flags do not link here"
+fi
+
+check "installs again" userlib install
+check "uninstalls" userlib uninstall
+check "leaves nothing" only_links_remain
+check "a staged installation runs no ldconfig and knows no stage" staged
+
+done_testing

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all module tests need: what the environment allows them to use, random
+ * numbers that can be reproduced, and the namespace as seen through the block
+ * layer, which is the independent witness. Does not use the module itself, and
+ * compiles for 32-bit programs too.
+ *
+ * The environment is the contract with the scripts that run the tests:
+ *
+ *   NVME_DMABUF_NS		the namespace to test
+ *   NVME_DMABUF_ERASE=yes	its contents, and those of all the drives below,
+ *				may be destroyed
+ *   NVME_DMABUF_NS_<NAME>	a drive with a special property, see tests/vm/drives.sh
+ *   NVME_DMABUF_DISPOSABLE=yes	the machine is there for tests only: kernel
+ *				modules may be loaded and NVMe targets made
+ *   NVME_DMABUF_UNBIND=yes	drives may be taken from their driver
+ *   NVME_DMABUF_MODULE		nvme_dmabuf.ko, to be removed and inserted again
+ *   SEED, SCALE		reproduce a run; multiply the number of rounds
+ */
+#ifndef TESTS_MODULE_COMMON_H
+#define TESTS_MODULE_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/nvme_dmabuf.h>
+
+#include "tap.h"
+
+#define DEVICE "/dev/nvme-dmabuf"
+
+#define KIB 1024ULL
+#define MIB (1024 * KIB)
+#define PAGE 4096ULL
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/** require_device - end the program with a reason if the module is not loaded */
+void require_device(void);
+
+/** device_open - open /dev/nvme-dmabuf without the library */
+int device_open(void);
+
+bool may_erase(void);
+void require_erase(void);
+void require_disposable(void);
+
+/** drive_path - path of a special drive, or skip */
+const char *drive_path(const char *name);
+
+/** main_drive - path of the namespace to test, or skip */
+const char *main_drive(void);
+
+/** drive_name - what a drive is called in the environment, or its device's name */
+const char *drive_name(const char *path);
+
+/** plain_drives - namespaces without special properties; returns how many */
+unsigned int plain_drives(const char *paths[3]);
+
+/** scaled - a number of rounds, times SCALE */
+unsigned int scaled(unsigned int rounds);
+
+/*
+ * Random numbers. Every test starts from the seed and its own name, so it does
+ * the same when it is run alone. A thread starts a stream of its own; the first
+ * stream starts by itself.
+ */
+void rnd_start(unsigned int stream);
+uint64_t rnd(void);
+uint64_t rnd_below(uint64_t limit);
+void rnd_fill(void *to, size_t length);
+
+/** pages_alloc - zeroed memory, aligned to a page */
+void *pages_alloc(size_t length);
+
+/** compare - fail, with where and what, if two pieces of memory differ */
+void compare(const char *what, const void *actual, const void *expected, size_t length,
+	     uint64_t first);
+
+/**
+ * struct drive - a block device, used past the page cache
+ * @path: as given
+ * @fd: open O_DIRECT; for writing if and only if may_erase()
+ * @block: bytes of a logical block
+ * @blocks: how many
+ */
+struct drive {
+	const char *path;
+	int fd;
+	uint32_t block;
+	uint64_t blocks;
+};
+
+void drive_open(struct drive *drive, const char *path);
+void drive_close(struct drive *drive);
+void drive_read(const struct drive *drive, uint64_t slba, void *to, size_t length);
+void drive_write(const struct drive *drive, uint64_t slba, const void *from, size_t length);
+
+/** drive_attribute - read a sysfs attribute below /sys/class/block/<disk> */
+bool drive_attribute(const char *path, const char *attribute, char *to, size_t size);
+
+/*
+ * Waiting for something that the kernel announces nowhere: looks every
+ * millisecond, and fails after a minute.
+ */
+#define wait_until(condition)                                                                   \
+	do {                                                                                    \
+		uint64_t end_ = now_ms() + 60000;                                               \
+		while (!(condition)) {                                                          \
+			check_that(now_ms() < end_, "never came true: %s", #condition);         \
+			pause_ms();                                                             \
+		}                                                                               \
+	} while (0)
+
+uint64_t now_ms(void);
+void pause_ms(void);
+
+/** file_number - the first number in a file, or -1 */
+long long file_number(const char *path);
+
+/** run_quietly - run a shell command; returns whether it succeeded */
+bool run_quietly(const char *command, ...) PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dma-bufs of the test exporter, and a namespace to exchange data with. See
+ * exported.h.
+ */
+#define _GNU_SOURCE
+#include "exported.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How far around a transfer to look for damage each time. */
+#define GUARD PAGE
+
+static int exporter_open(void)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = open(EXPORTER_DEVICE, O_RDWR | O_CLOEXEC);
+	return fd;
+}
+
+void require_exporter(void)
+{
+	if (exporter_open() < 0)
+		tap_skip_all("%s: %m; is the test exporter loaded?", EXPORTER_DEVICE);
+}
+
+bool kernel_is_movable(void)
+{
+	struct nvmedmabuf *ctx = ctx_open();
+	struct nvme_dmabuf_info info;
+
+	check_eq(nvmedmabuf_get_info(ctx, &info), 0);
+	nvmedmabuf_close(ctx);
+	return info.out_features & NVME_DMABUF_FEATURE_MOVABLE;
+}
+
+/* /proc shows a system call's number and arguments only while it sleeps. */
+bool is_in_call(pid_t thread, unsigned long request)
+{
+	unsigned long number, fd, actual;
+	char path[64];
+	bool found;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", thread);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	found = fscanf(f, "%lu %lx %lx", &number, &fd, &actual) == 3 &&
+		number == SYS_ioctl && actual == request;
+	fclose(f);
+	return found;
+}
+
+static int call(unsigned long request, void *args)
+{
+	int result = ioctl(exporter_open(), request, args);
+
+	return result < 0 ? -errno : result;
+}
+
+int exported_try(struct exported *b, struct exporter_create create,
+		 const struct exporter_segment *segments, uint32_t count)
+{
+	bool aliases = false;
+	uint8_t *content;
+
+	memset(b, 0, sizeof(*b));
+	for (uint32_t i = 0; i < count; i++) {
+		b->bytes += segments[i].length;
+		aliases |= segments[i].flags & EXPORTER_SEGMENT_ALIAS;
+	}
+	b->size = create.size ? create.size : b->bytes;
+
+	create.size = b->size;
+	create.segments = (uintptr_t)segments;
+	create.count = count;
+	b->fd = call(EXPORTER_IOC_CREATE, &create);
+	if (b->fd < 0)
+		return b->fd;
+	if (aliases)
+		return 0;
+
+	content = pages_alloc(b->bytes);
+	b->mirror = pages_alloc(b->bytes);
+	rnd_fill(content, b->bytes);
+	exported_write(b, 0, content, b->bytes);
+	munmap(content, b->bytes);
+	return 0;
+}
+
+void exported_create(struct exported *b, const struct exporter_segment *segments, uint32_t count,
+		     uint32_t flags)
+{
+	int result = exported_try(b, (struct exporter_create){ .flags = flags, .open_flags = O_RDWR },
+				  segments, count);
+
+	if (result == -ENOMEM)
+		skip("not enough memory for %llu bytes", (unsigned long long)b->size);
+	check_that(!result, "the exporter makes no such dma-buf: %s", strerror(-result));
+}
+
+void exported_create_pages(struct exported *b, uint64_t size, uint32_t flags)
+{
+	uint32_t count = 0, limit = size / PAGE;
+	struct exporter_segment *segments = calloc(limit, sizeof(*segments));
+
+	check(segments);
+	while (size) {
+		uint64_t length = min_u64(size, (1 + rnd_below(16)) * PAGE);
+
+		segments[count++].length = length;
+		size -= length;
+	}
+	exported_create(b, segments, count, flags);
+	free(segments);
+}
+
+/* Domain, bus, device and function of the first device with these numbers. */
+static bool find_pci(unsigned int vendor, unsigned int device, uint32_t *domain, uint32_t *bdf)
+{
+	bool found = false;
+	glob_t devices;
+
+	if (glob("/sys/bus/pci/devices/*", 0, NULL, &devices))
+		return false;
+	for (size_t i = 0; i < devices.gl_pathc && !found; i++) {
+		unsigned int d, b, s, f, id[2] = { 0, 0 };
+		static const char *const files[2] = { "vendor", "device" };
+
+		for (int j = 0; j < 2; j++) {
+			char path[256];
+			FILE *file;
+
+			snprintf(path, sizeof(path), "%s/%s", devices.gl_pathv[i], files[j]);
+			file = fopen(path, "r");
+			if (file && fscanf(file, "%x", &id[j]) != 1)
+				id[j] = 0;
+			if (file)
+				fclose(file);
+		}
+		found = id[0] == vendor && id[1] == device &&
+			sscanf(strrchr(devices.gl_pathv[i], '/'), "/%x:%x:%x.%x", &d, &b, &s, &f) == 4;
+		if (found) {
+			*domain = d;
+			*bdf = b << 8 | s << 3 | f;
+		}
+	}
+	globfree(&devices);
+	return found;
+}
+
+void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
+{
+	/* Pieces of the BAR, not in its order. */
+	struct exporter_segment segments[] = {
+		{ .offset = size / 2, .length = size / 2 },
+		{ .offset = 0, .length = size / 4 },
+		{ .offset = size / 4 + PAGE, .length = PAGE },
+	};
+	struct exporter_create create = { .flags = flags | EXPORTER_BAR, .open_flags = O_RDWR, .bar = 2 };
+	int result;
+
+	if (!find_pci(0x1af4, 0x1110, &create.pci_domain, &create.pci_bdf))
+		skip("no ivshmem device here");
+	result = exported_try(b, create, segments, ARRAY_SIZE(segments));
+	check_that(!result, "no dma-buf of a BAR: %s", strerror(-result));
+}
+
+void exported_close(struct exported *b)
+{
+	check_sys(close(b->fd));
+	if (b->mirror)
+		munmap(b->mirror, b->bytes);
+}
+
+static void access_content(const struct exported *b, unsigned long request, uint64_t offset,
+			   void *data, uint64_t length)
+{
+	struct exporter_io io = {
+		.dmabuf_fd = b->fd, .offset = offset, .length = length, .data = (uintptr_t)data
+	};
+
+	check_eq(call(request, &io), 0);
+}
+
+void exported_read(const struct exported *b, uint64_t offset, void *to, uint64_t length)
+{
+	access_content(b, EXPORTER_IOC_READ, offset, to, length);
+}
+
+void exported_write(struct exported *b, uint64_t offset, const void *from, uint64_t length)
+{
+	access_content(b, EXPORTER_IOC_WRITE, offset, (void *)from, length);
+	if (b->mirror)
+		memcpy(b->mirror + offset, from, length);
+}
+
+static void verify_content(const struct exported *b, uint64_t start, uint64_t end)
+{
+	uint8_t *actual = pages_alloc(end - start);
+
+	exported_read(b, start, actual, end - start);
+	compare("dma-buf", actual, b->mirror + start, end - start, start);
+	munmap(actual, end - start);
+}
+
+struct exporter_query exported_damage(const struct exported *b)
+{
+	struct exporter_query query = {
+		.dmabuf_fd = b->fd, .flags = EXPORTER_QUERY_DAMAGE | EXPORTER_QUERY_FORGET
+	};
+
+	check_eq(call(EXPORTER_IOC_QUERY, &query), 0);
+	return query;
+}
+
+void exported_check_damage(const struct exported *b)
+{
+	struct exporter_query query = exported_damage(b);
+
+	check_eq(query.out_guard_damage, 0);
+	check_eq(query.out_old_damage, 0);
+}
+
+void exported_verify(const struct exported *b)
+{
+	exported_check_damage(b);
+	verify_content(b, 0, b->bytes);
+}
+
+int exported_move(const struct exported *b, uint32_t flags, struct exporter_move *result)
+{
+	struct exporter_move move = { .dmabuf_fd = b->fd, .flags = flags, .timeout_ms = 60000 };
+	int error = call(EXPORTER_IOC_MOVE, &move);
+
+	if (result)
+		*result = move;
+	return error;
+}
+
+void exported_fail(const struct exported *b, uint32_t what, uint32_t error, uint32_t count)
+{
+	struct exporter_fail fail = { .dmabuf_fd = b->fd, .call = what, .error = error, .count = count };
+
+	check_eq(call(EXPORTER_IOC_FAIL, &fail), 0);
+}
+
+void exported_fence(const struct exported *b, uint32_t usage, uint32_t timeout_ms)
+{
+	struct exporter_fence fence = { .dmabuf_fd = b->fd, .usage = usage, .timeout_ms = timeout_ms };
+
+	check_eq(call(EXPORTER_IOC_FENCE, &fence), 0);
+}
+
+void exported_signal(const struct exported *b)
+{
+	struct exporter_fence fence = { .dmabuf_fd = b->fd };
+
+	check_eq(call(EXPORTER_IOC_SIGNAL, &fence), 0);
+}
+
+struct exporter_query exported_query(const struct exported *b)
+{
+	struct exporter_query query = { .dmabuf_fd = b->fd };
+
+	check_eq(call(EXPORTER_IOC_QUERY, &query), 0);
+	return query;
+}
+
+void check_unused(const struct exported *b)
+{
+	struct exporter_query query = exported_query(b);
+
+	check_eq(query.out_attached, 0);
+	check_eq(query.out_mapped, 0);
+	check_eq(query.out_held, 0);
+	check_eq(query.out_pins, 0);
+	check_eq(query.out_maps, query.out_unmaps);
+}
+
+void wire_open(struct wire *w, const char *path, uint64_t bytes)
+{
+	w->ctx = ctx_open();
+	drive_open(&w->drive, path);
+	w->count = bytes / w->drive.block;
+	check(w->count && w->count <= w->drive.blocks);
+	w->first = rnd_below(w->drive.blocks - w->count + 1);
+	w->disk = pages_alloc(bytes);
+	if (may_erase()) {
+		rnd_fill(w->disk, bytes);
+		drive_write(&w->drive, w->first, w->disk, bytes);
+	} else {
+		drive_read(&w->drive, w->first, w->disk, bytes);
+	}
+}
+
+void wire_close(struct wire *w)
+{
+	nvmedmabuf_close(w->ctx);
+	munmap(w->disk, w->count * w->drive.block);
+	drive_close(&w->drive);
+}
+
+int wire_attach(struct wire *w, const struct exported *b, uint64_t start, uint64_t length,
+		uint32_t *map, uint32_t *reason)
+{
+	*map = 0;
+	*reason = ~0U;
+	return nvmedmabuf_attach(w->ctx, b->fd, w->drive.fd, start, length, rig_access(), map, reason);
+}
+
+/* Unlike what is there, wherever it is needed that a transfer changes something. */
+static void make_different(struct exported *b, uint64_t offset, uint64_t length)
+{
+	uint8_t *noise = pages_alloc(length);
+
+	rnd_fill(noise, length);
+	exported_write(b, offset, noise, length);
+	munmap(noise, length);
+}
+
+void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
+		   struct nvme_dmabuf_command command)
+{
+	uint64_t from = start + command.offset, to = from + command.length;
+	uint8_t *disk = w->disk + (command.slba - w->first) * w->drive.block;
+	struct nvme_dmabuf_completion c;
+
+	make_different(b, from, command.length);
+	memset(&c, 0xa5, sizeof(c));
+	check_eq(nvmedmabuf_submit(w->ctx, &command, &c, 1), 1);
+	check_that(!c.error && !c.status && c.bytes == command.length,
+		   "opcode %u at offset %#llx, length %#llx: error %d, status %#x, reason %s, bytes %#llx",
+		   command.opcode, (unsigned long long)command.offset,
+		   (unsigned long long)command.length, c.error, c.status,
+		   nvmedmabuf_reason_name(c.reason), (unsigned long long)c.bytes);
+	if (command.opcode == NVME_DMABUF_OP_WRITE) {
+		uint64_t first = command.slba - w->first, last = first + command.length / w->drive.block;
+		uint8_t *actual;
+
+		memcpy(disk, b->mirror + from, command.length);
+		first -= min_u64(first, 8);
+		last = min_u64(last + 8, w->count);
+		actual = pages_alloc((last - first) * w->drive.block);
+		drive_read(&w->drive, w->first + first, actual, (last - first) * w->drive.block);
+		compare("namespace", actual, w->disk + first * w->drive.block,
+			(last - first) * w->drive.block, (w->first + first) * w->drive.block);
+		munmap(actual, (last - first) * w->drive.block);
+	} else {
+		memcpy(b->mirror + from, disk, command.length);
+	}
+	verify_content(b, from - min_u64(from, GUARD), min_u64(to + GUARD, b->bytes));
+}
+
+static void transfer_at(struct wire *w, struct exported *b, uint32_t map, uint64_t start,
+			uint64_t offset, uint64_t blocks)
+{
+	struct nvme_dmabuf_command command;
+	uint64_t slba = w->first + rnd_below(w->count - blocks + 1);
+
+	nvmedmabuf_prep_read(&command, map, offset, blocks * w->drive.block, slba);
+	wire_transfer(w, b, start, command);
+	if (!may_erase())
+		return;
+	slba = w->first + rnd_below(w->count - blocks + 1);
+	nvmedmabuf_prep_write(&command, map, offset, blocks * w->drive.block, slba);
+	wire_transfer(w, b, start, command);
+}
+
+void wire_transfers(struct wire *w, struct exported *b, uint32_t map, uint64_t start,
+		    uint64_t length, uint64_t edge, unsigned int random)
+{
+	uint64_t block = w->drive.block, most = min_u64(length / block, w->count);
+
+	if (!most)
+		return;
+	most = min_u64(most, 64 * KIB / block);
+	transfer_at(w, b, map, start, 0, most);
+	transfer_at(w, b, map, start, (length - most * block) & ~3ULL, most);
+	for (; random; random--) {
+		uint64_t blocks = 1 + rnd_below(most), room = length - blocks * block;
+		uint64_t offset = rnd_below(room / 4 + 1) * 4;
+
+		/* Two of three lie across the edge, if they can. */
+		if (random % 3) {
+			offset = edge - min_u64(edge, rnd_below(blocks * block));
+			offset = min_u64(offset, room) & ~3ULL;
+		}
+		transfer_at(w, b, map, start, offset, blocks);
+	}
+}

@@ -1,0 +1,552 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# This test will check that the tool's read and write move the right bytes, and
+# that they refuse what would hurt someone. It DESTROYS the data of the test
+# machine's drives, so it runs only in the virtual machine of tests/vm/run, with
+# the module loaded:
+#
+#   tests/vm/run -- sh -c 'tests/vm/guest-drives && insmod build/6.12/nvme_dmabuf.ko &&
+#           tests/tool/device.t'
+
+# shellcheck source-path=SCRIPTDIR
+# shellcheck disable=SC2317 # functions are called through check
+# shellcheck disable=SC2162 # 'run read' is not the shell's read
+. "$(dirname "$0")/tool.sh"
+
+[ -e /run/vm/config ] || { echo "1..0 # SKIP not in the virtual machine of tests/vm/run"; exit; }
+[ -e /dev/nvme-dmabuf ] || { echo "1..0 # SKIP no /dev/nvme-dmabuf: load the module"; exit; }
+
+NS=$(tests/vm/guest-drives PLAIN512)
+NS4K=$(tests/vm/guest-drives PLAIN4K)
+MIB=$((1024 * 1024))
+
+# on_drive NAMESPACE BLOCK BLOCKS: what the block layer reads, to stdout
+on_drive() {
+	local bs
+	bs=$(blockdev --getss "$1")
+	dd if="$1" bs="$bs" skip="$2" count="$3" iflag=direct status=none
+}
+
+# put FILE NAMESPACE BLOCK: by the block layer
+put() {
+	local bs
+	bs=$(blockdev --getss "$2")
+	dd if="$1" of="$2" bs="$bs" seek="$3" oflag=direct status=none
+}
+
+random() {
+	head -c "$1" /dev/urandom > "$2"
+}
+
+sha256() {
+	sha256sum < "$1" | cut -d' ' -f1
+}
+
+# refused CODE REASON WORD...: fails with this exit code, and this reason in JSON
+refused() {
+	local code=$1 reason=$2
+	shift 2
+	run "$@" --json
+	code "$code" && empty err && json reason "$reason"
+}
+
+# ----- read
+
+read_file() {
+	run read "$1" --start "$2" --count "$3" -o "$TMP/got" --json "${@:4}"
+	code 0 && json complete true && json sha256 "$(sha256 "$TMP/got")" &&
+		on_drive "$1" "$2" "$3" | cmp - "$TMP/got"
+}
+
+read_part_of_block() {
+	run read "$NS" --bytes 1000001 --start 3 -o "$TMP/got" --json
+	code 0 && json bytes 1000001 && json blocks 1954 && json bytes_padded 447 &&
+		on_drive "$NS" 3 1954 | head -c 1000001 | cmp - "$TMP/got"
+}
+
+read_to_pipe() {
+	"$NVME_DMABUF" read "$NS" --count 5000 2> "$TMP/err" | cat > "$TMP/got"
+	on_drive "$NS" 0 5000 | cmp - "$TMP/got" && says err "sha256 $(sha256 "$TMP/got")"
+}
+
+read_closed_pipe() {
+	local codes
+	"$NVME_DMABUF" read "$NS" --bytes 64M 2> "$TMP/err" | head -c 1 > "$TMP/out"
+	codes=("${PIPESTATUS[@]}")
+	[ "${codes[0]}" = 1 ] && says err "Broken pipe"
+}
+
+read_what_is_in_the_page_cache() {
+	random 4096 "$TMP/new"
+	dd if="$TMP/new" of="$NS" bs=4096 seek=100 conv=notrunc status=none
+	run read "$NS" --start 800 --count 8 -o "$TMP/got"
+	code 0 && cmp "$TMP/new" "$TMP/got"
+}
+
+read_beyond() {
+	local blocks
+	blocks=$(blockdev --getsz "$NS")
+	rm -f "$TMP/no"
+	refused 1 outside-namespace read "$NS" --start $((blocks - 1)) --count 2 -o "$TMP/no" &&
+		refused 1 outside-namespace read "$NS" --start 18446744073709551615 --bytes 16777215T -o "$TMP/no" &&
+		[ ! -e "$TMP/no" ] &&
+		read_file "$NS" $((blocks - 1)) 1
+}
+
+read_error() {
+	local ns
+	ns=$(tests/vm/guest-drives ERR)
+	run read "$ns" --start 2000 --count 100 -o "$TMP/got" --json
+	code 1 && json reason nvme-status && json nvme_status 641 && json complete false &&
+		json sha256 null
+}
+
+# A chunk that fails leaves those before it.
+read_until_error() {
+	local ns
+	ns=$(tests/vm/guest-drives ERR)
+	run read "$ns" --start 1984 --count 100 --chunk 16K -o "$TMP/got" --json
+	code 1 && json bytes 32768 && [ "$(stat -c %s "$TMP/got")" = 32768 ]
+}
+
+shows_map() {
+	run read "$NS" --count 100 -o "$TMP/got" --show-map --json
+	code 0 && json map.access read && json map.length 51200 &&
+		json map.placement.0.kind host-ram || return 1
+	run read "$NS" --count 100 -o "$TMP/got" --show-map
+	code 0 && says out "memory of this host"
+}
+
+shows_progress() {
+	run read "$NS" --count 100 -o "$TMP/got" --progress
+	code 0 && says err "50 KiB of 50 KiB, 100 %"
+}
+
+# ----- write
+
+# written NAMESPACE BLOCK FILE: the file, and zeroes up to the end of a block
+written() {
+	local bs size
+	bs=$(blockdev --getss "$1")
+	size=$(stat -c %s "$3")
+	cp "$3" "$TMP/padded"
+	truncate -s $(((size + bs - 1) / bs * bs)) "$TMP/padded"
+	on_drive "$1" "$2" $(((size + bs - 1) / bs)) | cmp - "$TMP/padded"
+}
+
+write_file() {
+	random "$3" "$TMP/new"
+	run write "$1" --start "$2" -i "$TMP/new" --json "${@:4}"
+	code 0 && json complete true && json sha256 "$(sha256 "$TMP/new")" &&
+		json bytes "$3" && written "$1" "$2" "$TMP/new"
+}
+
+write_part() {
+	random 10000 "$TMP/whole"
+	run write "$NS" --start 20 -i "$TMP/whole" --count 7 --json
+	head -c 3584 "$TMP/whole" > "$TMP/new"
+	code 0 && json bytes 3584 && json sha256 "$(sha256 "$TMP/new")" && written "$NS" 20 "$TMP/new"
+}
+
+write_neighbours() {
+	random $((300 * 512)) "$TMP/before"
+	put "$TMP/before" "$NS" 4000
+	random $((100 * 512)) "$TMP/new"
+	run write "$NS" --start 4100 -i "$TMP/new"
+	code 0 && on_drive "$NS" 4000 100 | cmp - <(head -c 51200 "$TMP/before") &&
+		on_drive "$NS" 4200 100 | cmp - <(tail -c 51200 "$TMP/before")
+}
+
+write_verified() {
+	write_file "$NS" 7 $((6 * MIB)) --verify && json verified true
+}
+
+# The page cache must neither hide what was written nor write over it.
+write_below_page_cache() {
+	random 4096 "$TMP/old"
+	random 4096 "$TMP/new"
+	dd if="$NS" bs=4096 skip=200 count=1 status=none > "$TMP/x"
+	dd if="$TMP/old" of="$NS" bs=4096 seek=200 conv=notrunc status=none
+	run write "$NS" --start 1600 -i "$TMP/new"
+	code 0 && sync && dd if="$NS" bs=4096 skip=200 count=1 status=none | cmp - "$TMP/new" &&
+		written "$NS" 1600 "$TMP/new"
+}
+
+write_from_pipe() {
+	random $((5 * MIB)) "$TMP/new"
+	dd if="$TMP/new" bs=1000 status=none |
+		"$NVME_DMABUF" write "$NS" -i - --start 0 --bytes 5M > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	code 0 && written "$NS" 0 "$TMP/new"
+}
+
+write_from_endless_input() {
+	head -c 1000 /dev/zero > "$TMP/new"
+	run write "$NS" -i /dev/zero --start 5 --bytes 1000 --pad
+	code 0 && written "$NS" 5 "$TMP/new"
+}
+
+write_pipe_of_unknown_length() {
+	true | "$NVME_DMABUF" write "$NS" -i - --start 0 > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	code 2 && says err "--count or --bytes"
+}
+
+write_pipe_that_ends() {
+	head -c $((3 * MIB)) /dev/zero |
+		"$NVME_DMABUF" write "$NS" -i - --start 0 --bytes 5M --chunk 1M --json > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	code 1 && json reason input-short && json bytes $((3 * MIB)) && json complete false
+}
+
+# unchanged COMMAND...: the first MiB of the namespace stays
+unchanged() {
+	local code before
+	before=$(on_drive "$NS" 0 2048 | sha256sum)
+	"$@"
+	code=$?
+	[ "$before" = "$(on_drive "$NS" 0 2048 | sha256sum)" ] && return "$code"
+	echo "the namespace was written to"
+	return 1
+}
+
+write_odd() {
+	random 1000 "$TMP/new"
+	refused 1 block-multiple write "$NS" --start 0 -i "$TMP/new"
+}
+
+write_short() {
+	random 1024 "$TMP/new"
+	refused 1 input-short write "$NS" --start 0 --count 3 -i "$TMP/new" &&
+		refused 1 input-short write "$NS" --start 0 --count 4 --pad -i "$TMP/new" &&
+		refused 1 input-short write "$NS" --start 0 --bytes 1536 -i "$TMP/new"
+}
+
+write_empty() {
+	: > "$TMP/new"
+	refused 1 input-empty write "$NS" --start 0 -i "$TMP/new"
+}
+
+write_beyond() {
+	random 1024 "$TMP/new"
+	refused 1 outside-namespace write "$NS" -i "$TMP/new" --start $(($(blockdev --getsz "$NS") - 1))
+}
+
+write_error() {
+	local ns
+	ns=$(tests/vm/guest-drives ERR)
+	random 65536 "$TMP/new"
+	run write "$ns" --start 4000 -i "$TMP/new" --json
+	code 1 && json reason nvme-status && json nvme_status 640 && json complete false
+}
+
+# ----- what must not be written to
+
+write_one() {
+	random 512 "$TMP/new"
+	refused 4 "$1" write "$2" --start 0 -i "$TMP/new"
+}
+
+# Known to the kernel only: there is no table on the drive.
+partition() {
+	addpart "$NS" 1 2048 65536 && addpart "$NS" 2 67584 65536 && [ -b "${NS}p2" ]
+}
+
+partition_is_relative() {
+	random $((65536 * 512)) "$TMP/new"
+	run write "${NS}p1" --start 0 -i "$TMP/new" --json
+	code 0 && written "$NS" 2048 "$TMP/new" || return 1
+	refused 1 outside-namespace write "${NS}p1" --start 1 -i "$TMP/new" || return 1
+	run read "${NS}p1" --start 10 --count 10 -o "$TMP/got"
+	code 0 && on_drive "$NS" 2058 10 | cmp - "$TMP/got"
+}
+
+mounted() {
+	mkdir -p "$TMP/a b"
+	mkfs.ext4 -q "${NS}p1" && mount "${NS}p1" "$TMP/a b" || return 1
+	write_one mounted "${NS}p1" && json in_use.0.detail "$TMP/a b" &&
+		write_one mounted "$NS" && json in_use 3
+}
+
+write_forced() {
+	run read "${NS}p1" --start 0 --count 8 -o "$TMP/same"
+	code 0 || return 1
+	run write "${NS}p1" --start 0 -i "$TMP/same" --force
+	code 0 && says err "warning: --force given, although ${NS##*/}p1 is mounted" || return 1
+	run write "${NS}p1" --start 0 -i "$TMP/same" --force --json
+	code 0 && json forced.0.reason mounted
+}
+
+selftest_mounted() {
+	run selftest "${NS}p1" --rounds 4 --json
+	code 0 || return 1
+	refused 4 mounted selftest "${NS}p1" --write --start 0 --yes-overwrite=PLAIN512
+}
+
+swap() {
+	umount "${NS}p1" && mkswap -q "${NS}p2" && swapon "${NS}p2" || return 1
+	write_one swap "${NS}p2"
+	local code=$?
+	swapoff "${NS}p2"
+	return "$code"
+}
+
+held() {
+	modprobe dm_mod
+	echo "0 2048 linear ${NS}p2 0" | dmsetup create held || return 1
+	write_one held "${NS}p2"
+	local code=$?
+	dmsetup remove held
+	return "$code"
+}
+
+claimed() {
+	perl -e 'use Fcntl; $| = 1; sysopen(my $f, shift, O_RDONLY | O_EXCL) or die $!;
+		print "here\n"; sleep 60' "$NS4K" > "$TMP/claim" &
+	local pid=$! code
+	until [ -s "$TMP/claim" ]; do sleep 0.1; done
+	write_one in-use "$NS4K"
+	code=$?
+	kill "$pid"
+	wait "$pid" 2> "$TMP/x"
+	return "$code"
+}
+
+read_only() {
+	blockdev --setro "$NS"
+	write_one read-only "$NS" && refused 4 read-only selftest "$NS" --write --start 0
+	local code=$?
+	blockdev --setrw "$NS"
+	return "$code"
+}
+
+wiped() {
+	delpart "$NS" 1 && delpart "$NS" 2 && write_file "$NS" 0 4096
+}
+
+# unusable SERIAL REASON: info, read and write say the same
+unusable() {
+	local ns
+	ns=$(tests/vm/guest-drives "$1") || return 1
+	refused 4 "$2" info "$ns" && json namespaces.0.usable false && json namespaces.0.reason "$2" &&
+		refused 4 "$2" read "$ns" --count 1 -o "$TMP/x" &&
+		write_one "$2" "$ns"
+}
+
+not_permitted() {
+	cp "$NVME_DMABUF" "$TMP/tool"
+	chmod 755 "$TMP" "$TMP/tool"
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/tool" info --json > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	code 3 && json reason no-permission && json error unavailable
+}
+
+# The module's device alone is of no use.
+namespace_not_permitted() {
+	chmod 666 /dev/nvme-dmabuf
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/tool" read "$NS" --count 1 -o /dev/null --json > "$TMP/out" 2> "$TMP/err"
+	RC=$?
+	chmod 600 /dev/nvme-dmabuf
+	code 4 && json reason no-permission
+}
+
+# ----- signals
+
+# A shell makes its background processes ignore SIGINT.
+interruptible() {
+	exec env --default-signal=INT "$NVME_DMABUF" "$@"
+}
+
+# interrupted SIGNAL WORD...: a slow copy ends, and says how far it got
+interrupted() {
+	local signal=$1 pid
+	shift
+	interruptible "$@" --json --progress > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	until grep -q KiB "$TMP/err"; do
+		kill -0 "$pid" || return 1
+		sleep 0.1
+	done
+	kill -"$signal" "$pid"
+	wait "$pid"
+	RC=$?
+	code 1 && json reason interrupted && json complete false
+}
+
+interrupted_read() {
+	local ns
+	ns=$(tests/vm/guest-drives SLOW)
+	interrupted "$1" read "$ns" --bytes 32M --chunk 64K -o "$TMP/got" &&
+		json bytes "$(stat -c %s "$TMP/got")"
+}
+
+interrupted_write() {
+	local ns
+	ns=$(tests/vm/guest-drives SLOW)
+	random $((32 * MIB)) "$TMP/new"
+	interrupted "$1" write "$ns" -i "$TMP/new" --start 0 --chunk 64K &&
+		[ "$(perl -MJSON::PP -e 'print decode_json(join "", <>)->{bytes}' "$TMP/out")" -gt 0 ]
+}
+
+# Nothing comes: the signal must end the read(2) of the pipe.
+interrupted_while_waiting() {
+	mkfifo "$TMP/fifo"
+	sleep 30 > "$TMP/fifo" &
+	local pid sleeper=$!
+	interruptible write "$NS" -i "$TMP/fifo" --start 0 --bytes 1M --json > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	# It waits in system call 0, read.
+	until grep -q '^0 ' "/proc/$pid/syscall"; do sleep 0.1; done
+	kill -INT "$pid"
+	wait "$pid"
+	RC=$?
+	kill "$sleeper"
+	code 1 && json reason interrupted && json bytes 0
+}
+
+# ----- selftest
+
+selftest() {
+	run selftest "$1" --rounds 6 --seed 1 --json "${@:2}"
+	code 0 && json failed 0 && json seed 1
+}
+
+selftest_is_tap() {
+	"$NVME_DMABUF" selftest "$NS" --rounds 2 > "$TMP/selftest" && prove -Q --exec cat "$TMP/selftest"
+}
+
+selftest_write() {
+	random $((8 * MIB)) "$TMP/before"
+	put "$TMP/before" "$1" 0
+	run selftest "$1" --rounds 4 --json --write --start 100 --count 200 --save "$TMP/saved.$2" --yes-overwrite="$2"
+	code 0 && json failed 0 && says err "serial $2" && says err "blocks        100 to 299" &&
+		says err "looks like" || return 1
+	on_drive "$1" 0 $((8 * MIB / $(blockdev --getss "$1"))) | cmp - "$TMP/before" &&
+		on_drive "$1" 100 200 | cmp - "$TMP/saved.$2"
+}
+
+selftest_unconfirmed() {
+	refused_with_stderr not-confirmed selftest "$NS" --write --start 0 --yes-overwrite=OTHER &&
+		refused_with_stderr not-confirmed selftest "$NS" --write --start 0 < /dev/null
+}
+
+# What will be overwritten is shown on stderr even with --json.
+refused_with_stderr() {
+	local reason=$1
+	shift
+	run "$@" --json
+	code 4 && json reason "$reason" && says err "will overwrite"
+}
+
+# answered ANSWER CODE: on a terminal, a person types it
+answered() {
+	{ sleep 2; echo "$1"; sleep 5; } |
+		script -qec "$NVME_DMABUF selftest $NS --write --start 0 --rounds 1 --buffer drm" /dev/null > "$TMP/typed"
+	RC=$?
+	cp "$TMP/typed" "$TMP/out"
+	code "$2"
+}
+
+# The slow drive makes the part that writes last for some seconds.
+selftest_interrupted() {
+	local ns pid
+	ns=$(tests/vm/guest-drives SLOW)
+	random 512000 "$TMP/before"
+	put "$TMP/before" "$ns" 0
+	interruptible selftest "$ns" --write --start 0 --count 1000 --rounds 12 --buffer drm \
+		--yes-overwrite=SLOW > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	while on_drive "$ns" 0 1000 | cmp -s - "$TMP/before"; do
+		kill -0 "$pid" || break
+	done
+	kill -INT "$pid"
+	wait "$pid"
+	RC=$?
+	code 1 && says out "are back" && on_drive "$ns" 0 1000 | cmp - "$TMP/before"
+}
+
+random $((16 * MIB)) "$TMP/start"
+put "$TMP/start" "$NS" 0
+put "$TMP/start" "$NS4K" 0
+
+check "info names what is usable" refused 0 null info "$NS" "$NS4K"
+check "info of all" refused 0 null info
+for exporter in $("$NVME_DMABUF" info --json |
+	perl -MJSON::PP -e '$_->{available} && print "$_->{name}\n" for @{decode_json(join "", <>)->{exporters}}'); do
+	check "read through $exporter" read_file "$NS" 1 20000 --buffer "$exporter"
+	check "write through $exporter" write_file "$NS" 30000 $((5 * MIB)) --buffer "$exporter"
+done
+check "read 4 KiB blocks" read_file "$NS4K" 3 1000
+check "read in small chunks" read_file "$NS" 5 1000 --chunk 1024
+check "read in a large chunk" read_file "$NS" 5 20000 --chunk 16M
+check "read with FUA" read_file "$NS" 5 1000 --fua
+check "read a part of a block" read_part_of_block
+check "read to a pipe" read_to_pipe
+check "read to a pipe that is closed" read_closed_pipe
+check "read what the page cache has not written yet" read_what_is_in_the_page_cache
+check "read the last block, and refuse to read on" read_beyond
+check "read an error" read_error
+check "read until an error" read_until_error
+check "show the map" shows_map
+check "show progress" shows_progress
+check "refuse a chunk that is no multiple of a block" refused 2 usage read "$NS4K" --count 5 --chunk 512 -o "$TMP/x"
+check "refuse an output that cannot be made" refused 1 cannot-open read "$NS" --count 5 -o "$TMP/no/such"
+check "refuse a heap that does not exist" refused 1 no-buffer read "$NS" --count 5 --buffer heap:none -o "$TMP/x"
+
+check "write 4 KiB blocks" write_file "$NS4K" 3 $((3 * MIB))
+check "write in small chunks" write_file "$NS" 9 $((MIB / 4)) --chunk 4096
+check "write with FUA" write_file "$NS" 9 $((2 * MIB)) --fua
+check "write and verify" write_verified
+check "write and pad" write_file "$NS" 9 100001 --pad
+check "write a part of a file" write_part
+check "write, and leave the blocks around" write_neighbours
+check "write below the page cache" write_below_page_cache
+check "write from a pipe" write_from_pipe
+check "write from /dev/zero" write_from_endless_input
+check "refuse a pipe of unknown length" unchanged write_pipe_of_unknown_length
+check "write from a pipe that ends early" write_pipe_that_ends
+check "refuse data that does not end with a block" unchanged write_odd
+check "refuse a file that is too short" unchanged write_short
+check "refuse a file that is empty" unchanged write_empty
+check "refuse to write beyond the end" unchanged write_beyond
+check "write an error" write_error
+
+check "make partitions" partition
+check "refuse a namespace with partitions" unchanged write_one has-partitions "$NS"
+check "a partition's blocks are its own" partition_is_relative
+check "refuse a mounted partition, and the namespace of it" unchanged mounted
+check "write although it is mounted" write_forced
+check "selftest of what is mounted" selftest_mounted
+check "refuse swap space" swap
+check "refuse what device-mapper holds" held
+check "write when nobody uses it" wiped
+check "refuse what another process has claimed" claimed
+check "refuse what is read-only" read_only
+check "write when it is writable again" write_file "$NS" 0 4096
+check "interleaved metadata" unusable METAINT no-capacity
+check "separate metadata" unusable METASEP metadata
+check "a virtio disk" unusable VBLK not-nvme
+check "no block device" refused 4 not-block-device read /dev/null --count 1 -o "$TMP/x"
+check "a namespace that does not exist" refused 4 no-such-namespace read nvme99n1 --count 1 -o "$TMP/x"
+check "no access to the module's device" not_permitted
+check "no access to the namespace" namespace_not_permitted
+
+check "SIGINT during a read" interrupted_read INT
+check "SIGTERM during a read" interrupted_read TERM
+check "SIGINT during a write" interrupted_write INT
+check "SIGINT while waiting for a pipe" interrupted_while_waiting
+
+for serial in PLAIN512 PLAIN4K SMALLMDTS PIINT PISEP PI4K MPATH; do
+	check "selftest of $serial" selftest "$(tests/vm/guest-drives $serial)"
+done
+check "selftest prints TAP" selftest_is_tap
+for serial in PLAIN512 PLAIN4K SMALLMDTS PIINT PISEP MPATH; do
+	check "selftest of $serial with writing" selftest_write "$(tests/vm/guest-drives $serial)" $serial
+done
+check "selftest that is not confirmed" unchanged selftest_unconfirmed
+check "selftest confirmed by typing" answered PLAIN512 0
+check "selftest not confirmed by typing something else" unchanged answered yes 4
+check "selftest interrupted while writing" selftest_interrupted
+
+done_testing

@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# This test will check that the tool understands its command line, refuses what
+# makes no sense with the right exit code, and reports errors as JSON when asked
+# to. It needs neither the module nor a drive.
+#
+#   NVME_DMABUF=FILE   test this program
+
+# shellcheck source-path=SCRIPTDIR
+# shellcheck disable=SC2317 # functions are called through check
+. "$(dirname "$0")/tool.sh"
+
+SUBCOMMANDS="info read write selftest"
+
+# help_names SUBCOMMAND OPTION...: each option is in the help
+help_names() {
+	local subcommand=$1 option
+	shift
+	run "$subcommand" --help
+	code 0 && empty err || return 1
+	for option; do
+		grep -qE -- "(^|[ ,])$option\b" "$TMP/out" || { echo "no $option"; return 1; }
+	done
+}
+
+version() {
+	run --version
+	code 0 && [ "$(cat "$TMP/out")" = "nvme-dmabuf $(cat VERSION)" ]
+}
+
+# wrong PATTERN WORD...: exit code 2, and one line on stderr that matches
+wrong() {
+	local pattern=$1
+	shift
+	run "$@"
+	code 2 && empty out && [ "$(wc -l < "$TMP/err")" = 1 ] && says err "$pattern"
+}
+
+# wrong_json SUBCOMMAND WORD...: the same as JSON, and silence on stderr
+wrong_json() {
+	run "$@" --json
+	code 2 && empty err && json error usage && json reason usage &&
+		json command "$1" && says out "see 'nvme-dmabuf $1 --help'"
+}
+
+full_disk() {
+	"$NVME_DMABUF" --help > /dev/full 2> "$TMP/err"
+	[ $? = 1 ] && says err "No space left"
+}
+
+without_module() {
+	run "$@"
+	code 3 && says err "modprobe nvme-dmabuf"
+}
+
+without_module_json() {
+	run "$@" --json
+	code 3 && empty err && json error unavailable && json reason module-not-loaded
+}
+
+info_without_module() {
+	without_module_json info /dev/null &&
+		json module.state module-not-loaded &&
+		json kernel "$(uname -r)" &&
+		json namespaces.0.reason not-block-device &&
+		json exporters.0.name udmabuf
+}
+
+same_in_any_locale() {
+	LC_ALL=de_DE.UTF-8 LANGUAGE=de "$NVME_DMABUF" info /dev/null > "$TMP/de" 2>&1
+	LC_ALL=C "$NVME_DMABUF" info /dev/null > "$TMP/c" 2>&1
+	same "$TMP/de" "$TMP/c"
+}
+
+check "--version tells the version" version
+check "--help names the subcommands" help_names "" info read write selftest
+for subcommand in $SUBCOMMANDS; do
+	check "$subcommand --help" help_names "$subcommand" --help --json
+	check "$subcommand: an unknown option" wrong "option '--bogus'" "$subcommand" --bogus
+	check "$subcommand: an unknown letter" wrong "option '-Z'" "$subcommand" -Z
+	check "$subcommand: errors as JSON" wrong_json "$subcommand" --bogus
+done
+check "help that cannot be written is a failure" full_disk
+check "no subcommand" wrong "no subcommand"
+check "an unknown subcommand" wrong "subcommand 'frobnicate'" frobnicate
+
+ns=/dev/null
+for subcommand in read write selftest; do
+	check "$subcommand: no namespace" wrong "no namespace" "$subcommand"
+	check "$subcommand: two namespaces" wrong "argument 'b'" "$subcommand" a b
+	check "$subcommand: an unknown exporter" wrong "buffer 'tape'" "$subcommand" $ns --buffer tape
+	check "$subcommand: an empty heap" wrong "buffer 'heap:'" "$subcommand" $ns --buffer heap:
+	check "$subcommand: a heap with a path" wrong "buffer 'heap:../x'" "$subcommand" $ns --buffer heap:../x
+done
+for number in x -1 '' 1K 0x 1.5 18446744073709551616; do
+	check "read: --start '$number' is no block number" \
+		wrong "start" read $ns --bytes 512 --start "$number"
+done
+for size in x -1 '' 1KB 1.5M K 99999999T; do
+	check "read: --bytes '$size' is no size" wrong "bytes" read $ns --bytes "$size"
+done
+check "read: how much?" wrong "--count or --bytes" read $ns -o "$TMP/x"
+check "read: --count and --bytes" wrong "exclude" read $ns --count 1 --bytes 1 -o "$TMP/x"
+check "read: nothing" wrong "length is 0" read $ns --count 0 -o "$TMP/x"
+check "read: a chunk of 0" wrong "chunk" read $ns --count 1 --chunk 0 -o "$TMP/x"
+check "read: a chunk above 1 GiB" wrong "chunk" read $ns --count 1 --chunk 2G -o "$TMP/x"
+check "read: an option without its argument" wrong "needs an argument" read $ns --count
+check "read: no data and JSON to one place" wrong_json read $ns --count 1
+check "read: an option of write" wrong "force" read $ns --count 1 -o "$TMP/x" --force
+check "write: no file" wrong "what to write" write $ns --start 0
+check "write: no place" wrong "where to" write $ns -i /dev/null
+check "selftest: no rounds" wrong "rounds" selftest $ns --rounds 0
+check "selftest: a range without --write" wrong "need --write" selftest $ns --start 0
+check "selftest: --write without a range" wrong "--start" selftest $ns --write
+check "selftest: a serial without --write" wrong "need --write" selftest $ns --yes-overwrite=X
+refuse "a wrong command line made a file" [ -e "$TMP/x" ]
+
+if [ -e /sys/module/nvme_dmabuf ] || [ -e /dev/nvme-dmabuf ]; then
+	skip "what is said without the module" "the module is loaded"
+else
+	check "info without the module" without_module info
+	check "info without the module, as JSON" info_without_module
+	check "read without the module" without_module read $ns --count 1 -o "$TMP/x"
+	check "read without the module, as JSON" without_module_json read $ns --count 1 -o "$TMP/x"
+	check "write without the module" without_module write $ns -i VERSION --start 0
+	check "write without the module, as JSON" without_module_json write $ns -i VERSION --start 0
+	check "selftest without the module" without_module selftest $ns
+	check "selftest without the module, as JSON" without_module_json selftest $ns
+	check "nothing depends on the locale" same_in_any_locale
+fi
+
+done_testing

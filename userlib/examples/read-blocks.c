@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reads the first 64 KiB of a namespace into a udmabuf and writes them to
+ * standard output: read-blocks /dev/nvme0n1 | xxd
+ */
+#include <fcntl.h>
+#include <stdio.h>
+
+#include <nvmedmabuf.h>
+
+#define LENGTH	(64 * 1024)
+
+int main(int argc, char **argv)
+{
+	struct nvme_dmabuf_completion cpl = { .status = 0 };
+	struct nvmedmabuf_buffer *buf = NULL;
+	struct nvmedmabuf *ctx = NULL;
+	uint32_t map, reason = NVME_DMABUF_REASON_NONE;
+	void *data = NULL;
+	int err, ns;
+
+	ns = open(argc > 1 ? argv[1] : "/dev/nvme0n1", O_RDONLY);
+	err = nvmedmabuf_open(&ctx);
+	if (!err)
+		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
+	if (!err)
+		err = nvmedmabuf_buffer_mmap(buf, &data);
+	if (!err)
+		err = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns, 0, LENGTH,
+					NVME_DMABUF_ACCESS_READ, &map, &reason);
+	if (!err)
+		err = nvmedmabuf_read(ctx, map, 0, LENGTH, 0, &cpl);
+	if (!err)
+		err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
+	if (!err) {
+		fwrite(data, 1, LENGTH, stdout);
+		nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
+	} else {
+		fprintf(stderr, "%s (%s, %s)\n", strerror(-err),
+			nvmedmabuf_reason_name(reason ? reason : cpl.reason),
+			nvmedmabuf_status_text(cpl.status));
+	}
+
+	nvmedmabuf_close(ctx);	/* detaches the map as well */
+	nvmedmabuf_buffer_free(buf);
+	return err != 0;
+}

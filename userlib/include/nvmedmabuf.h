@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libnvmedmabuf: NVMe reads and writes between a namespace and a dma-buf that
+ * stays mapped for DMA, through the device /dev/nvme-dmabuf.
+ *
+ * Return values. Functions that can fail return 0, or a count that is not
+ * negative, on success and a negative errno value on failure; errno itself is
+ * of no meaning. Outputs are written on success only, unless a function says
+ * otherwise. The library prints nothing, never ends the process, reads no
+ * environment variables and installs no signal handlers. What an errno means
+ * is written at the top of <linux/nvme_dmabuf.h>; only additions are listed
+ * here. Every call may also fail with the errno of the system call below it.
+ *
+ * Pointers must not be NULL unless a function says that they may be.
+ *
+ * Threads. A context may be used by several threads at once, in any function
+ * but nvmedmabuf_close(), which must not run together with another call on the
+ * same context. Different buffers are independent of each other. One buffer may
+ * be used by several threads at once in any function but
+ * nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
+ * themselves. All other functions may be called at any time.
+ *
+ * Units are bytes unless logical blocks are named.
+ */
+#ifndef NVMEDMABUF_H
+#define NVMEDMABUF_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include <linux/nvme_dmabuf.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * nvmedmabuf_version - version of the library that is loaded
+ *
+ * Return: "major.minor.patch", a constant string.
+ */
+const char *nvmedmabuf_version(void);
+
+/* A context: an open file of /dev/nvme-dmabuf, which owns maps and commands. */
+struct nvmedmabuf;
+
+/**
+ * nvmedmabuf_open - open /dev/nvme-dmabuf
+ * @ctx: gets the new context; the caller must nvmedmabuf_close() it
+ *
+ * The file is opened for reading and writing and is closed on execve().
+ *
+ * Return: 0; -ENOENT if the module is not loaded; -EACCES if the device node
+ * does not allow it; -ENOMEM; and what nvmedmabuf_open_fd() returns.
+ */
+int nvmedmabuf_open(struct nvmedmabuf **ctx);
+
+/**
+ * nvmedmabuf_open_fd - make a context of a file that is already open
+ * @fd: open file of /dev/nvme-dmabuf, e.g. one received with SCM_RIGHTS
+ * @ctx: gets the new context; the caller must nvmedmabuf_close() it
+ *
+ * On success the context owns @fd and nvmedmabuf_close() closes it; on failure
+ * it stays the caller's. Contexts made of duplicates of one descriptor share
+ * their maps.
+ *
+ * Return: 0; -EBADF if @fd is not open; -ENOTTY if it is something else than
+ * /dev/nvme-dmabuf; -ENOMEM.
+ */
+int nvmedmabuf_open_fd(int fd, struct nvmedmabuf **ctx);
+
+/**
+ * nvmedmabuf_close - close a context
+ * @ctx: the context, which is freed; may be NULL
+ *
+ * If no other descriptor refers to the file, its maps are removed, after the
+ * drive has finished with commands that other threads or a killed process had
+ * left in flight.
+ */
+void nvmedmabuf_close(struct nvmedmabuf *ctx);
+
+/**
+ * nvmedmabuf_fd - file descriptor of a context
+ * @ctx: the context
+ *
+ * For ioctl(), io_uring, or handing it on. It stays the context's: do not
+ * close it.
+ *
+ * Return: the descriptor.
+ */
+int nvmedmabuf_fd(const struct nvmedmabuf *ctx);
+
+/**
+ * nvmedmabuf_get_info - what the kernel module is and where its limits are
+ * @ctx: the context
+ * @info: gets the answer; need not be initialised
+ *
+ * Return: 0 or a negative errno.
+ */
+int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info);
+
+/**
+ * nvmedmabuf_get_ns_info - whether, and how, a namespace can be used
+ * @ctx: the context
+ * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @info: gets the answer; need not be initialised. Its out_reason is written on
+ *	failure too.
+ *
+ * Succeeds for a block device that cannot be used: @info->out_reason is then
+ * not NVME_DMABUF_REASON_NONE.
+ *
+ * Return: 0; -EBADF if @ns_fd is no block device; -ENOMEM.
+ */
+int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
+			   struct nvme_dmabuf_ns_info *info);
+
+/**
+ * nvmedmabuf_attach - map a range of a dma-buf for DMA by a namespace
+ * @ctx: the context
+ * @dmabuf_fd: the dma-buf; open for writing if @access has READ, for reading if
+ *	it has WRITE
+ * @ns_fd: open file of a block device: a namespace or a partition of one; open
+ *	for reading if @access has READ, for writing if it has WRITE
+ * @offset: first byte of the range in the dma-buf, a multiple of 4
+ * @length: bytes of the range, not 0
+ * @access: NVME_DMABUF_ACCESS_READ (the drive fills the buffer), _WRITE (the
+ *	drive reads the buffer; Flush), or both
+ * @map: gets the map's number, which is not 0
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * The map keeps both files open, so the caller may close its descriptors. It
+ * lasts until nvmedmabuf_detach() or until the last descriptor of the context
+ * is closed.
+ *
+ * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EOPNOTSUPP,
+ * -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal arrived), -EIO, or what
+ * the exporter says (with NVME_DMABUF_REASON_EXPORTER).
+ */
+int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
+		      uint64_t offset, uint64_t length, uint32_t access,
+		      uint32_t *map, uint32_t *reason);
+
+/**
+ * nvmedmabuf_detach - remove a map
+ * @ctx: the context
+ * @map: the map
+ *
+ * Waits until the drive has finished the commands that use the map.
+ *
+ * Return: 0; -ENOENT if the context has no such map.
+ */
+int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
+
+/**
+ * nvmedmabuf_get_map_info - describe a map
+ * @ctx: the context
+ * @map: the map
+ * @info: gets the answer; need not be initialised
+ *
+ * Return: 0; -ENOENT if the context has no such map.
+ */
+int nvmedmabuf_get_map_info(struct nvmedmabuf *ctx, uint32_t map,
+			    struct nvme_dmabuf_map_info *info);
+
+/**
+ * nvmedmabuf_get_placement - tell where the memory of a map is
+ * @ctx: the context
+ * @map: the map
+ * @runs: gets the first @max runs, but never more than
+ *	NVME_DMABUF_PLACEMENT_MAX_RUNS; may be NULL if @max is 0
+ * @max: how many runs @runs has room for
+ *
+ * Return: how many runs the map has, which may be more than @max; -ENOENT if
+ * the context has no such map; -ESTALE if it was revoked; -ENODEV; -ENOMEM;
+ * -EINTR (a signal arrived).
+ */
+int nvmedmabuf_get_placement(struct nvmedmabuf *ctx, uint32_t map,
+			     struct nvme_dmabuf_placement_run *runs,
+			     uint32_t max);
+
+/**
+ * nvmedmabuf_submit - submit commands and wait for all of them
+ * @ctx: the context
+ * @cmds: @count commands, see nvmedmabuf_prep_read()
+ * @cpls: gets @count completions; entry n belongs to command n. Must not
+ *	overlap @cmds.
+ * @count: number of commands, 0 to INT_MAX
+ *
+ * Commands above the module's limit (out_max_commands of struct
+ * nvme_dmabuf_info) are handed over in several calls, one after the other. The
+ * commands of one call may be executed in any order. A command that is refused
+ * or fails does not stop the others, so every completion must be looked at: a
+ * command succeeded if its error and its status are both 0.
+ *
+ * Return: how many completions were written, from the start of @cpls. If that
+ * is less than @count, a call failed, and submitting the rest says why: the
+ * first part of the rest may have been executed, its outcome is unknown.
+ * If none was written, -EINVAL, -EFAULT, -ENOMEM or -EINTR (a fatal signal).
+ */
+int nvmedmabuf_submit(struct nvmedmabuf *ctx,
+		      const struct nvme_dmabuf_command *cmds,
+		      struct nvme_dmabuf_completion *cpls, uint32_t count);
+
+/**
+ * nvmedmabuf_prep_read - fill in a Read: from the namespace to the dma-buf
+ * @cmd: the command, every member of which is written
+ * @map: map with NVME_DMABUF_ACCESS_READ
+ * @offset: first byte of the data from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ * @slba: first logical block, from the start of the block device attached
+ *
+ * Set user_data, flags and timeout_ms afterwards if they shall not be 0.
+ */
+static inline void nvmedmabuf_prep_read(struct nvme_dmabuf_command *cmd,
+					uint32_t map, uint64_t offset,
+					uint64_t length, uint64_t slba)
+{
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->opcode = NVME_DMABUF_OP_READ;
+	cmd->map = map;
+	cmd->offset = offset;
+	cmd->length = length;
+	cmd->slba = slba;
+}
+
+/**
+ * nvmedmabuf_prep_write - fill in a Write: from the dma-buf to the namespace
+ * @cmd: the command, every member of which is written
+ * @map: map with NVME_DMABUF_ACCESS_WRITE
+ * @offset: first byte of the data from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ * @slba: first logical block, from the start of the block device attached
+ *
+ * Set user_data, flags and timeout_ms afterwards if they shall not be 0.
+ */
+static inline void nvmedmabuf_prep_write(struct nvme_dmabuf_command *cmd,
+					 uint32_t map, uint64_t offset,
+					 uint64_t length, uint64_t slba)
+{
+	nvmedmabuf_prep_read(cmd, map, offset, length, slba);
+	cmd->opcode = NVME_DMABUF_OP_WRITE;
+}
+
+/**
+ * nvmedmabuf_prep_flush - fill in a Flush of the namespace's write cache
+ * @cmd: the command, every member of which is written
+ * @map: map with NVME_DMABUF_ACCESS_WRITE, which names the namespace
+ *
+ * A Flush covers the writes that had completed before it was submitted, not
+ * those of the same array. Set user_data and timeout_ms afterwards if they
+ * shall not be 0.
+ */
+static inline void nvmedmabuf_prep_flush(struct nvme_dmabuf_command *cmd,
+					 uint32_t map)
+{
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->opcode = NVME_DMABUF_OP_FLUSH;
+	cmd->map = map;
+}
+
+/**
+ * nvmedmabuf_read - read from the namespace into the dma-buf, and wait
+ * @ctx: the context
+ * @map: map with NVME_DMABUF_ACCESS_READ
+ * @offset: first byte of the data from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ * @slba: first logical block, from the start of the block device attached
+ * @cpl: gets the completion, on failure too; may be NULL
+ *
+ * Return: 0 if all was read. -EIO if the drive failed the command: then
+ * @cpl->error is 0 and @cpl->status says how. Any other failure, and -EIO
+ * where the command never reached the drive or was given up, is in @cpl->error
+ * too, with a @cpl->reason where there is one.
+ */
+int nvmedmabuf_read(struct nvmedmabuf *ctx, uint32_t map, uint64_t offset,
+		    uint64_t length, uint64_t slba,
+		    struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvmedmabuf_write - write from the dma-buf to the namespace, and wait
+ * @ctx: the context
+ * @map: map with NVME_DMABUF_ACCESS_WRITE
+ * @offset: first byte of the data from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ * @slba: first logical block, from the start of the block device attached
+ * @cpl: gets the completion, on failure too; may be NULL
+ *
+ * Return: as nvmedmabuf_read().
+ */
+int nvmedmabuf_write(struct nvmedmabuf *ctx, uint32_t map, uint64_t offset,
+		     uint64_t length, uint64_t slba,
+		     struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvmedmabuf_flush - flush the namespace's volatile write cache, and wait
+ * @ctx: the context
+ * @map: map with NVME_DMABUF_ACCESS_WRITE, which names the namespace
+ * @cpl: gets the completion, on failure too; may be NULL
+ *
+ * Return: as nvmedmabuf_read().
+ */
+int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map,
+		     struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvmedmabuf_reason_name - short name of a reason, for programs
+ * @reason: NVME_DMABUF_REASON_*
+ *
+ * The names never change: "none", "not-pcie", … as in the header, in lower
+ * case, with dashes.
+ *
+ * Return: a constant string; "unknown" for a number that this version of the
+ * library does not know: then show the number.
+ */
+const char *nvmedmabuf_reason_name(uint32_t reason);
+
+/**
+ * nvmedmabuf_reason_text - what a reason means and what to do, for people
+ * @reason: NVME_DMABUF_REASON_*
+ *
+ * Return: a constant string of one or two English sentences, never NULL; the
+ * wording may change.
+ */
+const char *nvmedmabuf_reason_text(uint32_t reason);
+
+/**
+ * nvmedmabuf_status_text - what an NVMe status means, for people
+ * @status: status of struct nvme_dmabuf_completion; the Do Not Retry and More
+ *	bits are ignored
+ *
+ * Return: a constant string, never NULL; the wording may change.
+ */
+const char *nvmedmabuf_status_text(uint16_t status);
+
+/* A buffer: a dma-buf of one of the kernel's usual exporters, or of any other. */
+struct nvmedmabuf_buffer;
+
+/* flags of nvmedmabuf_buffer_udmabuf() */
+#define NVMEDMABUF_BUFFER_HUGE	(1U << 0) /* huge pages of the default size */
+
+/* flags of nvmedmabuf_buffer_begin_cpu() and _end_cpu() */
+#define NVMEDMABUF_CPU_READ	(1 << 0)
+#define NVMEDMABUF_CPU_WRITE	(1 << 1)
+
+/**
+ * nvmedmabuf_buffer_udmabuf - host memory as a dma-buf, through /dev/udmabuf
+ * @size: bytes, not 0; rounded up to whole pages
+ * @flags: 0 or NVMEDMABUF_BUFFER_HUGE
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * The memory is an anonymous file (memfd) sealed against shrinking. The udmabuf
+ * module limits a buffer's size (its parameter size_limit_mb, 64 in Linux 6.12
+ * and far more in 7.3) and says EINVAL above that; not every kernel takes huge
+ * pages there, and they must have been reserved (vm.nr_hugepages).
+ *
+ * Return: 0; -EINVAL if @size or @flags is wrong; -EOVERFLOW if @size cannot
+ * be rounded up; -ENOENT if the kernel has no udmabuf; -EACCES; -ENOMEM.
+ */
+int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
+			      struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_heap - memory of a DMA heap, /dev/dma_heap/<heap>
+ * @heap: name of the heap, e.g. "system"
+ * @size: bytes, not 0; rounded up to whole pages
+ * @flags: 0
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * Return: 0; -EINVAL if @heap is not a file name, or @size or @flags is wrong;
+ * -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such heap;
+ * -EACCES; -ENOMEM.
+ */
+int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
+			   struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_drm - a graphics device's dumb buffer
+ * @path: primary node of the device, e.g. "/dev/dri/card0"
+ * @size: bytes, not 0, below 4 GiB
+ * @flags: 0
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * Dumb buffers are pictures, so the buffer may be larger than asked for: see
+ * nvmedmabuf_buffer_size(). Where its memory is depends on the driver: virtio
+ * and vgem use host memory, others may use their own.
+ *
+ * Return: 0; -EINVAL if @size or @flags is wrong; -EOPNOTSUPP or -ENOSYS if
+ * the driver has no dumb buffers or cannot export them; -ENOENT, -EACCES,
+ * -ENOMEM.
+ */
+int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
+			  struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_import - a buffer of a dma-buf that is already open
+ * @fd: the dma-buf, e.g. from CUDA, ROCm, Level Zero, Vulkan or vfio
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * The descriptor is duplicated: @fd stays the caller's.
+ *
+ * Return: 0; -EBADF if @fd is not open or is no dma-buf; -EMFILE; -ENOMEM.
+ */
+int nvmedmabuf_buffer_import(int fd, struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_free - free a buffer, its descriptor and its CPU mapping
+ * @buf: the buffer; may be NULL
+ *
+ * A map made of it keeps the memory until it is detached.
+ */
+void nvmedmabuf_buffer_free(struct nvmedmabuf_buffer *buf);
+
+/**
+ * nvmedmabuf_buffer_fd - the dma-buf, for nvmedmabuf_attach()
+ * @buf: the buffer
+ *
+ * Return: the descriptor, which stays the buffer's: do not close it.
+ */
+int nvmedmabuf_buffer_fd(const struct nvmedmabuf_buffer *buf);
+
+/**
+ * nvmedmabuf_buffer_size - size of the dma-buf
+ * @buf: the buffer
+ *
+ * Return: bytes, at least as many as were asked for.
+ */
+uint64_t nvmedmabuf_buffer_size(const struct nvmedmabuf_buffer *buf);
+
+/**
+ * nvmedmabuf_buffer_mmap - map a buffer for the CPU
+ * @buf: the buffer
+ * @addr: gets the address of nvmedmabuf_buffer_size() bytes
+ *
+ * The mapping lasts as long as the buffer, and calling again gives the same
+ * address. It can be written to unless the dma-buf was imported read-only.
+ * Put accesses between nvmedmabuf_buffer_begin_cpu() and _end_cpu().
+ *
+ * Return: 0; -ENOMEM; or what the exporter says: not every one allows it.
+ */
+int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr);
+
+/**
+ * nvmedmabuf_buffer_begin_cpu - begin to access a buffer through its mapping
+ * @buf: the buffer
+ * @flags: NVMEDMABUF_CPU_READ, NVMEDMABUF_CPU_WRITE or both
+ *
+ * Makes what devices wrote visible to the CPU, and waits for those that use the
+ * buffer under an implicit fence. Commands of nvmedmabuf_submit() have no such
+ * fence: wait for them first.
+ *
+ * Return: 0; -EINVAL if @flags is wrong; or what the exporter says. Never
+ * -EINTR or -EAGAIN.
+ */
+int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, int flags);
+
+/**
+ * nvmedmabuf_buffer_end_cpu - end what nvmedmabuf_buffer_begin_cpu() began
+ * @buf: the buffer
+ * @flags: as given to nvmedmabuf_buffer_begin_cpu()
+ *
+ * Makes what the CPU wrote visible to devices.
+ *
+ * Return: as nvmedmabuf_buffer_begin_cpu().
+ */
+int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags);
+
+/* sgl of struct nvmedmabuf_drive */
+#define NVMEDMABUF_SGL_NONE	0 /* the drive takes PRPs only */
+#define NVMEDMABUF_SGL_BYTE	1 /* SGLs of any alignment */
+#define NVMEDMABUF_SGL_DWORD	2 /* SGLs, addresses and lengths multiples of 4 */
+
+/**
+ * struct nvmedmabuf_drive - what a drive says of itself (Identify)
+ * @size: set by the caller to sizeof(struct nvmedmabuf_drive); gets the bytes
+ *	that this version of the library knows, if those are fewer
+ * @nsid: namespace identifier
+ * @max_transfer: largest data transfer of one command (MDTS) in bytes; 0 if
+ *	there is no limit
+ * @blocks: logical blocks of the namespace (NSZE)
+ * @block_size: bytes of data in a logical block
+ * @metadata_size: bytes of metadata of a logical block
+ * @metadata_interleaved: 1 if metadata follows each block's data in memory, 0
+ *	if it is separate
+ * @pi_type: protection information type 1 to 3, 0 if there is none
+ * @pi_first: 1 if protection information is the first bytes of the metadata, 0
+ *	if it is the last
+ * @sgl_supported: NVMEDMABUF_SGL_*
+ * @write_cache: 1 if the drive has a volatile write cache, which Flush empties
+ * @reserved: 0
+ * @model: model number, without trailing spaces
+ * @serial: serial number, without trailing spaces
+ * @firmware: firmware revision, without trailing spaces
+ *
+ * New members are added at the end. Initialise it with
+ * struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
+ * and those that an older library does not know read as 0.
+ *
+ * Bytes of the strings that are not printable ASCII are replaced by '?'.
+ */
+struct nvmedmabuf_drive {
+	uint32_t size;
+	uint32_t nsid;
+	uint64_t max_transfer;
+	uint64_t blocks;
+	uint32_t block_size;
+	uint16_t metadata_size;
+	uint8_t metadata_interleaved;
+	uint8_t pi_type;
+	uint8_t pi_first;
+	uint8_t sgl_supported;
+	uint8_t write_cache;
+	uint8_t reserved[6];
+	char model[41];
+	char serial[21];
+	char firmware[9];
+};
+
+/**
+ * nvmedmabuf_get_drive - ask a drive what it is
+ * @ns_fd: open file of a namespace, /dev/nvme0n1 or /dev/ng0n1, or of a
+ *	partition. Needs neither the module nor a context.
+ * @drive: gets the answer; its size must be set
+ *
+ * The kernel allows it to everybody who may open the namespace (from 6.2), and
+ * to CAP_SYS_ADMIN only for a partition or an older kernel.
+ *
+ * Return: 0; -EINVAL if @drive->size is smaller than in the first version of
+ * the library; -ENOTTY if @ns_fd is no NVMe namespace; -EACCES; -ENODEV; -EIO
+ * if the drive fails the command or its answer makes no sense.
+ */
+int nvmedmabuf_get_drive(int ns_fd, struct nvmedmabuf_drive *drive);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* NVMEDMABUF_H */

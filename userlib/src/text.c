@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Numbers in words: the module's reasons, and the drive's status. One table
+ * entry for each NVME_DMABUF_REASON_* of the binary interface.
+ */
+#include <stddef.h>
+
+#include <libnvme.h>
+#include <nvmedmabuf.h>
+
+struct reason {
+	const char *name;
+	const char *text;
+};
+
+#define REASON(id, name, text)	[NVME_DMABUF_REASON_##id] = { name, text }
+
+static const struct reason reasons[] = {
+	REASON(NONE, "none",
+	       "Nothing was refused."),
+	REASON(NOT_BLOCK_DEVICE, "not-block-device",
+	       "The file given as the namespace is no block device. Open the namespace's block device, such as /dev/nvme0n1."),
+	REASON(NOT_DMABUF, "not-dmabuf",
+	       "The file given as the buffer is no dma-buf. Export the memory as a dma-buf and pass that descriptor."),
+	REASON(NS_NOT_READABLE, "ns-not-readable",
+	       "The namespace is not open for reading, which a map for reads needs. Open it with O_RDONLY or O_RDWR."),
+	REASON(NS_NOT_WRITABLE, "ns-not-writable",
+	       "The namespace is not open for writing, or is read-only. Open it with O_RDWR, and see whether it is write-protected."),
+	REASON(DMABUF_NOT_WRITABLE, "dmabuf-not-writable",
+	       "The dma-buf is not open for writing, so a read must not fill it. Export it for writing (DRM_RDWR with DRM devices)."),
+	REASON(NOT_NVME, "not-nvme",
+	       "The block device belongs to a driver other than nvme. Use a namespace such as /dev/nvme0n1, not a volume made of it."),
+	REASON(NOT_PCIE, "not-pcie",
+	       "The controller is reached over a network or another transport. Only NVMe controllers on PCI Express can be used."),
+	REASON(NO_PATH, "no-path",
+	       "No path of this multipath device leads through a PCI Express controller that works. See nvme list-subsys."),
+	REASON(NO_CAPACITY, "no-capacity",
+	       "The kernel cannot use the format of this namespace and shows it with capacity 0. Another LBA format is needed (nvme format)."),
+	REASON(METADATA, "metadata",
+	       "The format of this namespace has metadata other than 8 bytes of protection information. Another LBA format is needed (nvme format)."),
+	REASON(PARTITION_UNALIGNED, "partition-unaligned",
+	       "The partition does not begin and end at logical blocks of the drive. Use the whole namespace or move the partition."),
+	REASON(DRIVER_LAYOUT, "driver-layout",
+	       "The running kernel's nvme driver is not laid out as the module expects. Build the module for this kernel, or look for a newer version of it."),
+	REASON(TRANSFER_LENGTH, "transfer-length",
+	       "A test read moved more bytes than the block size says, so the drive could write past the buffer. Check the LBA format (nvme id-ns)."),
+	REASON(PROBE_FAILED, "probe-failed",
+	       "The test reads that come before a first use failed. The kernel log and nvme error-log say what is wrong with the drive."),
+	REASON(DMA_BOUNCED, "dma-bounced",
+	       "The kernel would copy the data through a bounce buffer, because the device cannot reach this memory. Turn the IOMMU on, or remove swiotlb=force from the kernel's command line."),
+	REASON(GONE, "gone",
+	       "The controller or the namespace was removed, or its driver unbound. Attach again when it is back."),
+	REASON(EXPORTER, "exporter",
+	       "The exporter of the dma-buf refused; the error number is its own. The driver that owns the memory may not allow this device to reach it."),
+	REASON(SEGMENTS, "segments",
+	       "The buffer's DMA addresses cannot be written as PRP entries: its pieces do not meet at 4 KiB boundaries. Attach a range that does, or use another exporter."),
+	REASON(RESERVED, "reserved",
+	       "A flag is not known or a reserved member is not zero. The program may need a newer module."),
+	REASON(OPCODE, "opcode",
+	       "The command is neither Read, Write nor Flush. No other opcode is allowed."),
+	REASON(ZERO_LENGTH, "zero-length",
+	       "The length is zero. Give the bytes to transfer or to map."),
+	REASON(BLOCK_MULTIPLE, "block-multiple",
+	       "The length is no multiple of the namespace's logical block size. Round it to whole blocks."),
+	REASON(DWORD_ALIGN, "dword-align",
+	       "The offset is no multiple of 4, which NVMe demands of addresses. Move the data."),
+	REASON(OUTSIDE_DMABUF, "outside-dmabuf",
+	       "The range is not within the dma-buf. Compare it with the buffer's size."),
+	REASON(OUTSIDE_MAP, "outside-map",
+	       "The data is not within the map. Offsets of commands count from the start of the map."),
+	REASON(OUTSIDE_NAMESPACE, "outside-namespace",
+	       "The blocks are not within the namespace or partition. Compare them with its capacity."),
+	REASON(NO_MAP, "no-map",
+	       "This context has no map of that number. It may have been detached, or belong to another open file."),
+	REASON(MAP_ACCESS, "map-access",
+	       "The map was attached for the other direction. Reads need ACCESS_READ, writes and Flush ACCESS_WRITE."),
+	REASON(TIMEOUT, "timeout",
+	       "The timeout is out of range. The module's info tells the smallest and the largest; 0 is the default."),
+	REASON(REVOKED, "revoked",
+	       "The exporter took the buffer back. Detach, and attach again when it is available."),
+	REASON(FORMAT_CHANGED, "format-changed",
+	       "The namespace has another block size than when it was attached. Detach and attach again."),
+	REASON(MAP_LIMIT, "map-limit",
+	       "The context has as many maps as it may. Detach some, or raise the module parameter max_maps."),
+	REASON(FLUSH_RANGE, "flush-range",
+	       "A Flush was given blocks, a range or flags. It covers the whole namespace and takes none."),
+	REASON(DMABUF_NOT_READABLE, "dmabuf-not-readable",
+	       "The dma-buf is not open for reading, so a write must not take data from it. Export it for reading as well."),
+	REASON(CANCELLED, "cancelled",
+	       "The nvme driver gave the command up, after a timeout, a reset or the loss of the controller. The kernel log says which; whether the command was executed is not known."),
+};
+
+#define NR_REASONS	(sizeof(reasons) / sizeof(reasons[0]))
+
+const char *nvmedmabuf_reason_name(uint32_t reason)
+{
+	return reason < NR_REASONS ? reasons[reason].name : "unknown";
+}
+
+const char *nvmedmabuf_reason_text(uint32_t reason)
+{
+	if (reason < NR_REASONS)
+		return reasons[reason].text;
+	return "The module gave a reason that this version of the library does not know. Update the library.";
+}
+
+const char *nvmedmabuf_status_text(uint16_t status)
+{
+	/* Anything but a status code and its type is not libnvme's business. */
+	return nvme_status_to_string(status & 0x7ff, false);
+}

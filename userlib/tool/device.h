@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tool knows of the module, of namespaces and of dma-bufs. Functions
+ * that say "reports" have told the user why they failed, and return the exit
+ * code to end with; all others return a negative errno and are silent.
+ */
+#ifndef NVME_DMABUF_TOOL_DEVICE_H
+#define NVME_DMABUF_TOOL_DEVICE_H
+
+#include <stdio.h>
+
+#include <sys/types.h>
+
+#include <nvmedmabuf.h>
+
+#include "tool.h"
+
+/*
+ * Open the module's device. Reports. *@state gets a stable token: "ready", or
+ * what the error's reason is. @state may be NULL.
+ */
+int module_open(struct nvmedmabuf **ctx, struct nvme_dmabuf_info *info, const char **state);
+
+/* sysfs.c: one attribute, without its newline; the path is made by printf. */
+int sysfs_read(char *value, size_t size, const char *fmt, ...) PRINTF(3, 4);
+bool sysfs_exists(const char *fmt, ...) PRINTF(1, 2);
+
+/* The last component of what a symbolic link leads to. */
+int sysfs_link_name(char *name, size_t size, const char *fmt, ...) PRINTF(3, 4);
+
+/*
+ * The entries of a directory for which @want is true, sorted as people count
+ * (nvme2n1 before nvme10n1). @want may be NULL. Returns how many; free with
+ * names_free().
+ */
+int names_list(const char *dir, bool (*want)(const char *name), char ***names);
+void names_free(char **names, int count);
+
+#define NAME_SIZE 64
+#define PATH_SIZE 288
+
+/* A namespace or a partition of one, as the block layer sees it. */
+struct ns {
+	char path[PATH_SIZE];	/* /dev/nvme0n1p1, or what the user named */
+	char name[NAME_SIZE];	/* the kernel's name: nvme0n1p1 */
+	char disk[NAME_SIZE];	/* the whole namespace: nvme0n1 */
+	unsigned int partition; /* number, or 0 */
+	dev_t dev;
+	int fd;
+};
+
+/*
+ * @word is a path, or a name in /dev. On failure too, @ns->path is set, and
+ * @ns->name if it is a block device. -ENOTBLK if it is something else.
+ */
+int ns_open(struct ns *ns, const char *word, int open_flags);
+void ns_close(struct ns *ns);
+
+/* The same, but a failure is reported; and that report alone. */
+int ns_open_or_report(struct ns *ns, const char *word, int open_flags);
+
+/* Why it failed: a token, and a sentence's second half. */
+const char *ns_open_reason(int err);
+const char *ns_open_text(int err);
+int ns_report_open(const struct ns *ns, int open_flags, int err);
+
+/* Reports if the module cannot use the namespace. */
+int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_info *info);
+
+/* Names of all whole NVMe namespaces that can be opened. */
+int ns_list(char ***names);
+
+/* A path to a namespace: a controller and how it is connected. */
+struct controller {
+	char name[NAME_SIZE];
+	char transport[16];
+	char address[NAME_SIZE];
+	char state[16];
+};
+
+/* Fills in up to @max; returns how many there are. */
+int ns_controllers(const struct ns *ns, struct controller *list, int max);
+
+/* Why a write would hurt someone. */
+struct use {
+	const char *reason; /* "mounted", "swap", "held", "has-partitions", "in-use" */
+	char device[NAME_SIZE];
+	char detail[PATH_SIZE]; /* mount point, holder or partition */
+};
+
+#define MAX_USES 32
+
+/*
+ * Who uses the namespace or, if it is a whole one, any of its partitions.
+ * Fills in up to @max; returns how many.
+ */
+int ns_uses(const struct ns *ns, struct use *list, int max);
+const char *use_text(const struct use *use, char *text, size_t size);
+void uses_to_json(struct json_object *array, const struct use *list, int count);
+
+/*
+ * Open to write to it. Unless @force, claims it exclusively, so that nobody
+ * mounts it meanwhile, and reports anyone who uses it already. With @force
+ * those are only warned of. *@forced tells how many were ignored.
+ */
+int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced);
+
+/* Write back, and then forget, what the page cache has of a byte range. */
+int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
+void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
+
+/* Where dma-bufs come from: the argument of --buffer. */
+enum exporter_kind {
+	EXPORTER_AUTO,
+	EXPORTER_UDMABUF,
+	EXPORTER_HUGE,
+	EXPORTER_HEAP,
+	EXPORTER_DRM,
+};
+
+struct exporter {
+	enum exporter_kind kind;
+	char name[PATH_SIZE + 8]; /* as --buffer takes it: heap:system */
+	char path[PATH_SIZE];	  /* the device node */
+	char driver[NAME_SIZE];	  /* DRM only */
+	const char *obstacle;	  /* why it cannot be used; NULL if it can */
+};
+
+/* @text is as --buffer takes it. -EINVAL if it makes no sense. */
+int exporter_parse(const char *text, struct exporter *exporter);
+
+/* All exporters of this machine, those that cannot be used included. */
+int exporter_list(struct exporter **list);
+
+int exporter_create(const struct exporter *exporter, uint64_t size, struct nvmedmabuf_buffer **buf);
+
+/*
+ * The same, but reports. EXPORTER_AUTO takes the first that works, and
+ * @exporter becomes that one.
+ */
+int exporter_create_or_report(struct exporter *exporter, uint64_t size,
+			      struct nvmedmabuf_buffer **buf);
+
+/* A dma-buf mapped for DMA by a namespace, and for the CPU. */
+struct channel {
+	struct nvmedmabuf *ctx;
+	struct nvmedmabuf_buffer *buf;
+	uint8_t *mem;
+	uint64_t size;
+	uint32_t map;
+	uint32_t block_size;
+	uint32_t max_command;
+	uint64_t commands; /* submitted so far */
+	struct nvme_dmabuf_command *cmds;
+	struct nvme_dmabuf_completion *cpls;
+	uint32_t slots;
+};
+
+/*
+ * Make a buffer of @size bytes and attach it. *@reason gets why the module
+ * refused, and may be NULL.
+ */
+int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
+		 const struct nvme_dmabuf_ns_info *info, const struct exporter *exporter,
+		 uint64_t size, uint32_t access, uint32_t *reason);
+int channel_open_or_report(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
+			   const struct nvme_dmabuf_ns_info *info, struct exporter *exporter,
+			   uint64_t size, uint32_t access);
+void channel_close(struct channel *ch);
+
+/*
+ * One submission of as many commands as @length takes, between the start of
+ * the buffer and block @slba. *@done gets the bytes that certainly arrived.
+ * Reports.
+ */
+int channel_move(struct channel *ch, uint8_t opcode, uint16_t flags, uint64_t slba, uint64_t length,
+		 uint64_t *done);
+
+/* Flush the drive's write cache. Reports. */
+int channel_flush(struct channel *ch);
+
+/* What a failed completion means, for a person. */
+const char *completion_text(const struct nvme_dmabuf_completion *cpl, char *text, size_t size);
+
+/* What the map looks like, as text to @out or as a member "map" of @obj. */
+int map_show(struct nvmedmabuf *ctx, uint32_t map, FILE *out, struct json_object *obj);
+
+#endif /* NVME_DMABUF_TOOL_DEVICE_H */

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Finding and opening namespaces, and what the block layer and sysfs tell of
+ * them. Knows nothing of who uses them: see inuse.c.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "device.h"
+
+static const char *skip_digits(const char *s)
+{
+	while (isdigit((unsigned char)*s))
+		s++;
+	return s;
+}
+
+/* nvme0n1, but neither its partitions nor a hidden path such as nvme0c1n1. */
+static bool is_whole_namespace(const char *name)
+{
+	const char *s = name;
+
+	if (strncmp(s, "nvme", 4) != 0 || !isdigit((unsigned char)s[4]))
+		return false;
+	s = skip_digits(s + 4);
+	if (s[0] != 'n' || !isdigit((unsigned char)s[1]))
+		return false;
+	return *skip_digits(s + 1) == '\0';
+}
+
+int ns_list(char ***names)
+{
+	int count = names_list("/sys/class/block", is_whole_namespace, names);
+
+	/* No block layer, no namespaces. */
+	return count == -ENOENT ? 0 : count;
+}
+
+/* Opening it for writing works; writing would not. */
+static bool is_read_only(const struct ns *ns)
+{
+	char value[8];
+
+	return !sysfs_read(value, sizeof(value), "/sys/class/block/%s/ro", ns->name) &&
+	       strcmp(value, "0") != 0;
+}
+
+static int identify(struct ns *ns)
+{
+	char value[16];
+	int ret;
+
+	ret = sysfs_link_name(ns->name, sizeof(ns->name), "/sys/dev/block/%u:%u", major(ns->dev),
+			      minor(ns->dev));
+	if (ret)
+		return ret;
+	if (sysfs_read(value, sizeof(value), "/sys/class/block/%s/partition", ns->name)) {
+		memcpy(ns->disk, ns->name, sizeof(ns->disk));
+		return 0;
+	}
+	ns->partition = strtoul(value, NULL, 10);
+	return sysfs_link_name(ns->disk, sizeof(ns->disk), "/sys/class/block/%s/..", ns->name);
+}
+
+int ns_open(struct ns *ns, const char *word, int open_flags)
+{
+	struct stat st;
+	int ret;
+
+	memset(ns, 0, sizeof(*ns));
+	ns->fd = -1;
+	ret = snprintf(ns->path, sizeof(ns->path), "%s%s", strchr(word, '/') ? "" : "/dev/", word);
+	if (ret < 0 || (size_t)ret >= sizeof(ns->path))
+		return -ENAMETOOLONG;
+
+	/* Opening something else may have effects, or hang, as with a FIFO. */
+	if (stat(ns->path, &st))
+		return -errno;
+	if (!S_ISBLK(st.st_mode))
+		return -ENOTBLK;
+	ns->dev = st.st_rdev;
+	ret = identify(ns);
+	if (ret)
+		return ret;
+	if ((open_flags & O_ACCMODE) != O_RDONLY && is_read_only(ns))
+		return -EROFS;
+	ns->fd = open(ns->path, open_flags | O_CLOEXEC);
+	if (ns->fd < 0)
+		return -errno;
+	if (fstat(ns->fd, &st) || !S_ISBLK(st.st_mode) || st.st_rdev != ns->dev) {
+		ns_close(ns);
+		return -ENXIO;
+	}
+	return 0;
+}
+
+void ns_close(struct ns *ns)
+{
+	if (ns->fd >= 0)
+		close(ns->fd);
+	ns->fd = -1;
+}
+
+const char *ns_open_reason(int err)
+{
+	switch (err) {
+	case -ENOTBLK:
+		return nvmedmabuf_reason_name(NVME_DMABUF_REASON_NOT_BLOCK_DEVICE);
+	case -ENOENT:
+		return "no-such-namespace";
+	case -EACCES:
+	case -EPERM:
+		return "no-permission";
+	case -EROFS:
+		return "read-only";
+	default:
+		return "cannot-open";
+	}
+}
+
+const char *ns_open_text(int err)
+{
+	switch (err) {
+	case -ENOTBLK:
+		return "it is no block device; name a namespace such as /dev/nvme0n1, or a partition of one";
+	case -ENOENT:
+		return "there is no such device; 'nvme-dmabuf info' lists the namespaces of this machine";
+	case -EACCES:
+	case -EPERM:
+		return "its access rights do not allow it, and they count, not those of /dev/nvme-dmabuf; run this as root, or as a member of the node's group";
+	case -EROFS:
+		return "it is read-only; see blockdev --setrw, and whether the drive is write-protected";
+	default:
+		return strerror(-err);
+	}
+}
+
+int ns_report_open(const struct ns *ns, int open_flags, int err)
+{
+	return report_error(TOOL_REFUSED, ns_open_reason(err), "cannot open %s for %s: %s",
+			    ns->path, (open_flags & O_ACCMODE) == O_RDONLY ? "reading" : "writing",
+			    ns_open_text(err));
+}
+
+int ns_open_or_report(struct ns *ns, const char *word, int open_flags)
+{
+	int ret = ns_open(ns, word, open_flags);
+
+	return ret ? ns_report_open(ns, open_flags, ret) : TOOL_OK;
+}
+
+int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_info *info)
+{
+	int ret = nvmedmabuf_get_ns_info(ctx, ns->fd, info);
+
+	if (ret)
+		return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(info->out_reason),
+				    "cannot ask the module about %s: %s", ns->path, strerror(-ret));
+	if (info->out_reason == NVME_DMABUF_REASON_NONE)
+		return TOOL_OK;
+	put_u64(report_root(), "reason_number", info->out_reason);
+	return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(info->out_reason),
+			    "%s cannot be used (reason %u): %s", ns->path, info->out_reason,
+			    nvmedmabuf_reason_text(info->out_reason));
+}
+
+static bool is_controller(const char *name)
+{
+	return strncmp(name, "nvme", 4) == 0 && isdigit((unsigned char)name[4]) &&
+	       *skip_digits(name + 4) == '\0';
+}
+
+static void read_controller(struct controller *c, const char *name)
+{
+	static const char fmt[] = "/sys/class/nvme/%s/%s";
+
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	sysfs_read(c->transport, sizeof(c->transport), fmt, name, "transport");
+	sysfs_read(c->address, sizeof(c->address), fmt, name, "address");
+	sysfs_read(c->state, sizeof(c->state), fmt, name, "state");
+}
+
+/* A disk's parent is its controller, or the subsystem if it has several. */
+int ns_controllers(const struct ns *ns, struct controller *list, int max)
+{
+	char parent[NAME_SIZE], dir[PATH_SIZE];
+	char **names;
+	int count;
+
+	if (sysfs_link_name(parent, sizeof(parent), "/sys/class/block/%s/device", ns->disk))
+		return 0;
+	if (is_controller(parent)) {
+		if (max > 0)
+			read_controller(&list[0], parent);
+		return 1;
+	}
+	snprintf(dir, sizeof(dir), "/sys/class/nvme-subsystem/%s", parent);
+	count = names_list(dir, is_controller, &names);
+	if (count < 0)
+		return 0;
+	for (int i = 0; i < count && i < max; i++)
+		read_controller(&list[i], names[i]);
+	names_free(names, count);
+	return count;
+}
+
+/*
+ * What others wrote through the page cache must be on the drive before it is
+ * read there, and must not come down later on top of what is written there.
+ */
+int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length)
+{
+	if (sync_file_range(ns->fd, start, length,
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				    SYNC_FILE_RANGE_WAIT_AFTER))
+		return -errno;
+	return 0;
+}
+
+void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	uint64_t first = start - start % page;
+
+	/* The kernel keeps pages that the range covers in part only. */
+	length += start - first;
+	if (length % page)
+		length += page - length % page;
+	posix_fadvise(ns->fd, first, length, POSIX_FADV_DONTNEED);
+}

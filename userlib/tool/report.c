@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The report of a subcommand: text for a person as it goes, or one JSON
+ * document at the end. Knows json-c so that no other file's control flow
+ * depends on the format.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "tool.h"
+
+static struct {
+	struct json_object *root;
+	const char *command;
+	bool json;
+	bool failed;
+	bool help;
+} report;
+
+static const char *const error_class[] = {
+	[TOOL_FAILED] = "failed",
+	[TOOL_USAGE] = "usage",
+	[TOOL_NO_MODULE] = "unavailable",
+	[TOOL_REFUSED] = "refused",
+};
+
+void report_begin(const char *command, bool json)
+{
+	report.command = command;
+	report.json = json;
+	report.root = json_object_new_object();
+	if (command)
+		put_str(report.root, "command", command);
+}
+
+void report_use_json(void)
+{
+	report.json = true;
+}
+
+bool report_json(void)
+{
+	return report.json;
+}
+
+int report_help(const char *text)
+{
+	report.help = true;
+	fputs(text, stdout);
+	return TOOL_OK;
+}
+
+struct json_object *report_root(void)
+{
+	return report.root;
+}
+
+static void print_prefix(void)
+{
+	if (report.command)
+		fprintf(stderr, "nvme-dmabuf: %s: ", report.command);
+	else
+		fprintf(stderr, "nvme-dmabuf: ");
+}
+
+int report_error(int exit_code, const char *reason, const char *fmt, ...)
+{
+	char message[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+
+	if (!report.json) {
+		fflush(stdout);
+		print_prefix();
+		fprintf(stderr, "%s\n", message);
+	}
+	if (report.failed)
+		return exit_code;
+	report.failed = true;
+	put_str(report.root, "error", error_class[exit_code]);
+	put_str(report.root, "reason", reason);
+	put_str(report.root, "message", message);
+	return exit_code;
+}
+
+int report_usage(const char *fmt, ...)
+{
+	char message[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+
+	return report_error(TOOL_USAGE, "usage", "%s; see 'nvme-dmabuf %s%s--help'", message,
+			    report.command ? report.command : "", report.command ? " " : "");
+}
+
+int report_bad_option(int c, char *const *argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (c == ':')
+		return report_usage("option '%s' needs an argument", word);
+	if (optopt && strncmp(word, "--", 2) != 0)
+		return report_usage("unknown option '-%c'", optopt);
+	return report_usage("unknown, ambiguous or malformed option '%s'", word);
+}
+
+int report_end(int exit_code)
+{
+	if (report.json && !report.help) {
+		const char *text = json_object_to_json_string_ext(
+			report.root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+		puts(text ? text : "{}");
+	}
+	if (report.root)
+		json_object_put(report.root);
+	report.root = NULL;
+
+	/* A full disk under a redirected report is a failure too. */
+	if ((fflush(stdout) || ferror(stdout)) && exit_code == TOOL_OK) {
+		print_prefix();
+		fprintf(stderr, "cannot write the report: %s\n", strerror(errno));
+		return TOOL_FAILED;
+	}
+	return exit_code;
+}
+
+/* Takes @value over, also if there is no memory to keep it. */
+static void put_obj(struct json_object *obj, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(obj, key, value))
+		json_object_put(value);
+}
+
+void put_str(struct json_object *obj, const char *key, const char *value)
+{
+	put_obj(obj, key, value ? json_object_new_string(value) : NULL);
+}
+
+void put_u64(struct json_object *obj, const char *key, uint64_t value)
+{
+	put_obj(obj, key, json_object_new_uint64(value));
+}
+
+void put_bool(struct json_object *obj, const char *key, bool value)
+{
+	put_obj(obj, key, json_object_new_boolean(value));
+}
+
+void put_null(struct json_object *obj, const char *key)
+{
+	put_obj(obj, key, NULL);
+}
+
+struct json_object *put_new_object(struct json_object *obj, const char *key)
+{
+	struct json_object *value = json_object_new_object();
+
+	put_obj(obj, key, value);
+	return value;
+}
+
+struct json_object *put_new_array(struct json_object *obj, const char *key)
+{
+	struct json_object *array = json_object_new_array();
+
+	put_obj(obj, key, array);
+	return array;
+}
+
+struct json_object *append_new_object(struct json_object *array)
+{
+	struct json_object *obj = json_object_new_object();
+
+	json_object_array_add(array, obj);
+	return obj;
+}
+
+void append_str(struct json_object *array, const char *value)
+{
+	json_object_array_add(array, json_object_new_string(value));
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of 'selftest' share: what is tested, the results, random
+ * numbers, patterns, and the independent way to the same blocks.
+ */
+#ifndef NVME_DMABUF_TOOL_SELFTEST_H
+#define NVME_DMABUF_TOOL_SELFTEST_H
+
+#include "device.h"
+
+struct selftest {
+	/* What was asked for. */
+	const char *ns_word;
+	struct exporter exporter;     /* AUTO: every one there is */
+	const char *confirmed_serial; /* --yes-overwrite */
+	const char *save_file;
+	uint64_t seed;
+	uint64_t rounds;
+	uint64_t start; /* blocks that may be overwritten */
+	uint64_t count;
+	bool has_start;
+	bool has_count;
+	bool has_seed;
+	bool write;
+	bool show_map;
+	bool help;
+
+	/* What it is done with. */
+	struct nvmedmabuf *ctx;
+	struct nvme_dmabuf_info module;
+	struct ns ns;
+	struct nvme_dmabuf_ns_info info;
+	int direct_fd; /* the same namespace, O_DIRECT */
+	bool busy;     /* others may write to it meanwhile */
+	uint64_t random;
+	struct write_test *write_test; /* the part that writes */
+
+	/* What came out. */
+	struct json_object *results;
+	struct json_object *maps;
+	unsigned int passed;
+	unsigned int failed;
+	unsigned int skipped;
+};
+
+/* One line of the result: "udmabuf: " and what @fmt makes. */
+void selftest_pass(struct selftest *st, const char *part, const char *fmt, ...) PRINTF(3, 4);
+void selftest_fail(struct selftest *st, const char *part, const char *fmt, ...) PRINTF(3, 4);
+void selftest_skip(struct selftest *st, const char *part, const char *fmt, ...) PRINTF(3, 4);
+
+/* A remark below the results, in text only. */
+void selftest_note(const char *fmt, ...) PRINTF(1, 2);
+
+/* A number from 0 to @limit - 1. */
+uint64_t selftest_random(struct selftest *st, uint64_t limit);
+
+/*
+ * Memory is filled with words that tell their own place, so that data that
+ * went astray is seen wherever it lands. Offsets are multiples of 4.
+ * pattern_find() returns the first offset that differs, or @to.
+ */
+void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
+uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
+
+/* Aligned for O_DIRECT; NULL if there is no memory. free() it. */
+uint8_t *direct_alloc(uint64_t length);
+
+/* Whole blocks past the module, by the block layer. 0 or -errno. */
+int direct_read(const struct selftest *st, uint8_t *mem, uint64_t slba, uint64_t length);
+int direct_write(const struct selftest *st, const uint8_t *mem, uint64_t slba, uint64_t length);
+
+/* Where in a buffer and on the namespace a command goes. */
+struct extent {
+	uint64_t offset; /* in the buffer, a multiple of 4 */
+	uint64_t slba;
+	uint64_t length;
+};
+
+/*
+ * A random extent whose data lies within @size bytes from @base of the buffer,
+ * and whose blocks lie within @blocks from @first.
+ */
+void extent_pick(struct selftest *st, struct extent *e, uint64_t base, uint64_t size,
+		 uint64_t first, uint64_t blocks);
+
+/* How large a buffer is tested with, and how many commands at once. */
+#define SELFTEST_BUFFER (8 * MIB)
+#define SELFTEST_BATCH	8
+
+/* Tests of one exporter that write nothing. */
+void selftest_read_exporter(struct selftest *st, const struct exporter *exporter);
+
+/* Commands and maps that must be refused; @ch was attached for reads only. */
+void selftest_refusals(struct selftest *st, struct channel *ch, const char *part);
+
+/*
+ * The part that writes. To prepare is to show what will be overwritten, to ask,
+ * and to save it; reports. selftest_write() then tests every exporter, and puts
+ * the original contents back.
+ */
+int selftest_write_prepare(struct selftest *st);
+void selftest_write(struct selftest *st, const struct exporter *list, int count);
+void selftest_write_free(struct selftest *st);
+
+/* What is shown before it is asked. */
+int selftest_confirm(struct selftest *st, const struct nvmedmabuf_drive *drive,
+		     const uint8_t *contents);
+
+#endif /* NVME_DMABUF_TOOL_SELFTEST_H */

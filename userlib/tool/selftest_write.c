@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The part of 'selftest' that writes: random writes through dma-bufs into one
+ * range of blocks, against an image of what must then be there, the blocks
+ * around the range included. The original contents are put back whatever
+ * happens, short of a crash.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "selftest.h"
+
+#define DEFAULT_BYTES (4 * MIB)
+#define MAX_BYTES     (64 * MIB)
+
+/* Blocks before and behind the range that are watched too. */
+#define MARGIN 64
+
+struct write_test {
+	struct selftest *st;
+	const char *part;
+	struct channel out; /* to the namespace */
+	struct channel in;  /* and back */
+	uint64_t first;	    /* the window: the range and its margins */
+	uint64_t blocks;
+	uint64_t bytes;
+	uint8_t *saved; /* the window before the test */
+	uint8_t *image; /* what the window must hold now */
+	uint8_t *seen;
+	uint64_t commands;
+	uint64_t split;
+};
+
+/* Counts from the start of the namespace; the window's buffers from its own. */
+static uint8_t *in_window(const struct write_test *t, uint8_t *window, uint64_t slba)
+{
+	return window + (slba - t->first) * t->st->info.out_block_size;
+}
+
+static bool failed(struct write_test *t, const char *what, int err)
+{
+	selftest_fail(t->st, t->part, "%s: %s", what, strerror(-err));
+	return false;
+}
+
+/* The whole window, by the block layer, equals the image. */
+static bool window_holds(struct write_test *t, const uint8_t *image, const char *when)
+{
+	uint64_t at = 0, block;
+	int ret;
+
+	ret = direct_read(t->st, t->seen, t->first, t->bytes);
+	if (ret)
+		return failed(t, "pread", ret);
+	if (memcmp(t->seen, image, t->bytes) == 0)
+		return true;
+	while (t->seen[at] == image[at])
+		at++;
+	block = t->first + at / t->st->info.out_block_size;
+	selftest_fail(t->st, t->part, "%s, block %" PRIu64 " differs at byte %" PRIu64 "%s", when,
+		      block, at % t->st->info.out_block_size,
+		      block < t->st->start || block >= t->st->start + t->st->count ?
+			      ", OUTSIDE the range that was to be written" :
+			      "");
+	return false;
+}
+
+static bool fill_buffer(struct write_test *t)
+{
+	int ret = nvmedmabuf_buffer_begin_cpu(t->out.buf, NVMEDMABUF_CPU_WRITE);
+
+	if (ret)
+		return failed(t, "the CPU may not fill the buffer", ret);
+	pattern_fill(t->out.mem, 0, t->out.size, selftest_random(t->st, UINT32_MAX));
+	ret = nvmedmabuf_buffer_end_cpu(t->out.buf, NVMEDMABUF_CPU_WRITE);
+	return ret ? failed(t, "the buffer cannot be given to the drive", ret) : true;
+}
+
+/* Commands of one array may run in any order, so no two share a block. */
+static uint32_t plan(struct write_test *t, struct extent *extents)
+{
+	struct selftest *st = t->st;
+	uint32_t count = 1 + selftest_random(st, SELFTEST_BATCH);
+	uint64_t share;
+
+	if (count > st->count)
+		count = st->count;
+	share = st->count / count;
+	for (uint32_t i = 0; i < count; i++)
+		extent_pick(st, &extents[i], 0, t->out.size, st->start + i * share, share);
+	return count;
+}
+
+static bool write_round(struct write_test *t)
+{
+	struct nvme_dmabuf_completion cpls[SELFTEST_BATCH];
+	struct nvme_dmabuf_command cmds[SELFTEST_BATCH];
+	struct extent extents[SELFTEST_BATCH];
+	struct selftest *st = t->st;
+	uint32_t count;
+	char text[512];
+	int ret;
+
+	if (!fill_buffer(t))
+		return false;
+	count = plan(t, extents);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct extent *e = &extents[i];
+
+		nvmedmabuf_prep_write(&cmds[i], t->out.map, e->offset, e->length, e->slba);
+		if (selftest_random(st, 4) == 0)
+			cmds[i].flags = NVME_DMABUF_CMD_FUA;
+		t->split += e->length > t->out.max_command;
+	}
+	ret = nvmedmabuf_submit(st->ctx, cmds, cpls, count);
+	if (ret != (int)count)
+		return failed(t, "submission", ret < 0 ? ret : -EIO);
+	t->commands += count;
+
+	nvmedmabuf_buffer_begin_cpu(t->out.buf, NVMEDMABUF_CPU_READ);
+	for (uint32_t i = 0; i < count; i++)
+		memcpy(in_window(t, t->image, extents[i].slba), t->out.mem + extents[i].offset,
+		       extents[i].length);
+	nvmedmabuf_buffer_end_cpu(t->out.buf, NVMEDMABUF_CPU_READ);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct extent *e = &extents[i];
+
+		if (!cpls[i].error && !cpls[i].status && cpls[i].bytes == e->length)
+			continue;
+		selftest_fail(st, t->part,
+			      "Write of %" PRIu64 " bytes at block %" PRIu64 " from offset %" PRIu64
+			      ": %s",
+			      e->length, e->slba, e->offset,
+			      completion_text(&cpls[i], text, sizeof(text)));
+		return false;
+	}
+	return window_holds(t, t->image, "after writes");
+}
+
+/* Back through a second dma-buf, mapped for the other direction. */
+static bool read_back(struct write_test *t)
+{
+	uint64_t step = t->in.size / t->st->info.out_block_size, n;
+	bool same = true;
+	int ret;
+
+	for (uint64_t at = 0; same && at < t->blocks; at += n) {
+		uint64_t length;
+
+		n = t->blocks - at < step ? t->blocks - at : step;
+		length = n * t->st->info.out_block_size;
+		ret = nvmedmabuf_read(t->st->ctx, t->in.map, 0, length, t->first + at, NULL);
+		if (ret)
+			return failed(t, "reading back", ret);
+		nvmedmabuf_buffer_begin_cpu(t->in.buf, NVMEDMABUF_CPU_READ);
+		same = memcmp(t->in.mem, in_window(t, t->image, t->first + at), length) == 0;
+		nvmedmabuf_buffer_end_cpu(t->in.buf, NVMEDMABUF_CPU_READ);
+	}
+	if (!same)
+		selftest_fail(t->st, t->part, "what was read back through a dma-buf differs");
+	return same;
+}
+
+static bool expect(struct write_test *t, const char *what, const struct nvme_dmabuf_command *cmd,
+		   int error, uint32_t reason)
+{
+	struct nvme_dmabuf_completion cpl = { 0 };
+	int ret = nvmedmabuf_submit(t->st->ctx, cmd, &cpl, 1);
+
+	if (ret == 1 && cpl.error == -error && cpl.reason == reason)
+		return true;
+	selftest_fail(t->st, t->part, "%s: got %s, reason %s instead of %s, %s", what,
+		      cpl.error ? errno_name(cpl.error) : "no error",
+		      nvmedmabuf_reason_name(cpl.reason), errno_name(error),
+		      nvmedmabuf_reason_name(reason));
+	return false;
+}
+
+static bool refusals(struct write_test *t)
+{
+	const struct selftest *st = t->st;
+	struct nvme_dmabuf_command cmd;
+	bool good;
+
+	nvmedmabuf_prep_write(&cmd, t->in.map, 0, st->info.out_block_size, st->start);
+	good = expect(t, "a write from a map for reads", &cmd, EACCES,
+		      NVME_DMABUF_REASON_MAP_ACCESS);
+	nvmedmabuf_prep_read(&cmd, t->out.map, 0, st->info.out_block_size, st->start);
+	good &= expect(t, "a read into a map for writes", &cmd, EACCES,
+		       NVME_DMABUF_REASON_MAP_ACCESS);
+	nvmedmabuf_prep_flush(&cmd, t->in.map);
+	good &= expect(t, "a flush with a map for reads", &cmd, EACCES,
+		       NVME_DMABUF_REASON_MAP_ACCESS);
+	return window_holds(t, t->image, "after refused writes") && good;
+}
+
+static bool open_channels(struct write_test *t, const struct exporter *exporter)
+{
+	struct selftest *st = t->st;
+	int ret;
+
+	ret = channel_open(&t->out, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
+			   NVME_DMABUF_ACCESS_WRITE, NULL);
+	if (!ret)
+		ret = channel_open(&t->in, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
+				   NVME_DMABUF_ACCESS_READ, NULL);
+	if (ret)
+		selftest_skip(st, t->part, "no buffers for writing: %s", strerror(-ret));
+	return !ret;
+}
+
+static void write_exporter(struct write_test *t, const struct exporter *exporter)
+{
+	char part[sizeof(exporter->name) + 16];
+	struct selftest *st = t->st;
+	bool good = true;
+	int ret;
+
+	if (exporter->obstacle)
+		return;
+	snprintf(part, sizeof(part), "%s, writing", exporter->name);
+	t->part = part;
+	t->commands = 0;
+	t->split = 0;
+	if (open_channels(t, exporter)) {
+		for (uint64_t i = 0; good && i < st->rounds && !stop_requested(); i++)
+			good = write_round(t);
+		ret = nvmedmabuf_flush(st->ctx, t->out.map, NULL);
+		if (ret)
+			good = failed(t, "Flush", ret);
+		if (good && read_back(t) && refusals(t))
+			selftest_pass(
+				st, part,
+				"%" PRIu64 " writes, %" PRIu64
+				" of them split, are where they belong; %d blocks around stayed",
+				t->commands, t->split, (int)(t->blocks - st->count));
+	}
+	channel_close(&t->out);
+	channel_close(&t->in);
+}
+
+/* The margins too: had they changed, the test would have done it. */
+static void restore(struct write_test *t)
+{
+	struct selftest *st = t->st;
+	int ret;
+
+	t->part = "restore";
+	ret = direct_write(st, in_window(t, t->saved, st->start), st->start,
+			   st->count * st->info.out_block_size);
+	if (!ret && fsync(st->direct_fd))
+		ret = -errno;
+	if (ret) {
+		failed(t,
+		       st->save_file ?
+			       "the original contents could NOT be put back; they are in the file of --save" :
+			       "the original contents could NOT be put back and are lost",
+		       ret);
+		return;
+	}
+	if (window_holds(t, t->saved, "after the original contents were put back"))
+		selftest_pass(st, t->part,
+			      "the original contents of blocks %" PRIu64 " to %" PRIu64 " are back",
+			      st->start, st->start + st->count - 1);
+	else
+		direct_write(st, t->saved, t->first, t->bytes);
+	ns_cache_drop(&st->ns, t->first * st->info.out_block_size, t->bytes);
+}
+
+static int save_to_file(struct write_test *t)
+{
+	const struct selftest *st = t->st;
+	const uint8_t *mem = in_window(t, t->saved, st->start);
+	uint64_t left = st->count * st->info.out_block_size;
+	int fd, ret = 0;
+
+	if (!st->save_file)
+		return TOOL_OK;
+	fd = open(st->save_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return report_error(TOOL_FAILED, "cannot-save",
+				    "cannot create %s: %s; nothing was written to %s",
+				    st->save_file, strerror(errno), st->ns.path);
+	while (left && !ret) {
+		ssize_t n = write(fd, mem, left);
+
+		if (n < 0) {
+			ret = errno == EINTR ? 0 : -errno;
+			continue;
+		}
+		mem += n;
+		left -= n;
+	}
+	if (!ret && fsync(fd))
+		ret = -errno;
+	if (close(fd) && !ret)
+		ret = -errno;
+	if (ret)
+		return report_error(TOOL_FAILED, "cannot-save",
+				    "cannot write %s: %s; nothing was written to %s", st->save_file,
+				    strerror(-ret), st->ns.path);
+	return TOOL_OK;
+}
+
+static int set_range(struct write_test *t)
+{
+	struct selftest *st = t->st;
+	uint64_t bs = st->info.out_block_size, capacity = st->info.out_capacity;
+	uint64_t end;
+
+	if (!st->has_count) {
+		st->count = DEFAULT_BYTES / bs;
+		if (st->start < capacity && st->count > capacity - st->start)
+			st->count = capacity - st->start;
+	}
+	if (st->start >= capacity || st->count > capacity - st->start)
+		return report_error(TOOL_FAILED,
+				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_OUTSIDE_NAMESPACE),
+				    "%" PRIu64 " blocks from block %" PRIu64
+				    " do not fit: %s has %" PRIu64 " blocks",
+				    st->count, st->start, st->ns.path, capacity);
+	if (st->count > MAX_BYTES / bs)
+		return report_usage("--count is too large; at most %" PRIu64
+				    " blocks (64 MiB) can be overwritten",
+				    (uint64_t)(MAX_BYTES / bs));
+
+	t->first = st->start > MARGIN ? st->start - MARGIN : 0;
+	end = st->start + st->count;
+	end = capacity - end > MARGIN ? end + MARGIN : capacity;
+	t->blocks = end - t->first;
+	t->bytes = t->blocks * bs;
+	return TOOL_OK;
+}
+
+static int prepare(struct write_test *t)
+{
+	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
+	struct selftest *st = t->st;
+	int ret;
+
+	ret = nvmedmabuf_get_drive(st->ns.fd, &drive);
+	if (ret)
+		return report_error(
+			TOOL_REFUSED, "no-drive",
+			"the drive behind %s cannot be identified (%s), so it is not written to; run this as root",
+			st->ns.path, strerror(-ret));
+	t->saved = direct_alloc(t->bytes);
+	t->image = direct_alloc(t->bytes);
+	t->seen = direct_alloc(t->bytes);
+	if (!t->saved || !t->image || !t->seen)
+		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+	ns_cache_write_back(&st->ns, t->first * st->info.out_block_size, t->bytes);
+	ret = direct_read(st, t->saved, t->first, t->bytes);
+	if (ret)
+		return report_error(TOOL_FAILED, "cannot-save",
+				    "cannot read what is there now: %s; nothing was written",
+				    strerror(-ret));
+	memcpy(t->image, t->saved, t->bytes);
+	ret = selftest_confirm(st, &drive, in_window(t, t->saved, st->start));
+	return ret ? ret : save_to_file(t);
+}
+
+int selftest_write_prepare(struct selftest *st)
+{
+	struct write_test *t = calloc(1, sizeof(*t));
+	int ret;
+
+	if (!t)
+		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+	t->st = st;
+	st->write_test = t;
+	ret = set_range(t);
+	return ret ? ret : prepare(t);
+}
+
+void selftest_write(struct selftest *st, const struct exporter *list, int count)
+{
+	for (int i = 0; i < count && !stop_requested(); i++)
+		write_exporter(st->write_test, &list[i]);
+	restore(st->write_test);
+}
+
+void selftest_write_free(struct selftest *st)
+{
+	struct write_test *t = st->write_test;
+
+	if (!t)
+		return;
+	free(t->saved);
+	free(t->image);
+	free(t->seen);
+	free(t);
+	st->write_test = NULL;
+}
