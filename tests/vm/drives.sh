@@ -83,7 +83,8 @@ image()
 	echo "$1" >>"$dir/serials"
 }
 
-image_node() { echo "node-name=$1-image,driver=raw,file.driver=file,file.filename=$dir/$1.raw"; }
+# The images are thrown away, so nothing need reach the host's disk.
+image_node() { echo "node-name=$1-image,driver=raw,cache.no-flush=on,file.driver=file,file.filename=$dir/$1.raw"; }
 
 # nvme SERIAL SIZE CONTROLLER-OPTIONS NAMESPACE-OPTIONS: a controller with one
 # namespace. $filter is a block driver to put between it and the image; it ends

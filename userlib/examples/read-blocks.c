@@ -36,9 +36,9 @@ int main(int argc, char **argv)
 		fwrite(data, 1, LENGTH, stdout);
 		nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
 	} else {
-		fprintf(stderr, "%s (%s, %s)\n", strerror(-err),
-			nvmedmabuf_reason_name(reason ? reason : cpl.reason),
-			nvmedmabuf_status_text(cpl.status));
+		fprintf(stderr, "%s (%s)\n", strerror(-err), cpl.status ?
+			nvmedmabuf_status_text(cpl.status) :
+			nvmedmabuf_reason_name(reason ? reason : cpl.reason));
 	}
 
 	nvmedmabuf_close(ctx);	/* detaches the map as well */
