@@ -33,11 +33,8 @@ list_of() { sed 's/#.*//' "$1" | xargs; }
 # release_of SERIES: the uname -r of the cached kernel of a series.
 release_of()
 {
-	local maker=setup
-
-	[[ $1 != debug && $1 != kcsan ]] || maker=debug-kernel
 	cat "$CACHE/kernels/$1/release" 2>/dev/null ||
-		die "no kernel of series $1 here; run tests/vm/$maker $1 first"
+		die "no kernel of series $1 here; run tests/vm/setup $1 first"
 }
 
 # in_root [--bind FROM TO | --bind-ro FROM TO]... CMD [ARG...]: run a command
