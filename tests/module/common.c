@@ -308,6 +308,16 @@ long long file_number(const char *path)
 	return number;
 }
 
+bool file_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
 bool run_quietly(const char *command, ...)
 {
 	static const char quiet[] = "exec >/dev/null 2>&1; ";

@@ -124,6 +124,9 @@ void pause_ms(void);
 /** file_number - the first number in a file, or -1 */
 long long file_number(const char *path);
 
+/** file_put - write a short text to a file of sysfs or configfs; returns success */
+bool file_put(const char *path, const char *text);
+
 /** run_quietly - run a shell command; returns whether it succeeded */
 bool run_quietly(const char *command, ...) PRINTF(1, 2);
 

@@ -6,10 +6,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -464,6 +467,46 @@ static void two_namespaces(const void *arg)
 	rig_close(&rig);
 }
 
+/* The module's parameters choose between ways to describe memory to a drive. */
+struct setting {
+	const char *parameter;
+	const char *value;
+};
+
+static const struct setting settings[] = {
+	{ "prp_list_align", "512" },
+	{ "prp_list_align", "4096" },
+	{ "sgl", "N" },
+};
+
+static void with_setting(const void *arg)
+{
+	const struct setting *setting = arg;
+	char path[96], before[16] = "";
+	struct pair pair;
+	int status;
+	pid_t child;
+	FILE *f;
+
+	require_disposable();
+	pair = (struct pair){ main_drive(), exporter_any() };
+	snprintf(path, sizeof(path), "/sys/module/nvme_dmabuf/parameters/%s", setting->parameter);
+	f = fopen(path, "r");
+	check(f && fscanf(f, "%15s", before) == 1);
+	fclose(f);
+	check(file_put(path, setting->value));
+	child = fork();
+	if (!child) {
+		edges(&pair);
+		part_of_buffer(&pair);
+		batches(&pair);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	check(file_put(path, before));
+	check_eq(status, 0);
+}
+
 enum library_kind { LIBRARY_UDMABUF, LIBRARY_HUGE, LIBRARY_HEAP, LIBRARY_DRM };
 
 /* Buffers that the library makes, from its allocation to its release. */
@@ -574,6 +617,9 @@ int main(int argc, char **argv)
 		tap_add(any_one_way_maps, path, "%s: a map for each direction", drive);
 	}
 	tap_add(any_two_namespaces, NULL, "from one namespace to another");
+	for (unsigned int i = 0; i < ARRAY_SIZE(settings); i++)
+		tap_add(with_setting, &settings[i], "with %s=%s", settings[i].parameter,
+			settings[i].value);
 	tap_add(library_buffer, (void *)LIBRARY_UDMABUF, "library: udmabuf");
 	tap_add(library_buffer, (void *)LIBRARY_HUGE, "library: udmabuf of huge pages");
 	tap_add(library_buffer, (void *)LIBRARY_HEAP, "library: heap");

@@ -225,16 +225,6 @@ static void mapped_device(const void *arg)
 #define NVMET "/sys/kernel/config/nvmet"
 #define NQN "nqn.2014-08.org.nvmexpress:nvme-dmabuf-test"
 
-static bool put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 static void target_remove(void)
 {
 	run_quietly("rm -f %s/ports/7/subsystems/%s; rmdir %s/ports/7;"
@@ -246,14 +236,14 @@ static void target_remove(void)
 static bool target_make(const char *file)
 {
 	return run_quietly("mkdir -p %s/subsystems/%s/namespaces/1 %s/ports/7", NVMET, NQN, NVMET) &&
-	       put(NVMET "/subsystems/" NQN "/attr_allow_any_host", "1") &&
-	       put(NVMET "/subsystems/" NQN "/namespaces/1/device_path", file) &&
-	       put(NVMET "/subsystems/" NQN "/namespaces/1/buffered_io", "1") &&
-	       put(NVMET "/subsystems/" NQN "/namespaces/1/enable", "1") &&
-	       put(NVMET "/ports/7/addr_trtype", "tcp") &&
-	       put(NVMET "/ports/7/addr_adrfam", "ipv4") &&
-	       put(NVMET "/ports/7/addr_traddr", "127.0.0.1") &&
-	       put(NVMET "/ports/7/addr_trsvcid", "44201") &&
+	       file_put(NVMET "/subsystems/" NQN "/attr_allow_any_host", "1") &&
+	       file_put(NVMET "/subsystems/" NQN "/namespaces/1/device_path", file) &&
+	       file_put(NVMET "/subsystems/" NQN "/namespaces/1/buffered_io", "1") &&
+	       file_put(NVMET "/subsystems/" NQN "/namespaces/1/enable", "1") &&
+	       file_put(NVMET "/ports/7/addr_trtype", "tcp") &&
+	       file_put(NVMET "/ports/7/addr_adrfam", "ipv4") &&
+	       file_put(NVMET "/ports/7/addr_traddr", "127.0.0.1") &&
+	       file_put(NVMET "/ports/7/addr_trsvcid", "44201") &&
 	       run_quietly("ln -s %s/subsystems/%s %s/ports/7/subsystems/", NVMET, NQN, NVMET);
 }
 

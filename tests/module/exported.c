@@ -57,8 +57,8 @@ bool is_in_call(pid_t thread, unsigned long request)
 	f = fopen(path, "r");
 	if (!f)
 		return false;
-	found = fscanf(f, "%lu %lx %lx", &number, &fd, &actual) == 3 &&
-		number == SYS_ioctl && actual == request;
+	found = fscanf(f, "%lu %lx %lx", &number, &fd, &actual) == 3 && number == SYS_ioctl &&
+		actual == request;
 	fclose(f);
 	return found;
 }
@@ -103,8 +103,8 @@ int exported_try(struct exported *b, struct exporter_create create,
 void exported_create(struct exported *b, const struct exporter_segment *segments, uint32_t count,
 		     uint32_t flags)
 {
-	int result = exported_try(b, (struct exporter_create){ .flags = flags, .open_flags = O_RDWR },
-				  segments, count);
+	struct exporter_create create = { .flags = flags, .open_flags = O_RDWR };
+	int result = exported_try(b, create, segments, count);
 
 	if (result == -ENOMEM)
 		skip("not enough memory for %llu bytes", (unsigned long long)b->size);
@@ -151,7 +151,8 @@ static bool find_pci(unsigned int vendor, unsigned int device, uint32_t *domain,
 				fclose(file);
 		}
 		found = id[0] == vendor && id[1] == device &&
-			sscanf(strrchr(devices.gl_pathv[i], '/'), "/%x:%x:%x.%x", &d, &b, &s, &f) == 4;
+			sscanf(strrchr(devices.gl_pathv[i], '/'), "/%x:%x:%x.%x", &d, &b, &s, &f) ==
+				4;
 		if (found) {
 			*domain = d;
 			*bdf = b << 8 | s << 3 | f;
@@ -169,7 +170,11 @@ void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
 		{ .offset = 0, .length = size / 4 },
 		{ .offset = size / 4 + PAGE, .length = PAGE },
 	};
-	struct exporter_create create = { .flags = flags | EXPORTER_BAR, .open_flags = O_RDWR, .bar = 2 };
+	struct exporter_create create = {
+		.flags = flags | EXPORTER_BAR,
+		.open_flags = O_RDWR,
+		.bar = 2,
+	};
 	int result;
 
 	if (!find_pci(0x1af4, 0x1110, &create.pci_domain, &create.pci_bdf))
@@ -189,7 +194,10 @@ static void access_content(const struct exported *b, unsigned long request, uint
 			   void *data, uint64_t length)
 {
 	struct exporter_io io = {
-		.dmabuf_fd = b->fd, .offset = offset, .length = length, .data = (uintptr_t)data
+		.dmabuf_fd = b->fd,
+		.offset = offset,
+		.length = length,
+		.data = (uintptr_t)data,
 	};
 
 	check_eq(call(request, &io), 0);
@@ -219,7 +227,8 @@ static void verify_content(const struct exported *b, uint64_t start, uint64_t en
 struct exporter_query exported_damage(const struct exported *b)
 {
 	struct exporter_query query = {
-		.dmabuf_fd = b->fd, .flags = EXPORTER_QUERY_DAMAGE | EXPORTER_QUERY_FORGET
+		.dmabuf_fd = b->fd,
+		.flags = EXPORTER_QUERY_DAMAGE | EXPORTER_QUERY_FORGET,
 	};
 
 	check_eq(call(EXPORTER_IOC_QUERY, &query), 0);
@@ -252,14 +261,23 @@ int exported_move(const struct exported *b, uint32_t flags, struct exporter_move
 
 void exported_fail(const struct exported *b, uint32_t what, uint32_t error, uint32_t count)
 {
-	struct exporter_fail fail = { .dmabuf_fd = b->fd, .call = what, .error = error, .count = count };
+	struct exporter_fail fail = {
+		.dmabuf_fd = b->fd,
+		.call = what,
+		.error = error,
+		.count = count,
+	};
 
 	check_eq(call(EXPORTER_IOC_FAIL, &fail), 0);
 }
 
 void exported_fence(const struct exported *b, uint32_t usage, uint32_t timeout_ms)
 {
-	struct exporter_fence fence = { .dmabuf_fd = b->fd, .usage = usage, .timeout_ms = timeout_ms };
+	struct exporter_fence fence = {
+		.dmabuf_fd = b->fd,
+		.usage = usage,
+		.timeout_ms = timeout_ms,
+	};
 
 	check_eq(call(EXPORTER_IOC_FENCE, &fence), 0);
 }
@@ -318,7 +336,8 @@ int wire_attach(struct wire *w, const struct exported *b, uint64_t start, uint64
 {
 	*map = 0;
 	*reason = ~0U;
-	return nvmedmabuf_attach(w->ctx, b->fd, w->drive.fd, start, length, rig_access(), map, reason);
+	return nvmedmabuf_attach(w->ctx, b->fd, w->drive.fd, start, length, rig_access(), map,
+				 reason);
 }
 
 /* Unlike what is there, wherever it is needed that a transfer changes something. */
@@ -331,6 +350,20 @@ static void make_different(struct exported *b, uint64_t offset, uint64_t length)
 	munmap(noise, length);
 }
 
+/* These blocks of the window, and some around them. */
+static void verify_disk(const struct wire *w, uint64_t first, uint64_t count)
+{
+	uint64_t before = min_u64(first, 8), last = min_u64(first + count + 8, w->count);
+	uint64_t bytes = (last - (first - before)) * w->drive.block;
+	uint8_t *actual = pages_alloc(bytes);
+
+	first -= before;
+	drive_read(&w->drive, w->first + first, actual, bytes);
+	compare("namespace", actual, w->disk + first * w->drive.block, bytes,
+		(w->first + first) * w->drive.block);
+	munmap(actual, bytes);
+}
+
 void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
 		   struct nvme_dmabuf_command command)
 {
@@ -341,23 +374,15 @@ void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
 	make_different(b, from, command.length);
 	memset(&c, 0xa5, sizeof(c));
 	check_eq(nvmedmabuf_submit(w->ctx, &command, &c, 1), 1);
-	check_that(!c.error && !c.status && c.bytes == command.length,
-		   "opcode %u at offset %#llx, length %#llx: error %d, status %#x, reason %s, bytes %#llx",
-		   command.opcode, (unsigned long long)command.offset,
-		   (unsigned long long)command.length, c.error, c.status,
-		   nvmedmabuf_reason_name(c.reason), (unsigned long long)c.bytes);
+	check_that(
+		!c.error && !c.status && c.bytes == command.length,
+		"opcode %u at offset %#llx, length %#llx: error %d, status %#x, reason %s, bytes %#llx",
+		command.opcode, (unsigned long long)command.offset,
+		(unsigned long long)command.length, c.error, c.status,
+		nvmedmabuf_reason_name(c.reason), (unsigned long long)c.bytes);
 	if (command.opcode == NVME_DMABUF_OP_WRITE) {
-		uint64_t first = command.slba - w->first, last = first + command.length / w->drive.block;
-		uint8_t *actual;
-
 		memcpy(disk, b->mirror + from, command.length);
-		first -= min_u64(first, 8);
-		last = min_u64(last + 8, w->count);
-		actual = pages_alloc((last - first) * w->drive.block);
-		drive_read(&w->drive, w->first + first, actual, (last - first) * w->drive.block);
-		compare("namespace", actual, w->disk + first * w->drive.block,
-			(last - first) * w->drive.block, (w->first + first) * w->drive.block);
-		munmap(actual, (last - first) * w->drive.block);
+		verify_disk(w, command.slba - w->first, command.length / w->drive.block);
 	} else {
 		memcpy(b->mirror + from, disk, command.length);
 	}

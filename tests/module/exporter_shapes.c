@@ -10,7 +10,7 @@
 #include "exporter.h"
 
 #define ADJACENT EXPORTER_SEGMENT_ADJACENT
-#define ALIAS EXPORTER_SEGMENT_ALIAS
+#define ALIAS	 EXPORTER_SEGMENT_ALIAS
 
 /* Is the drive's DMA translated, so that pages need not be contiguous for it? */
 static bool is_translated(const struct wire *w)
@@ -105,15 +105,22 @@ static void try_range(struct wire *w, struct exported *b, const struct exporter_
 struct shape {
 	const char *name;
 	struct exporter_segment segments[8];
-	bool works;		/* untranslated */
+	bool works; /* untranslated */
 	bool translated_works;
 };
 
-#define SHAPE(name, works, translated_works, ...)                                               \
-	{ name, { __VA_ARGS__ }, works, translated_works }
-#define SEGMENT(offset_, length_, order_)                                                       \
-	{ .offset = (offset_), .length = (length_), .order = (order_) }
-#define NEXT(length_) { .length = (length_), .flags = ADJACENT }
+#define SHAPE(name, works, translated_works, ...)              \
+	{                                                      \
+		name, { __VA_ARGS__ }, works, translated_works \
+	}
+#define SEGMENT(offset_, length_, order_)                                   \
+	{                                                                   \
+		.offset = (offset_), .length = (length_), .order = (order_) \
+	}
+#define NEXT(length_)                                  \
+	{                                              \
+		.length = (length_), .flags = ADJACENT \
+	}
 
 static const struct shape shapes[] = {
 	SHAPE("one page", true, true, SEGMENT(0, PAGE, 0)),
@@ -138,19 +145,15 @@ static const struct shape shapes[] = {
 	SHAPE("2 MiB, not so aligned", true, true, SEGMENT(PAGE, 2 * MIB, 10)),
 	SHAPE("huge and small", true, true, SEGMENT(0, 4 * MIB, 10), SEGMENT(0, PAGE, 0),
 	      SEGMENT(0, 4 * MIB, 10), SEGMENT(MIB - PAGE, PAGE, 0)),
-	SHAPE("one piece in several entries", true, true, SEGMENT(0, PAGE, 0),
-	      NEXT(2 * PAGE), NEXT(PAGE)),
-	SHAPE("two pieces in several entries", true, true, SEGMENT(4, 4092, 0),
-	      NEXT(2 * PAGE), SEGMENT(PAGE, PAGE, 2),
-	      NEXT(8 * PAGE)),
+	SHAPE("one piece in several entries", true, true, SEGMENT(0, PAGE, 0), NEXT(2 * PAGE),
+	      NEXT(PAGE)),
+	SHAPE("two pieces in several entries", true, true, SEGMENT(4, 4092, 0), NEXT(2 * PAGE),
+	      SEGMENT(PAGE, PAGE, 2), NEXT(8 * PAGE)),
 	/* One piece for the CPU, but an IOMMU maps each entry's pages by themselves. */
-	SHAPE("entries cut within pages", true, false, SEGMENT(0, 1000, 0),
-	      NEXT(3096), NEXT(20 * KIB + 4),
-	      NEXT(3), NEXT(1), NEXT(PAGE)),
-	SHAPE("entries of 512 bytes, adjacent", true, false, SEGMENT(0, 512, 1),
-	      NEXT(512), NEXT(512),
-	      NEXT(512), NEXT(512),
-	      NEXT(512)),
+	SHAPE("entries cut within pages", true, false, SEGMENT(0, 1000, 0), NEXT(3096),
+	      NEXT(20 * KIB + 4), NEXT(3), NEXT(1), NEXT(PAGE)),
+	SHAPE("entries of 512 bytes, adjacent", true, false, SEGMENT(0, 512, 1), NEXT(512),
+	      NEXT(512), NEXT(512), NEXT(512), NEXT(512)),
 
 	SHAPE("an odd address", false, false, SEGMENT(1, PAGE, 0)),
 	SHAPE("an address that is even, but no multiple of 4", false, false,
@@ -214,7 +217,8 @@ static uint32_t random_shape(struct exporter_segment *segments, uint32_t most)
 	for (uint32_t i = 0; i < count; i++) {
 		struct exporter_segment *s = &segments[i];
 
-		*s = (struct exporter_segment){ .length = (1 + rnd_below(rnd() % 4 ? 4 : 64)) * PAGE };
+		*s = (struct exporter_segment){ .length = (1 + rnd_below(rnd() % 4 ? 4 : 64)) *
+							  PAGE };
 		if (rnd() % 4 == 0)
 			s->order = rnd_below(6);
 		if (rnd() % 4 == 0)
@@ -222,7 +226,8 @@ static uint32_t random_shape(struct exporter_segment *segments, uint32_t most)
 		if (i && rnd() % 4 == 0)
 			*s = (struct exporter_segment){ .length = s->length, .flags = ADJACENT };
 		if (flaws && rnd() % 4 == 0) {
-			uint64_t cut = rnd() % 4 ? rnd_below(PAGE / 512) * 512 : rnd_below(PAGE / 4) * 4;
+			uint64_t cut = rnd() % 4 ? rnd_below(PAGE / 512) * 512 :
+						   rnd_below(PAGE / 4) * 4;
 
 			if (rnd() % 2 && !s->flags) {
 				s->offset += cut;
@@ -280,8 +285,13 @@ static void beyond_4g(const void *arg)
 	const uint32_t count = 2048;
 	const uint64_t piece = 4 * MIB, total = count * piece;
 	struct exporter_segment *segments = calloc(count, sizeof(*segments));
-	static const uint64_t places[] = { 0, 1ULL << 31, (1ULL << 32) - 4096, 1ULL << 32,
-					   (1ULL << 32) + 4, 3ULL << 31, (2ULL << 32) - 64 * KIB };
+	static const uint64_t places[] = { 0,
+					   1ULL << 31,
+					   (1ULL << 32) - 4096,
+					   1ULL << 32,
+					   (1ULL << 32) + 4,
+					   3ULL << 31,
+					   (2ULL << 32) - 64 * KIB };
 	struct nvme_dmabuf_completion c;
 	struct nvme_dmabuf_map_info info;
 	uint8_t *actual = pages_alloc(piece), *expected = pages_alloc(piece);
@@ -336,8 +346,9 @@ void add_shapes(void)
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_add(shape_as_said, &shapes[i], "%s: %s",
-			shapes[i].works ? shapes[i].translated_works ? "works" : "works untranslated" :
-					  "refused",
+			shapes[i].works ?
+				shapes[i].translated_works ? "works" : "works untranslated" :
+				"refused",
 			shapes[i].name);
 	for (unsigned int i = 0; i < count; i++)
 		tap_add(random_shapes, paths[i], "%s: random shapes", paths[i]);

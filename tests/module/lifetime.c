@@ -607,8 +607,8 @@ static void map_limit(const void *arg)
 	struct nvme_dmabuf_info info;
 	uint32_t maps[5], reason, extra;
 	struct nvmedmabuf *other;
+	char limit[16];
 	struct rig rig;
-	FILE *f;
 	int result;
 
 	(void)arg;
@@ -616,8 +616,7 @@ static void map_limit(const void *arg)
 	rig_open(&rig, main_drive(), exporter_any(), MIB, 64 * KIB);
 	check_eq(nvmedmabuf_get_info(rig.ctx, &info), 0);
 	check_eq(info.out_max_maps, file_number(parameter));
-	f = fopen(parameter, "w");
-	check_that(f && fprintf(f, "5") == 1 && !fclose(f), "%s: %m", parameter);
+	check(file_put(parameter, "5"));
 
 	for (int i = 0; i < 5; i++)
 		maps[i] = attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE,
@@ -631,8 +630,8 @@ static void map_limit(const void *arg)
 	check_eq(nvmedmabuf_detach(rig.ctx, maps[2]), 0);
 	maps[2] = attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE, NVME_DMABUF_ACCESS_READ);
 
-	f = fopen(parameter, "w");
-	check_that(f && fprintf(f, "%u", info.out_max_maps) > 0 && !fclose(f), "%s: %m", parameter);
+	snprintf(limit, sizeof(limit), "%u", info.out_max_maps);
+	check(file_put(parameter, limit));
 	check_eq(result, -ENOSPC);
 	check_eq(reason, NVME_DMABUF_REASON_MAP_LIMIT);
 	for (int i = 0; i < 5; i++)

@@ -567,7 +567,8 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
 		tap_add(idle, &kinds[i], "%s: revoked while idle", names[i]);
 		tap_add(moved, &kinds[i], "%s: moved again and again", names[i]);
-		tap_add(bar_switched_off, &kinds[i], "%s: a BAR that is switched off and on", names[i]);
+		tap_add(bar_switched_off, &kinds[i], "%s: a BAR that is switched off and on",
+			names[i]);
 	}
 	tap_add(refreshed, NULL, "a revoked map is refreshed");
 	tap_add(several_maps, NULL, "all maps of the buffer end, and no other");

@@ -7,11 +7,11 @@
 
 #include "exported.h"
 
-#define REVOKE EXPORTER_MOVE_REVOKE
+#define REVOKE	EXPORTER_MOVE_REVOKE
 #define RESTORE EXPORTER_MOVE_RESTORE
-#define COPY EXPORTER_MOVE_COPY
-#define FORCE EXPORTER_MOVE_FORCE
-#define WAIT EXPORTER_MOVE_WAIT
+#define COPY	EXPORTER_MOVE_COPY
+#define FORCE	EXPORTER_MOVE_FORCE
+#define WAIT	EXPORTER_MOVE_WAIT
 
 /** check_moved - all importers had unmapped when they had been told, and that was soon */
 void check_moved(const struct exporter_move *move);

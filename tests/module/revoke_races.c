@@ -17,9 +17,9 @@
 #include "revoke.h"
 
 #define THREADS 4
-#define PART (512 * KIB)
-#define PIECE (16 * KIB)
-#define PIECES 16
+#define PART	(512 * KIB)
+#define PIECE	(16 * KIB)
+#define PIECES	16
 
 static unsigned int stop;
 
@@ -61,7 +61,8 @@ static bool user_transfer(struct user *u, struct wire *own, uint32_t map)
 		check_eq(c[i].status, 0);
 		check_eq(c[i].bytes, PIECE);
 		u->done++;
-		memcpy(u->b->mirror + start + at + i * PIECE, own->disk + i * PIECE % window, PIECE);
+		memcpy(u->b->mirror + start + at + i * PIECE, own->disk + i * PIECE % window,
+		       PIECE);
 	}
 	actual = pages_alloc(PART);
 	exported_read(u->b, start, actual, PART);
@@ -77,8 +78,8 @@ static uint32_t user_attach(struct user *u, struct wire *own)
 	int result;
 
 	do {
-		result = nvmedmabuf_attach(own->ctx, u->b->fd, own->drive.fd, u->number * PART, PART,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = nvmedmabuf_attach(own->ctx, u->b->fd, own->drive.fd, u->number * PART,
+					   PART, NVME_DMABUF_ACCESS_READ, &map, &reason);
 		check_that(!result || (result == -ENODEV && reason == NVME_DMABUF_REASON_EXPORTER),
 			   "attach: %d, %s", result, nvmedmabuf_reason_name(reason));
 	} while (result && !__atomic_load_n(&stop, __ATOMIC_RELAXED));
@@ -133,7 +134,8 @@ static void moved_under_users(const void *path)
 
 		for (uint64_t pause = rnd_below(50); pause; pause--)
 			pause_ms();
-		check_eq(exported_move(&b, flags | FORCE | WAIT | (rnd() % 4 ? COPY : 0), &move), 0);
+		check_eq(exported_move(&b, flags | FORCE | WAIT | (rnd() % 4 ? COPY : 0), &move),
+			 0);
 		check_moved(&move);
 		time = move.out_notify_us + move.out_fence_us + move.out_unmap_us;
 		longest = time > longest ? time : longest;

@@ -61,16 +61,6 @@ static void require_unbind(const char *serial)
 		skip("no such drive here");
 }
 
-static bool put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* A way to take a drive away, and to get it back. */
 enum way { UNBIND, REMOVE };
 
@@ -98,19 +88,19 @@ static void device_take(const struct device *d)
 	char path[128];
 
 	if (d->way == UNBIND) {
-		check(put("/sys/bus/pci/drivers/nvme/unbind", d->pci));
+		check(file_put("/sys/bus/pci/drivers/nvme/unbind", d->pci));
 	} else {
 		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", d->pci);
-		check(put(path, "1"));
+		check(file_put(path, "1"));
 	}
 }
 
 static void device_return(struct device *d)
 {
 	if (d->way == UNBIND)
-		check(put("/sys/bus/pci/drivers/nvme/bind", d->pci));
+		check(file_put("/sys/bus/pci/drivers/nvme/bind", d->pci));
 	else
-		check(put("/sys/bus/pci/rescan", "1"));
+		check(file_put("/sys/bus/pci/rescan", "1"));
 	wait_until(find(d->serial, d->path, sizeof(d->path)));
 }
 

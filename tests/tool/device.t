@@ -3,22 +3,25 @@
 #
 # This test will check that the tool's read and write move the right bytes, and
 # that they refuse what would hurt someone. It DESTROYS the data of the test
-# machine's drives, so it runs only in the virtual machine of tests/vm/run, with
-# the module loaded:
+# machine's drives, so it runs only in a virtual machine of tests/vm/run:
 #
-#   tests/vm/run -- sh -c 'tests/vm/guest-drives && insmod build/6.12/nvme_dmabuf.ko &&
-#           tests/tool/device.t'
+#   tests/vm/run --kernel 6.12 -- tests/tool/device.t
+#
+#   NVME_DMABUF_MODULE=KO   module to load (build/SERIES/nvme_dmabuf.ko)
 
 # shellcheck source-path=SCRIPTDIR
 # shellcheck disable=SC2317 # functions are called through check
 # shellcheck disable=SC2162 # 'run read' is not the shell's read
+# shellcheck disable=SC2034 # code looks at RC
 . "$(dirname "$0")/tool.sh"
 
-[ -e /run/vm/config ] || { echo "1..0 # SKIP not in the virtual machine of tests/vm/run"; exit; }
-[ -e /dev/nvme-dmabuf ] || { echo "1..0 # SKIP no /dev/nvme-dmabuf: load the module"; exit; }
+[ -n "${VM_SERIES-}" ] || { echo "1..0 # SKIP not in a virtual machine of tests/vm/run"; exit; }
 
 NS=$(tests/vm/guest-drives PLAIN512)
 NS4K=$(tests/vm/guest-drives PLAIN4K)
+[ -e /sys/module/nvme_dmabuf ] || insmod "${NVME_DMABUF_MODULE:-build/$VM_SERIES/nvme_dmabuf.ko}" ||
+	{ echo "Bail out! cannot load the module"; exit 1; }
+echo 16 > /proc/sys/vm/nr_hugepages
 MIB=$((1024 * 1024))
 
 # on_drive NAMESPACE BLOCK BLOCKS: what the block layer reads, to stdout
