@@ -335,7 +335,9 @@ static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 	if (ret)
 		return ret;
 	sgt = dma_buf_map_attachment(attach, map->direction);
-	if (IS_ERR(sgt)) {
+	if (sgt == ERR_PTR(-ERESTARTSYS)) {
+		ret = -EINTR;
+	} else if (IS_ERR(sgt)) {
 		*reason = NVME_DMABUF_REASON_EXPORTER;
 		ret = PTR_ERR(sgt);
 	} else {
@@ -496,7 +498,11 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *rea
 		return ERR_PTR(ret);
 	}
 
-	ret = mutex_lock_killable(&map->ns.ctrl->lock);
+	/*
+	 * Before, because for static exporters older kernels wait as they map,
+	 * with our locks held; and after, for what began in between.
+	 */
+	ret = nvdm_map_wait_for_fences(map) ?: mutex_lock_killable(&map->ns.ctrl->lock);
 	if (!ret) {
 		ret = nvdm_map_attach(map, reason);
 		mutex_unlock(&map->ns.ctrl->lock);

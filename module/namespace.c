@@ -159,6 +159,11 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 	u16 prinfo;
 
 	if (!get_capacity(ns->disk)) {
+		/* Also the first thing that the driver does to one that goes. */
+		if (READ_ONCE(ns->ctrl->gone) || nvdm_disk_is_dead(ns->disk)) {
+			*reason = NVME_DMABUF_REASON_GONE;
+			return -ENODEV;
+		}
 		*reason = NVME_DMABUF_REASON_NO_CAPACITY;
 		return -EOPNOTSUPP;
 	}
