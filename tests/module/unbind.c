@@ -16,15 +16,27 @@
 
 #include "slow.h"
 
-/* The drives, by serial number: their names may change when they come back. */
-static char idle_serial[32], slow_serial[32], hot_serial[32];
+/*
+ * The drives, by serial number and PCI address: the names of their namespaces
+ * may change when they come back.
+ */
+struct known {
+	char serial[32];
+	char pci[32];
+};
 
-static void remember(const char *variable, char *serial, size_t size)
+static struct known idle_drive, slow_drive, hot_drive;
+
+static void remember(const char *variable, struct known *known)
 {
 	const char *path = getenv(variable);
+	char link[256], real[PATH_MAX];
 
-	if (!path || !drive_attribute(path, "device/serial", serial, size))
-		*serial = 0;
+	if (!path || !drive_attribute(path, "device/serial", known->serial, sizeof(known->serial)))
+		return;
+	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device", strrchr(path, '/') + 1);
+	if (realpath(link, real))
+		snprintf(known->pci, sizeof(known->pci), "%.31s", strrchr(real, '/') + 1);
 }
 
 static bool find(const char *serial, char *path, size_t size)
@@ -51,13 +63,13 @@ static bool find(const char *serial, char *path, size_t size)
 	return done;
 }
 
-static void require_unbind(const char *serial)
+static void require_unbind(const struct known *known)
 {
 	const char *allowed = getenv("NVME_DMABUF_UNBIND");
 
 	if (!allowed || strcmp(allowed, "yes"))
 		skip("would take drives from their driver; NVME_DMABUF_UNBIND=yes allows it");
-	if (!*serial)
+	if (!*known->pci)
 		skip("no such drive here");
 }
 
@@ -66,21 +78,20 @@ enum way { UNBIND, REMOVE };
 
 struct device {
 	enum way way;
-	const char *serial;
-	char path[64];	/* of the namespace */
-	char pci[32];	/* address, as 0000:00:04.0 */
+	const struct known *known;
+	char path[64]; /* of the namespace */
 };
 
-static void device_find(struct device *d, enum way way, const char *serial)
+static void device_find(struct device *d, enum way way, const struct known *known)
 {
-	char link[256], real[PATH_MAX];
-
 	d->way = way;
-	d->serial = serial;
-	wait_until(find(serial, d->path, sizeof(d->path)));
-	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device", strrchr(d->path, '/') + 1);
-	check(realpath(link, real));
-	snprintf(d->pci, sizeof(d->pci), "%.31s", strrchr(real, '/') + 1);
+	d->known = known;
+	/* A test that failed may not have returned it. */
+	if (!find(known->serial, d->path, sizeof(d->path))) {
+		file_put("/sys/bus/pci/rescan", "1");
+		file_put("/sys/bus/pci/drivers/nvme/bind", known->pci);
+	}
+	wait_until(find(known->serial, d->path, sizeof(d->path)));
 }
 
 static void device_take(const struct device *d)
@@ -88,9 +99,9 @@ static void device_take(const struct device *d)
 	char path[128];
 
 	if (d->way == UNBIND) {
-		check(file_put("/sys/bus/pci/drivers/nvme/unbind", d->pci));
+		check(file_put("/sys/bus/pci/drivers/nvme/unbind", d->known->pci));
 	} else {
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", d->pci);
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", d->known->pci);
 		check(file_put(path, "1"));
 	}
 }
@@ -98,10 +109,10 @@ static void device_take(const struct device *d)
 static void device_return(struct device *d)
 {
 	if (d->way == UNBIND)
-		check(file_put("/sys/bus/pci/drivers/nvme/bind", d->pci));
+		check(file_put("/sys/bus/pci/drivers/nvme/bind", d->known->pci));
 	else
 		check(file_put("/sys/bus/pci/rescan", "1"));
-	wait_until(find(d->serial, d->path, sizeof(d->path)));
+	wait_until(find(d->known->serial, d->path, sizeof(d->path)));
 }
 
 /* What is left of a map when its controller is gone. */
@@ -144,8 +155,8 @@ static void idle(enum way way)
 	struct device d;
 	struct rig rig;
 
-	require_unbind(idle_serial);
-	device_find(&d, way, idle_serial);
+	require_unbind(&idle_drive);
+	device_find(&d, way, &idle_drive);
 	rig_open(&rig, d.path, exporter_any(), MIB, MIB);
 	rig_attach_all(&rig);
 	rig_read(&rig, 0, MIB / 2, rig.first);
@@ -183,8 +194,8 @@ static void closed_after(const void *arg)
 	struct rig rig;
 
 	(void)arg;
-	require_unbind(idle_serial);
-	device_find(&d, UNBIND, idle_serial);
+	require_unbind(&idle_drive);
+	device_find(&d, UNBIND, &idle_drive);
 	rig_open(&rig, d.path, exporter_any(), MIB, MIB);
 	for (int i = 0; i < 10; i++)
 		rig_attach_all(&rig);
@@ -216,8 +227,8 @@ static void in_flight(enum way way)
 	struct device d;
 	struct rig rig;
 
-	require_unbind(slow_serial);
-	device_find(&d, way, slow_serial);
+	require_unbind(&slow_drive);
+	device_find(&d, way, &slow_drive);
 	rig_open(&rig, d.path, exporter_any(), 2 * MIB, 64 * KIB);
 	rig_attach(&rig, 0, 2 * MIB, NVME_DMABUF_ACCESS_READ);
 	submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
@@ -288,9 +299,9 @@ static void busy(enum way way)
 	struct device d;
 	struct rig rig;
 
-	require_unbind(idle_serial);
+	require_unbind(&idle_drive);
 	for (int round = 0; round < 2; round++) {
-		device_find(&d, way, idle_serial);
+		device_find(&d, way, &idle_drive);
 		rig_open(&rig, d.path, exporter_any(), MIB, 64 * KIB);
 		rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);
 		workers_start(workers, ARRAY_SIZE(workers), &rig);
@@ -342,9 +353,9 @@ static void unbind_attaching(const void *arg)
 	struct rig rig;
 
 	(void)arg;
-	require_unbind(idle_serial);
+	require_unbind(&idle_drive);
 	for (unsigned int round = 0; round < 5; round++) {
-		device_find(&d, UNBIND, idle_serial);
+		device_find(&d, UNBIND, &idle_drive);
 		rig_open(&rig, d.path, exporter_any(), MIB, 64 * KIB);
 		worker = (struct worker){ .rig = &rig };
 		check_eq(pthread_create(&worker.handle, NULL, attacher_run, &worker), 0);
@@ -366,14 +377,14 @@ static void unplugged(const void *arg)
 	struct rig rig;
 
 	(void)arg;
-	require_unbind(hot_serial);
+	require_unbind(&hot_drive);
 	if (!qmp || !*qmp)
 		skip("nobody here can pull a plug; NVME_DMABUF_QMP is not set");
-	check(find(hot_serial, path, sizeof(path)));
+	check(find(hot_drive.serial, path, sizeof(path)));
 	rig_open(&rig, path, exporter_any(), MIB, 64 * KIB);
 	rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);
 	workers_start(workers, ARRAY_SIZE(workers), &rig);
-	check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp, hot_serial));
+	check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp, hot_drive.serial));
 	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
 		check_eq(pthread_join(workers[i].handle, NULL), 0);
 	/* The threads end when the driver begins to leave; wait until it has left. */
@@ -385,9 +396,9 @@ static void unplugged(const void *arg)
 int main(int argc, char **argv)
 {
 	require_device();
-	remember("NVME_DMABUF_NS_PLAIN4K", idle_serial, sizeof(idle_serial));
-	remember("NVME_DMABUF_NS_SLOW", slow_serial, sizeof(slow_serial));
-	remember("NVME_DMABUF_NS_HOT", hot_serial, sizeof(hot_serial));
+	remember("NVME_DMABUF_NS_PLAIN4K", &idle_drive);
+	remember("NVME_DMABUF_NS_SLOW", &slow_drive);
+	remember("NVME_DMABUF_NS_HOT", &hot_drive);
 	tap_add(unbind_idle, NULL, "driver unbound, maps idle");
 	tap_add(closed_after, NULL, "driver unbound, maps never detached");
 	tap_add(unbind_in_flight, NULL, "driver unbound, I/O in flight");
