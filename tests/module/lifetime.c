@@ -263,6 +263,24 @@ static int attachments(void)
 	return sum;
 }
 
+/* dma-bufs that exist in the kernel. */
+static int dmabufs(void)
+{
+	FILE *f = fopen("/sys/kernel/debug/dma_buf/bufinfo", "r");
+	int count = -1, number, end;
+	char line[256];
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		end = 0;
+		if (sscanf(line, "Total %d objects%n", &number, &end) == 1 && end)
+			count = number;
+	}
+	fclose(f);
+	return count;
+}
+
 struct slab {
 	char name[64];
 	long active;
@@ -368,7 +386,7 @@ static void no_growth(const void *arg)
 /* Closing a context with many maps is as good as detaching them. */
 static void contexts_closed(const void *arg)
 {
-	int attached;
+	int attached, existing = dmabufs();
 	struct rig rig;
 
 	(void)arg;
@@ -382,10 +400,13 @@ static void contexts_closed(const void *arg)
 		nvmedmabuf_close(ctx);
 		check_eq(module_references(), 1);
 	}
-	if (attached < 0)
-		skip("no debugfs: attachments cannot be counted");
+	if (attached < 0 || existing < 0)
+		skip("no debugfs: dma-bufs and attachments cannot be counted");
 	check_eq(attachments(), attached);
+	/* Nobody keeps the dma-buf either. */
+	check_eq(dmabufs(), existing + 1);
 	rig_close(&rig);
+	wait_until(dmabufs() == existing);
 }
 
 /* A child inherits the file, and with it the maps; both can use them. */
