@@ -240,27 +240,43 @@ static void *bounce(size_t length)
 	return memory;
 }
 
+/*
+ * Bytes that the block layer is asked for at once. Linux 6.1 maps one page of a
+ * request's separate metadata for DMA, whatever it needs: with 512-byte blocks
+ * and a translating IOMMU, its own requests of more than 256 KiB fail.
+ */
+#define AT_ONCE (128U << 10)
+
 void drive_read(const struct drive *drive, uint64_t slba, void *to, size_t length)
 {
-	void *memory = bounce(length);
-	ssize_t done = pread(drive->fd, memory, length, slba * drive->block);
+	char *memory = bounce(length);
+	size_t pos, n;
+	ssize_t done;
 
-	check_that(done == (ssize_t)length, "%s: block layer read of %zu bytes at block %llu: %s",
-		   drive->path, length, (unsigned long long)slba,
-		   done < 0 ? strerror(errno) : "short");
+	for (pos = 0; pos < length; pos += n) {
+		n = length - pos < AT_ONCE ? length - pos : AT_ONCE;
+		done = pread(drive->fd, memory + pos, n, slba * drive->block + pos);
+		check_that(done == (ssize_t)n, "%s: block layer read of %zu bytes at block %llu: %s",
+			   drive->path, length, (unsigned long long)slba,
+			   done < 0 ? strerror(errno) : "short");
+	}
 	memcpy(to, memory, length);
 }
 
 void drive_write(const struct drive *drive, uint64_t slba, const void *from, size_t length)
 {
-	void *memory = bounce(length);
+	char *memory = bounce(length);
+	size_t pos, n;
 	ssize_t done;
 
 	memcpy(memory, from, length);
-	done = pwrite(drive->fd, memory, length, slba * drive->block);
-	check_that(done == (ssize_t)length, "%s: block layer write of %zu bytes at block %llu: %s",
-		   drive->path, length, (unsigned long long)slba,
-		   done < 0 ? strerror(errno) : "short");
+	for (pos = 0; pos < length; pos += n) {
+		n = length - pos < AT_ONCE ? length - pos : AT_ONCE;
+		done = pwrite(drive->fd, memory + pos, n, slba * drive->block + pos);
+		check_that(done == (ssize_t)n, "%s: block layer write of %zu bytes at block %llu: %s",
+			   drive->path, length, (unsigned long long)slba,
+			   done < 0 ? strerror(errno) : "short");
+	}
 }
 
 bool drive_attribute(const char *path, const char *attribute, char *to, size_t size)
