@@ -258,7 +258,7 @@ static void random_shapes(const void *path)
 
 	wire_open(&w, path, WINDOW);
 	translated = is_translated(&w);
-	for (unsigned int i = 0; i < scaled(120); i++) {
+	for (unsigned int i = 0; i < scaled(40); i++) {
 		uint32_t count = random_shape(segments, ARRAY_SIZE(segments));
 		uint64_t start, length;
 

@@ -128,7 +128,7 @@ static void moved_under_users(const void *path)
 		users[i] = (struct user){ .w = &w, .b = &b, .number = i };
 		check_eq(pthread_create(&users[i].handle, NULL, user_run, &users[i]), 0);
 	}
-	for (unsigned int i = 0; i < scaled(100); i++) {
+	for (unsigned int i = 0; i < scaled(50); i++) {
 		uint32_t flags = i % 8 == 6 ? REVOKE : RESTORE;
 		uint64_t time;
 
