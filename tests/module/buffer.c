@@ -47,8 +47,7 @@ unsigned int exporters(const struct exporter **list)
 
 		card->kind = DRM_DUMB;
 		card->path = cards.gl_pathv[i];
-		snprintf(card->name, sizeof(card->name), "drm %.32s",
-			 strrchr(card->path, '/') + 1);
+		snprintf(card->name, sizeof(card->name), "drm %.32s", strrchr(card->path, '/') + 1);
 	}
 	return count;
 }
@@ -97,8 +96,8 @@ static void udmabuf_alloc(struct buffer *buffer, uint64_t size)
 	if (device < 0)
 		skip("/dev/udmabuf: %m");
 	buffer->size = huge ? (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : size;
-	buffer->memfd = check_sys(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING |
-							       (huge ? MFD_HUGETLB : 0)));
+	buffer->memfd = check_sys(
+		memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0)));
 	check_sys(ftruncate(buffer->memfd, buffer->size));
 	/*
 	 * Touched, not only allocated: the kernel would clear pages that were
@@ -145,9 +144,9 @@ static int heap_alloc(const char *path, uint64_t size, int access)
 
 static int dumb_alloc(const char *path, uint64_t size, int access)
 {
-	struct drm_mode_create_dumb dumb = {
-		.width = PAGE / 4, .height = (size + PAGE - 1) / PAGE, .bpp = 32
-	};
+	struct drm_mode_create_dumb dumb = { .width = PAGE / 4,
+					     .height = (size + PAGE - 1) / PAGE,
+					     .bpp = 32 };
 	struct drm_prime_handle prime = { .flags = access | DRM_CLOEXEC };
 	int card = open(path, O_RDWR | O_CLOEXEC), result;
 

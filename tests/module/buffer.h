@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 enum exporter_kind {
-	UDMABUF_PAGES,	/* small pages in the order of the memfd */
+	UDMABUF_PAGES,	   /* small pages in the order of the memfd */
 	UDMABUF_SCATTERED, /* small pages, physically shuffled */
-	UDMABUF_HUGE,	/* 2 MiB pages */
+	UDMABUF_HUGE,	   /* 2 MiB pages */
 	DMA_HEAP,
 	DRM_DUMB,
 };

@@ -256,9 +256,9 @@ void drive_read(const struct drive *drive, uint64_t slba, void *to, size_t lengt
 	for (pos = 0; pos < length; pos += n) {
 		n = length - pos < AT_ONCE ? length - pos : AT_ONCE;
 		done = pread(drive->fd, memory + pos, n, slba * drive->block + pos);
-		check_that(done == (ssize_t)n, "%s: block layer read of %zu bytes at block %llu: %s",
-			   drive->path, length, (unsigned long long)slba,
-			   done < 0 ? strerror(errno) : "short");
+		check_that(done == (ssize_t)n,
+			   "%s: block layer read of %zu bytes at block %llu: %s", drive->path,
+			   length, (unsigned long long)slba, done < 0 ? strerror(errno) : "short");
 	}
 	memcpy(to, memory, length);
 }
@@ -273,9 +273,9 @@ void drive_write(const struct drive *drive, uint64_t slba, const void *from, siz
 	for (pos = 0; pos < length; pos += n) {
 		n = length - pos < AT_ONCE ? length - pos : AT_ONCE;
 		done = pwrite(drive->fd, memory + pos, n, slba * drive->block + pos);
-		check_that(done == (ssize_t)n, "%s: block layer write of %zu bytes at block %llu: %s",
-			   drive->path, length, (unsigned long long)slba,
-			   done < 0 ? strerror(errno) : "short");
+		check_that(done == (ssize_t)n,
+			   "%s: block layer write of %zu bytes at block %llu: %s", drive->path,
+			   length, (unsigned long long)slba, done < 0 ? strerror(errno) : "short");
 	}
 }
 

@@ -30,8 +30,8 @@
 
 #define DEVICE "/dev/nvme-dmabuf"
 
-#define KIB 1024ULL
-#define MIB (1024 * KIB)
+#define KIB  1024ULL
+#define MIB  (1024 * KIB)
 #define PAGE 4096ULL
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
@@ -109,13 +109,13 @@ bool drive_attribute(const char *path, const char *attribute, char *to, size_t s
  * Waiting for something that the kernel announces nowhere: looks every
  * millisecond, and fails after a minute.
  */
-#define wait_until(condition)                                                                   \
-	do {                                                                                    \
-		uint64_t end_ = now_ms() + 60000;                                               \
-		while (!(condition)) {                                                          \
-			check_that(now_ms() < end_, "never came true: %s", #condition);         \
-			pause_ms();                                                             \
-		}                                                                               \
+#define wait_until(condition)                                                           \
+	do {                                                                            \
+		uint64_t end_ = now_ms() + 60000;                                       \
+		while (!(condition)) {                                                  \
+			check_that(now_ms() < end_, "never came true: %s", #condition); \
+			pause_ms();                                                     \
+		}                                                                       \
 	} while (0)
 
 uint64_t now_ms(void);

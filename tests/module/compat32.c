@@ -13,10 +13,10 @@
 
 _Static_assert(sizeof(void *) == 4, "must be compiled for a 32-bit machine");
 
-#define CALL(fd, name, args)                                                                    \
-	do {                                                                                    \
-		(args)->size = sizeof(*(args));                                                 \
-		check_sys(ioctl(fd, NVME_DMABUF_IOC_##name, args));                             \
+#define CALL(fd, name, args)                                        \
+	do {                                                        \
+		(args)->size = sizeof(*(args));                     \
+		check_sys(ioctl(fd, NVME_DMABUF_IOC_##name, args)); \
 	} while (0)
 
 struct fixture {

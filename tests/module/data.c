@@ -195,7 +195,8 @@ static void page_order(const void *arg)
 
 	rig_open(&rig, pair->path, pair->exporter, 4 * MIB, 4 * MIB);
 	rig_attach_all(&rig);
-	memory = mmap(NULL, rig.buffer.size, PROT_READ | PROT_WRITE, MAP_SHARED, rig.buffer.memfd, 0);
+	memory = mmap(NULL, rig.buffer.size, PROT_READ | PROT_WRITE, MAP_SHARED, rig.buffer.memfd,
+		      0);
 	check(memory != MAP_FAILED);
 	pages = rig.buffer.size / PAGE;
 	expected = pages_alloc(rig.buffer.size);
@@ -310,8 +311,8 @@ static void above_limit(const void *arg)
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t slot = i % (rig.length / rig.drive.block);
 
-		nvmedmabuf_prep_read(&commands[i], rig.map, slot * rig.drive.block,
-				     rig.drive.block, rig.first + slot);
+		nvmedmabuf_prep_read(&commands[i], rig.map, slot * rig.drive.block, rig.drive.block,
+				     rig.first + slot);
 		commands[i].user_data = i;
 		rig_prepare(&rig, &commands[i]);
 	}
@@ -568,10 +569,10 @@ static void with_any(const void *arg, void (*run)(const void *))
 	run(&pair);
 }
 
-#define ANY_EXPORTER(test)                                                                      \
-	static void any_##test(const void *path)                                                \
-	{                                                                                       \
-		with_any(path, test);                                                           \
+#define ANY_EXPORTER(test)                       \
+	static void any_##test(const void *path) \
+	{                                        \
+		with_any(path, test);            \
 	}
 
 ANY_EXPORTER(batches)

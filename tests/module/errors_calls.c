@@ -28,9 +28,9 @@ struct member {
 	size_t size;
 };
 
-#define MEMBER(type, name)                                                                      \
-	{                                                                                       \
-		offsetof(struct type, name), sizeof(((struct type *)0)->name)                   \
+#define MEMBER(type, name)                                                    \
+	{                                                                     \
+		offsetof(struct type, name), sizeof(((struct type *)0)->name) \
 	}
 
 /**
@@ -278,7 +278,8 @@ static void sizes(const void *arg)
 /* Sizes that no structure has: not followed to the end of the address space. */
 static void absurd_sizes(const void *arg)
 {
-	static const uint32_t absurd[] = { 1 << 20, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff };
+	static const uint32_t absurd[] = { 1 << 20, 0x7fffffff, 0x80000000, 0xfffffff8,
+					   0xffffffff };
 	const struct call *call = arg;
 	union args *args = pages_alloc(2 * PAGE);
 	struct fixture f;
@@ -289,7 +290,8 @@ static void absurd_sizes(const void *arg)
 		fill(call, &f, args);
 		args->info.size = absurd[i];
 		result = invoke(call, &f, args);
-		check_that(result == -E2BIG || result == -EFAULT, "size %#x: %d", absurd[i], result);
+		check_that(result == -E2BIG || result == -EFAULT, "size %#x: %d", absurd[i],
+			   result);
 	}
 	allow_read(&f);
 	intact(&f);
@@ -308,8 +310,8 @@ static void reserved_bits(const void *arg)
 			args.bytes[m->offset + bit / 8] |= 1 << bit % 8;
 			if (call->reason)
 				memset(args.bytes + call->reason, 0xff, 4);
-			expect(call, &f, &args, -EINVAL, "bit set that must be zero:",
-			       m->offset * 8 + bit);
+			expect(call, &f, &args, -EINVAL,
+			       "bit set that must be zero:", m->offset * 8 + bit);
 			if (call->reason)
 				check_eq(*(uint32_t *)(args.bytes + call->reason),
 					 NVME_DMABUF_REASON_RESERVED);
@@ -448,7 +450,8 @@ static void map_numbers(const void *arg)
 		check_eq(nvmedmabuf_detach(f.rig.ctx, numbers[i]), -ENOENT);
 		check_eq(nvmedmabuf_get_map_info(f.rig.ctx, numbers[i], &info), -ENOENT);
 		check_eq(nvmedmabuf_get_placement(f.rig.ctx, numbers[i], NULL, 0), -ENOENT);
-		check_eq(nvmedmabuf_read(f.rig.ctx, numbers[i], 0, f.rig.drive.block, f.rig.first, &c),
+		check_eq(nvmedmabuf_read(f.rig.ctx, numbers[i], 0, f.rig.drive.block, f.rig.first,
+					 &c),
 			 -ENOENT);
 		check_eq(c.reason, NVME_DMABUF_REASON_NO_MAP);
 	}

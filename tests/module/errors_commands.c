@@ -121,7 +121,8 @@ static void reserved_bits(const void *arg)
 				((uint8_t *)&bad)[members[i].offset + bit / 8] |= 1 << bit % 8;
 				snprintf(what, sizeof(what), "%s bit %u", members[i].name, bit);
 				if (bit == members[i].first)
-					refused(&f, what, bad, -EINVAL, NVME_DMABUF_REASON_RESERVED);
+					refused(&f, what, bad, -EINVAL,
+						NVME_DMABUF_REASON_RESERVED);
 				bad.user_data = bit;
 				commands[n++] = bad;
 			}
@@ -217,9 +218,10 @@ static void ranges(const void *arg)
 			bad.length = rows[i].length;
 			if (rows[i].slba)
 				bad.slba = rows[i].slba;
-			snprintf(what, sizeof(what), "opcode %u, offset %#llx, length %#llx, block %#llx",
-				 bad.opcode, (unsigned long long)bad.offset,
-				 (unsigned long long)bad.length, (unsigned long long)bad.slba);
+			snprintf(what, sizeof(what),
+				 "opcode %u, offset %#llx, length %#llx, block %#llx", bad.opcode,
+				 (unsigned long long)bad.offset, (unsigned long long)bad.length,
+				 (unsigned long long)bad.slba);
 			refused(&f, what, bad, -rows[i].error, rows[i].reason);
 		}
 	/* The very last block and the very last bytes are inside. */
@@ -406,7 +408,10 @@ static void missing_completions(const void *arg)
 	fixture_open(&f);
 	check_sys(mprotect(page + PAGE, PAGE, PROT_NONE));
 	check_sys(mprotect(readonly, PAGE, PROT_READ));
-	uint8_t *places[] = { NULL, page + PAGE, (uint8_t *)-4096L, readonly,
+	uint8_t *places[] = { NULL,
+			      page + PAGE,
+			      (uint8_t *)-4096L,
+			      readonly,
 			      page + PAGE - 2 * sizeof(struct nvme_dmabuf_completion),
 			      page + PAGE - 12 };
 

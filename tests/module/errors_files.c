@@ -19,7 +19,8 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 
-static int try_attach(struct fixture *f, int dmabuf_fd, int ns_fd, uint32_t access, uint32_t *reason)
+static int try_attach(struct fixture *f, int dmabuf_fd, int ns_fd, uint32_t access,
+		      uint32_t *reason)
 {
 	uint32_t map = 0;
 	int result;
@@ -172,7 +173,8 @@ static void virtio_disk(const void *arg)
 
 	(void)arg;
 	fixture_open(&f);
-	unusable(&f, "virtio disk", check_sys(open(path, O_RDONLY | O_CLOEXEC)), NVME_DMABUF_REASON_NOT_NVME);
+	unusable(&f, "virtio disk", check_sys(open(path, O_RDONLY | O_CLOEXEC)),
+		 NVME_DMABUF_REASON_NOT_NVME);
 }
 
 static void loop_device(const void *arg)
@@ -223,7 +225,7 @@ static void mapped_device(const void *arg)
 }
 
 #define NVMET "/sys/kernel/config/nvmet"
-#define NQN "nqn.2014-08.org.nvmexpress:nvme-dmabuf-test"
+#define NQN   "nqn.2014-08.org.nvmexpress:nvme-dmabuf-test"
 
 static void target_remove(void)
 {
@@ -235,7 +237,8 @@ static void target_remove(void)
 /* A target in this kernel whose namespace is a file, reached over loopback TCP. */
 static bool target_make(const char *file)
 {
-	return run_quietly("mkdir -p %s/subsystems/%s/namespaces/1 %s/ports/7", NVMET, NQN, NVMET) &&
+	return run_quietly("mkdir -p %s/subsystems/%s/namespaces/1 %s/ports/7", NVMET, NQN,
+			   NVMET) &&
 	       file_put(NVMET "/subsystems/" NQN "/attr_allow_any_host", "1") &&
 	       file_put(NVMET "/subsystems/" NQN "/namespaces/1/device_path", file) &&
 	       file_put(NVMET "/subsystems/" NQN "/namespaces/1/buffered_io", "1") &&
@@ -258,9 +261,10 @@ static bool fabrics_namespace(const char *reply, char *path, size_t size)
 	if (sscanf(reply, "instance=%d", &instance) != 1)
 		return false;
 	/* With native multipath the namespace belongs to the subsystem. */
-	snprintf(line, sizeof(line),
-		 "ls -d /sys/class/nvme/nvme%d/nvme*n* /sys/class/nvme-subsystem/*/nvme%dn* 2>/dev/null | grep -v 'nvme[0-9]*c'",
-		 instance, instance);
+	snprintf(
+		line, sizeof(line),
+		"ls -d /sys/class/nvme/nvme%d/nvme*n* /sys/class/nvme-subsystem/*/nvme%dn* 2>/dev/null | grep -v 'nvme[0-9]*c'",
+		instance, instance);
 	list = popen(line, "r");
 	if (list && fgets(line, sizeof(line), list)) {
 		line[strcspn(line, "\n")] = 0;
@@ -274,16 +278,16 @@ static bool fabrics_namespace(const char *reply, char *path, size_t size)
 
 static void other_transport(const void *arg)
 {
-	static const char options[] =
-		"transport=tcp,traddr=127.0.0.1,trsvcid=44201,nqn=" NQN;
+	static const char options[] = "transport=tcp,traddr=127.0.0.1,trsvcid=44201,nqn=" NQN;
 	char file[] = "/tmp/nvme-dmabuf-target.XXXXXX", reply[64] = "", path[64];
 	int fd, fabrics;
 	struct fixture f;
 
 	(void)arg;
 	require_disposable();
-	run_quietly("modprobe -a nvmet nvmet-tcp nvme-tcp;"
-		    "mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config");
+	run_quietly(
+		"modprobe -a nvmet nvmet-tcp nvme-tcp;"
+		"mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config");
 	fd = check_sys(mkstemp(file));
 	check_sys(ftruncate(fd, 4 * MIB));
 	target_remove();
@@ -361,8 +365,8 @@ static void namespace_read_only_file(const void *arg)
 	(void)arg;
 	fixture_open(&f);
 	fd = check_sys(open(f.rig.drive.path, O_RDONLY | O_CLOEXEC));
-	refused(&f, "write through a read-only file", f.rig.buffer.fd, fd,
-		NVME_DMABUF_ACCESS_WRITE, -EACCES, NVME_DMABUF_REASON_NS_NOT_WRITABLE);
+	refused(&f, "write through a read-only file", f.rig.buffer.fd, fd, NVME_DMABUF_ACCESS_WRITE,
+		-EACCES, NVME_DMABUF_REASON_NS_NOT_WRITABLE);
 }
 
 static void read_only_device(const void *arg)

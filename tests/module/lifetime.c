@@ -168,7 +168,8 @@ static void timed_out(const void *arg)
 		failed++;
 		check_eq(c[i].bytes, 0);
 		if (c[i].error)
-			check_that(c[i].error == -EIO && c[i].reason == NVME_DMABUF_REASON_CANCELLED,
+			check_that(c[i].error == -EIO &&
+					   c[i].reason == NVME_DMABUF_REASON_CANCELLED,
 				   "error %d, reason %s", c[i].error,
 				   nvmedmabuf_reason_name(c[i].reason));
 	}

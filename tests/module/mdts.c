@@ -17,8 +17,8 @@
 #include "rig.h"
 
 #define UNRECOVERED_READ_ERROR 0x281
-#define WRITE_FAULT 0x280
-#define STATUS_CODE 0x7ff
+#define WRITE_FAULT	       0x280
+#define STATUS_CODE	       0x7ff
 
 static uint32_t max_command_of(struct rig *rig)
 {
@@ -37,8 +37,8 @@ static uint32_t max_command_of(struct rig *rig)
 			     sizeof(block_layer)))
 		strcpy(block_layer, "?");
 	note("%s: MDTS %llu KiB, the block layer sends %s KiB, commands of %u KiB",
-	     drive_name(rig->drive.path), (unsigned long long)drive.max_transfer / 1024, block_layer,
-	     info.out_max_command / 1024);
+	     drive_name(rig->drive.path), (unsigned long long)drive.max_transfer / 1024,
+	     block_layer, info.out_max_command / 1024);
 	/* Not less because of an IOMMU, and never more than the drive takes. */
 	check_eq(info.out_max_command, min_u64(most, module.out_max_command));
 	return info.out_max_command;

@@ -12,7 +12,7 @@
 
 struct format {
 	const char *name;
-	bool pi;	/* 8 bytes of protection information: must work */
+	bool pi;	     /* 8 bytes of protection information: must work */
 	uint32_t reasons[3]; /* otherwise: what the refusal may say */
 };
 

@@ -27,7 +27,8 @@ uint32_t attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offse
 		uint32_t access)
 {
 	uint32_t map = 0, reason = ~0U;
-	int result = nvmedmabuf_attach(ctx, dmabuf_fd, ns_fd, offset, length, access, &map, &reason);
+	int result =
+		nvmedmabuf_attach(ctx, dmabuf_fd, ns_fd, offset, length, access, &map, &reason);
 
 	check_that(!result, "attach of %#llx+%#llx refused: %s, %s", (unsigned long long)offset,
 		   (unsigned long long)length, strerror(-result), nvmedmabuf_reason_name(reason));
@@ -162,15 +163,16 @@ void rig_submit(struct rig *rig, struct nvme_dmabuf_command *commands, uint32_t 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct nvme_dmabuf_completion *c = &completions[i];
 
-		check_that(!c->error && !c->status && !c->reason &&
-				   c->user_data == commands[i].user_data &&
-				   c->bytes == commands[i].length,
-			   "command %u of %u (opcode %u, block %llu, offset %#llx, length %#llx): error %d, status %#x, reason %s, bytes %#llx, user_data %s",
-			   i, count, commands[i].opcode, (unsigned long long)commands[i].slba,
-			   (unsigned long long)commands[i].offset,
-			   (unsigned long long)commands[i].length, c->error, c->status,
-			   nvmedmabuf_reason_name(c->reason), (unsigned long long)c->bytes,
-			   c->user_data == commands[i].user_data ? "right" : "wrong");
+		check_that(
+			!c->error && !c->status && !c->reason &&
+				c->user_data == commands[i].user_data &&
+				c->bytes == commands[i].length,
+			"command %u of %u (opcode %u, block %llu, offset %#llx, length %#llx): error %d, status %#x, reason %s, bytes %#llx, user_data %s",
+			i, count, commands[i].opcode, (unsigned long long)commands[i].slba,
+			(unsigned long long)commands[i].offset,
+			(unsigned long long)commands[i].length, c->error, c->status,
+			nvmedmabuf_reason_name(c->reason), (unsigned long long)c->bytes,
+			c->user_data == commands[i].user_data ? "right" : "wrong");
 	}
 	free(completions);
 }

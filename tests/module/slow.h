@@ -12,7 +12,7 @@
 #include "rig.h"
 
 #define SLOW_COMMANDS 24U
-#define SLOW_LENGTH (64 * KIB)
+#define SLOW_LENGTH   (64 * KIB)
 
 /** slow_commands - reads of the first 1.5 MiB */
 void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t block);

@@ -16,7 +16,7 @@
 #include "rig.h"
 
 #define THREADS 4
-#define SHARE (2 * MIB)
+#define SHARE	(2 * MIB)
 
 struct worker {
 	struct rig *shared;
@@ -43,7 +43,8 @@ static unsigned int random_batch(struct rig *rig, struct nvme_dmabuf_command *co
 	unsigned int n;
 
 	for (n = 0; n < most; n++) {
-		uint64_t length = (1 + rnd_below(rnd() % 8 ? 64 * KIB / block : MIB / block)) * block;
+		uint64_t length =
+			(1 + rnd_below(rnd() % 8 ? 64 * KIB / block : MIB / block)) * block;
 
 		offset += rnd_below(64) * 4;
 		slba += rnd_below(4);
@@ -182,8 +183,8 @@ static void detached_under_users(const void *path)
 /* Children work until they are killed in the midst of it; the buffer outlives them. */
 static void processes_killed(const void *path)
 {
-	unsigned int *progress = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned int *progress =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct rig rig;
 
 	check(progress != MAP_FAILED);

@@ -50,22 +50,22 @@ _Noreturn void fail_at(const char *file, int line, const char *format, ...) PRIN
 #define check_that(condition, ...) ((condition) ? (void)0 : fail(__VA_ARGS__))
 
 /** check_eq - two integers must be the same */
-#define check_eq(actual, expected)                                                              \
-	do {                                                                                    \
-		long long actual_ = (long long)(actual), expected_ = (long long)(expected);     \
-		if (actual_ != expected_)                                                       \
-			fail("%s is %lld (%#llx), not %lld (%#llx)", #actual, actual_,          \
-			     (unsigned long long)actual_, expected_,                            \
-			     (unsigned long long)expected_);                                    \
+#define check_eq(actual, expected)                                                          \
+	do {                                                                                \
+		long long actual_ = (long long)(actual), expected_ = (long long)(expected); \
+		if (actual_ != expected_)                                                   \
+			fail("%s is %lld (%#llx), not %lld (%#llx)", #actual, actual_,      \
+			     (unsigned long long)actual_, expected_,                        \
+			     (unsigned long long)expected_);                                \
 	} while (0)
 
 /** check_sys - a system call must not fail; evaluates to its result */
-#define check_sys(call)                                                                         \
-	({                                                                                      \
-		__typeof__(call) result_ = (call);                                              \
-		if (result_ == (__typeof__(call))-1)                                            \
-			fail("%s: %m", #call);                                                  \
-		result_;                                                                        \
+#define check_sys(call)                              \
+	({                                           \
+		__typeof__(call) result_ = (call);   \
+		if (result_ == (__typeof__(call))-1) \
+			fail("%s: %m", #call);       \
+		result_;                             \
 	})
 
 #endif
