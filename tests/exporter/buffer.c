@@ -79,6 +79,18 @@ static void buffer_unpin(struct dma_buf_attachment *attach)
 	buf->pins--;
 }
 
+/* Under the reservation lock. */
+int buffer_add_fence(struct buffer *buf, const struct exporter_fence *args)
+{
+	static const enum dma_resv_usage usages[] = {
+		[EXPORTER_FENCE_KERNEL] = DMA_RESV_USAGE_KERNEL,
+		[EXPORTER_FENCE_WRITE] = DMA_RESV_USAGE_WRITE,
+		[EXPORTER_FENCE_READ] = DMA_RESV_USAGE_READ,
+	};
+
+	return fences_add(&buf->fences, buf->dmabuf->resv, usages[args->usage], args->timeout_ms);
+}
+
 static struct sg_table *buffer_map(struct dma_buf_attachment *attach, enum dma_data_direction dir)
 {
 	struct buffer *buf = attach->dmabuf->priv;
@@ -89,6 +101,10 @@ static struct sg_table *buffer_map(struct dma_buf_attachment *attach, enum dma_d
 	if (buf->revoked)
 		return ERR_PTR(-ENODEV);
 	ret = buffer_fail(buf, EXPORTER_FAIL_MAP);
+	if (!ret && buf->map_fence_armed) {
+		buf->map_fence_armed = false;
+		ret = buffer_add_fence(buf, &buf->map_fence);
+	}
 	if (ret)
 		return ERR_PTR(ret);
 	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL);

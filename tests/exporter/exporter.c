@@ -186,23 +186,29 @@ static int ioctl_move(struct buffer *buf, void *data)
 
 static int ioctl_fence(struct buffer *buf, void *data)
 {
-	static const enum dma_resv_usage usages[] = {
-		[EXPORTER_FENCE_KERNEL] = DMA_RESV_USAGE_KERNEL,
-		[EXPORTER_FENCE_WRITE] = DMA_RESV_USAGE_WRITE,
-		[EXPORTER_FENCE_READ] = DMA_RESV_USAGE_READ,
-	};
 	struct exporter_fence *args = data;
+	int ret;
 
-	if (args->reserved || args->usage >= ARRAY_SIZE(usages))
+	if (args->usage > EXPORTER_FENCE_READ || args->flags & ~EXPORTER_FENCE_ON_MAP)
 		return -EINVAL;
-	return fences_add(&buf->fences, buf->dmabuf->resv, usages[args->usage], args->timeout_ms);
+	ret = dma_resv_lock_interruptible(buf->dmabuf->resv, NULL);
+	if (ret)
+		return ret;
+	if (args->flags & EXPORTER_FENCE_ON_MAP) {
+		buf->map_fence = *args;
+		buf->map_fence_armed = true;
+	} else {
+		ret = buffer_add_fence(buf, args);
+	}
+	dma_resv_unlock(buf->dmabuf->resv);
+	return ret;
 }
 
 static int ioctl_signal(struct buffer *buf, void *data)
 {
 	struct exporter_fence *args = data;
 
-	if (args->reserved || args->usage || args->timeout_ms)
+	if (args->usage || args->timeout_ms || args->flags)
 		return -EINVAL;
 	fences_signal(&buf->fences);
 	return 0;

@@ -123,12 +123,15 @@ struct exporter_move {
 #define EXPORTER_FENCE_WRITE  1
 #define EXPORTER_FENCE_READ   2
 
+/* flags of struct exporter_fence */
+#define EXPORTER_FENCE_ON_MAP (1U << 0) /* not now, but when it is mapped next */
+
 /**
  * struct exporter_fence - EXPORTER_IOC_FENCE, and EXPORTER_IOC_SIGNAL
  * @dmabuf_fd: the dma-buf
  * @usage: EXPORTER_FENCE_*; 0 for SIGNAL
  * @timeout_ms: when it signals by itself, or 0 if never; 0 for SIGNAL
- * @reserved: 0
+ * @flags: EXPORTER_FENCE_ON_MAP: as if mapping began a move; 0 for SIGNAL
  *
  * FENCE adds a fence to the reservation object; SIGNAL signals all of them, and
  * takes no lock that a waiter could hold.
@@ -137,7 +140,7 @@ struct exporter_fence {
 	__s32 dmabuf_fd;
 	__u32 usage;
 	__u32 timeout_ms;
-	__u32 reserved;
+	__u32 flags;
 };
 
 /* call of struct exporter_fail */

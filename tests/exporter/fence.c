@@ -52,7 +52,7 @@ void fences_init(struct fences *fences)
 /**
  * fences_add - add a fence to a reservation object
  * @fences: the list that will hold it
- * @resv: the reservation object
+ * @resv: the reservation object, locked
  * @usage: who has to wait for it
  * @timeout_ms: milliseconds until it signals, or 0
  *
@@ -66,20 +66,17 @@ int fences_add(struct fences *fences, struct dma_resv *resv, enum dma_resv_usage
 
 	if (!fence)
 		return -ENOMEM;
-	ret = dma_resv_lock_interruptible(resv, NULL);
-	if (ret)
-		goto free;
 	ret = dma_resv_reserve_fences(resv, 1);
-	if (ret)
-		goto unlock;
-
+	if (ret) {
+		kfree(fence);
+		return ret;
+	}
 	__module_get(THIS_MODULE);
 	spin_lock_init(&fence->lock);
 	/* One context each: a fence replaces an older one of its context. */
 	dma_fence_init(&fence->base, &fence_ops, &fence->lock, dma_fence_context_alloc(1), 1);
 	INIT_DELAYED_WORK(&fence->timeout, fence_timeout);
 	dma_resv_add_fence(resv, &fence->base, usage);
-	dma_resv_unlock(resv);
 
 	mutex_lock(&fences->lock);
 	list_add_tail(&fence->node, &fences->list);
@@ -87,12 +84,6 @@ int fences_add(struct fences *fences, struct dma_resv *resv, enum dma_resv_usage
 		schedule_delayed_work(&fence->timeout, msecs_to_jiffies(timeout_ms));
 	mutex_unlock(&fences->lock);
 	return 0;
-
-unlock:
-	dma_resv_unlock(resv);
-free:
-	kfree(fence);
-	return ret;
 }
 
 /**

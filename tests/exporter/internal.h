@@ -7,10 +7,10 @@
  *   fence   a dma_fence that signals on demand
  *
  * Locks, outermost first: mmap_lock, dmabuf->resv, the address space's i_mmap
- * lock. The reservation lock protects all that describes a buffer's memory and
- * mappings; a test that only wants to see looks without it. A buffer's list of fences has a lock of its own, taken under none of
- * these, so that a fence can be signalled while an importer waits for it with
- * the reservation lock held.
+ * lock or the buffer's list of fences. The reservation lock protects all that
+ * describes a buffer's memory and mappings; a test that only wants to see looks
+ * without it. Signalling fences takes the list's lock alone, since importers
+ * wait for fences with the reservation lock held.
  */
 #ifndef TESTS_EXPORTER_INTERNAL_H
 #define TESTS_EXPORTER_INTERNAL_H
@@ -123,6 +123,8 @@ u32 fences_pending(struct fences *fences);
  * @unmapped: woken by every unmapping
  * @fail: what is to fail: calls left, and with which error
  * @fences: fences added on demand
+ * @map_fence: fence to add when it is mapped next, if @map_fence_armed
+ * @map_fence_armed: there is one
  */
 struct buffer {
 	struct dma_buf *dmabuf;
@@ -145,6 +147,8 @@ struct buffer {
 		int error;
 	} fail[3];
 	struct fences fences;
+	struct exporter_fence map_fence;
+	bool map_fence_armed;
 };
 
 extern const struct dma_buf_ops buffer_static_ops, buffer_dynamic_ops;
@@ -152,5 +156,6 @@ extern const struct dma_buf_ops buffer_static_ops, buffer_dynamic_ops;
 void buffer_free(struct buffer *buf);
 struct buffer *buffer_get(int fd);
 void buffer_notify(struct buffer *buf);
+int buffer_add_fence(struct buffer *buf, const struct exporter_fence *args);
 
 #endif

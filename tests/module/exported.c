@@ -63,6 +63,16 @@ bool is_in_call(pid_t thread, unsigned long request)
 	return found;
 }
 
+bool stays_in_call(pid_t thread, unsigned long request)
+{
+	for (int i = 0; i < 100; i++) {
+		if (!is_in_call(thread, request))
+			return false;
+		pause_ms();
+	}
+	return true;
+}
+
 static int call(unsigned long request, void *args)
 {
 	int result = ioctl(exporter_open(), request, args);
@@ -282,6 +292,17 @@ void exported_fence(const struct exported *b, uint32_t usage, uint32_t timeout_m
 	check_eq(call(EXPORTER_IOC_FENCE, &fence), 0);
 }
 
+void exported_fence_on_map(const struct exported *b)
+{
+	struct exporter_fence fence = {
+		.dmabuf_fd = b->fd,
+		.usage = EXPORTER_FENCE_KERNEL,
+		.flags = EXPORTER_FENCE_ON_MAP,
+	};
+
+	check_eq(call(EXPORTER_IOC_FENCE, &fence), 0);
+}
+
 void exported_signal(const struct exported *b)
 {
 	struct exporter_fence fence = { .dmabuf_fd = b->fd };
@@ -425,4 +446,25 @@ void wire_transfers(struct wire *w, struct exported *b, uint32_t map, uint64_t s
 		}
 		transfer_at(w, b, map, start, offset, blocks);
 	}
+}
+
+static void *attacher_run(void *arg)
+{
+	struct attacher *a = arg;
+
+	a->thread = gettid();
+	a->result = wire_attach(a->w, a->b, 0, a->b->bytes, &a->map, &a->reason);
+	return NULL;
+}
+
+void attacher_start(struct attacher *a, struct wire *w, struct exported *b)
+{
+	*a = (struct attacher){ .w = w, .b = b };
+	check_eq(pthread_create(&a->handle, NULL, attacher_run, a), 0);
+	wait_until(a->thread && stays_in_call(a->thread, NVME_DMABUF_IOC_ATTACH));
+}
+
+void attacher_join(struct attacher *a)
+{
+	check_eq(pthread_join(a->handle, NULL), 0);
 }

@@ -7,6 +7,7 @@
 #ifndef TESTS_MODULE_EXPORTED_H
 #define TESTS_MODULE_EXPORTED_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include <nvmedmabuf.h>
@@ -23,6 +24,12 @@ bool kernel_is_movable(void);
 
 /** is_in_call - is this thread in the kernel, asleep in this ioctl? */
 bool is_in_call(pid_t thread, unsigned long request);
+
+/**
+ * stays_in_call - does it sleep there for some time, so that it waits for an
+ * event and not for a lock or for the drive?
+ */
+bool stays_in_call(pid_t thread, unsigned long request);
 
 /**
  * struct exported - a dma-buf of the test exporter
@@ -77,6 +84,9 @@ void exported_fail(const struct exported *b, uint32_t call, uint32_t error, uint
 
 /** exported_fence - add a fence; 0 ms: until exported_signal() */
 void exported_fence(const struct exported *b, uint32_t usage, uint32_t timeout_ms);
+
+/** exported_fence_on_map - add a kernel fence when it is mapped next */
+void exported_fence_on_map(const struct exported *b);
 void exported_signal(const struct exported *b);
 
 /** exported_query - what the exporter sees, without looking for damage */
@@ -122,5 +132,24 @@ void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
  */
 void wire_transfers(struct wire *w, struct exported *b, uint32_t map, uint64_t start,
 		    uint64_t length, uint64_t edge, unsigned int random);
+
+/**
+ * struct attacher - a thread that attaches a buffer whose fences it waits for
+ * @w, @b: what it attaches to what
+ * @thread: its number, once it runs
+ * @map, @reason, @result: of wire_attach(), once it has ended
+ */
+struct attacher {
+	struct wire *w;
+	struct exported *b;
+	volatile pid_t thread;
+	uint32_t map, reason;
+	int result;
+	pthread_t handle;
+};
+
+/** attacher_start - returns when it waits */
+void attacher_start(struct attacher *a, struct wire *w, struct exported *b);
+void attacher_join(struct attacher *a);
 
 #endif

@@ -11,35 +11,6 @@
 
 #include "exporter.h"
 
-/* A thread that attaches, and what came of it. */
-struct attacher {
-	struct wire *w;
-	struct exported *b;
-	volatile pid_t thread;
-	volatile bool done;
-	uint32_t map, reason;
-	int result;
-	pthread_t handle;
-};
-
-static void *attacher_run(void *arg)
-{
-	struct attacher *a = arg;
-
-	a->thread = gettid();
-	a->result = wire_attach(a->w, a->b, 0, a->b->bytes, &a->map, &a->reason);
-	a->done = true;
-	return NULL;
-}
-
-/* Returns when it is in the call, where it waits for the fence. */
-static void attacher_start(struct attacher *a, struct wire *w, struct exported *b)
-{
-	*a = (struct attacher){ .w = w, .b = b };
-	check_eq(pthread_create(&a->handle, NULL, attacher_run, a), 0);
-	wait_until(is_in_call(a->thread, NVME_DMABUF_IOC_ATTACH));
-}
-
 static void on_signal(int number)
 {
 	(void)number;
@@ -57,15 +28,44 @@ static void fence_awaited(const void *arg)
 	exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
 	exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
 	attacher_start(&a, &w, &b);
-	for (int i = 0; i < 100; i++) {
-		pause_ms();
-		check(!a.done && is_in_call(a.thread, NVME_DMABUF_IOC_ATTACH));
-	}
+	check(stays_in_call(a.thread, NVME_DMABUF_IOC_ATTACH));
 	exported_signal(&b);
-	check_eq(pthread_join(a.handle, NULL), 0);
+	attacher_join(&a);
 	check_eq(a.result, 0);
 	wire_transfers(&w, &b, a.map, 0, b.bytes, 0, 4);
 	check_eq(nvmedmabuf_detach(w.ctx, a.map), 0);
+	check_unused(&b);
+	exported_close(&b);
+	wire_close(&w);
+}
+
+/* As when a GPU's driver has to bring the buffer back before it can be mapped. */
+static void fence_of_mapping(const void *arg)
+{
+	struct attacher a;
+	struct exported b;
+	struct wire w;
+
+	check(!sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_signal }, NULL));
+	wire_open(&w, main_drive(), WINDOW);
+	exported_create_pages(&b, MIB, *(const uint32_t *)arg);
+
+	exported_fence_on_map(&b);
+	attacher_start(&a, &w, &b);
+	check_eq(exported_query(&b).out_mapped, 1);
+	exported_signal(&b);
+	attacher_join(&a);
+	check_eq(a.result, 0);
+	wire_transfers(&w, &b, a.map, 0, b.bytes, 0, 4);
+	check_eq(nvmedmabuf_detach(w.ctx, a.map), 0);
+
+	exported_fence_on_map(&b);
+	attacher_start(&a, &w, &b);
+	check_eq(exported_query(&b).out_mapped, 1);
+	check_eq(pthread_kill(a.handle, SIGUSR1), 0);
+	attacher_join(&a);
+	check_eq(a.result, -EINTR);
+	check_eq(a.reason, NVME_DMABUF_REASON_NONE);
 	check_unused(&b);
 	exported_close(&b);
 	wire_close(&w);
@@ -124,8 +124,9 @@ static void fence_given_up(const void *arg)
 
 	attacher_start(&a, &w, &b);
 	check_eq(pthread_kill(a.handle, SIGUSR1), 0);
-	check_eq(pthread_join(a.handle, NULL), 0);
+	attacher_join(&a);
 	check_eq(a.result, -EINTR);
+	check_eq(a.reason, NVME_DMABUF_REASON_NONE);
 	check_eq(a.map, 0);
 	check_unused(&b);
 
@@ -134,7 +135,7 @@ static void fence_given_up(const void *arg)
 		wire_attach(&w, &b, 0, b.bytes, &a.map, &a.reason);
 		_exit(99);
 	}
-	wait_until(is_in_call(child, NVME_DMABUF_IOC_ATTACH));
+	wait_until(stays_in_call(child, NVME_DMABUF_IOC_ATTACH));
 	check_sys(kill(child, SIGKILL));
 	check_eq(check_sys(waitpid(child, &status, 0)), child);
 	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -178,7 +179,7 @@ static void fence_holds_up_nobody_else(const void *arg)
 	check_that(exported_query(&b).out_fences, "attach waited for another buffer's fence");
 
 	exported_signal(&b);
-	check_eq(pthread_join(a.handle, NULL), 0);
+	attacher_join(&a);
 	check_eq(a.result, 0);
 	nvmedmabuf_close(o.ctx);
 	wire_close(&w);
@@ -187,6 +188,7 @@ static void fence_holds_up_nobody_else(const void *arg)
 void add_fences(const uint32_t *kind, const char *name)
 {
 	tap_add(fence_awaited, kind, "%s: attach waits for a kernel fence", name);
+	tap_add(fence_of_mapping, kind, "%s: attach waits for a fence that mapping adds", name);
 	tap_add(fence_signals_by_itself, kind, "%s: the fence signals by itself", name);
 	tap_add(fence_ignored, kind, "%s: attach waits for no other fence", name);
 	tap_add(fence_given_up, kind, "%s: a signal ends the wait", name);

@@ -404,48 +404,32 @@ static void killed_and_moved(const void *arg)
 }
 
 /* An attach that still waits for the last move is overtaken by the next one. */
-struct attacher {
-	struct wire *w;
-	struct exported *b;
-	volatile pid_t thread;
-	uint32_t map, reason;
-	int result;
-	pthread_t handle;
-};
-
-static void *attacher_run(void *arg)
-{
-	struct attacher *a = arg;
-
-	a->thread = gettid();
-	a->result = wire_attach(a->w, a->b, 0, a->b->bytes, &a->map, &a->reason);
-	return NULL;
-}
-
 static void moved_during_attach(const void *arg)
 {
-	struct attacher a = { 0 };
+	bool mapped = *(const bool *)arg;
+	struct attacher a;
 	struct exported b;
 	struct mover m;
 	uint32_t again;
 	struct wire w;
 
-	(void)arg;
 	wire_open(&w, main_drive(), WINDOW);
 	exported_create_pages(&b, MIB, EXPORTER_DYNAMIC);
-	exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
-	a.w = &w;
-	a.b = &b;
-	check_eq(pthread_create(&a.handle, NULL, attacher_run, &a), 0);
-	wait_until(a.thread && is_in_call(a.thread, NVME_DMABUF_IOC_ATTACH));
+	if (mapped)
+		exported_fence_on_map(&b);
+	else
+		exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
+	attacher_start(&a, &w, &b);
 	mover_start(&m, &b, COPY | FORCE | WAIT);
-	wait_until(m.thread && is_in_call(m.thread, EXPORTER_IOC_MOVE));
+	wait_until(m.thread && stays_in_call(m.thread, EXPORTER_IOC_MOVE));
+	check_eq(exported_query(&b).out_mapped + exported_query(&b).out_held, 0);
 	exported_signal(&b);
 	mover_join(&m);
-	check_eq(pthread_join(a.handle, NULL), 0);
+	attacher_join(&a);
 	/* Whoever was first: the map is of the old place or of the new one. */
 	check_eq(a.result, 0);
 	if (exported_query(&b).out_mapped) {
+		check(!mapped);
 		check_live(&w, &b, a.map);
 	} else {
 		check_stale(&w, a.map);
@@ -559,7 +543,7 @@ int main(int argc, char **argv)
 	static const char *const names[] = { "static", "dynamic" };
 	static const uint32_t ways[] = { 0, COPY, REVOKE, REVOKE | COPY };
 	static const char *const way_names[] = { "told", "moved", "revoked", "moved and revoked" };
-	static const bool orders[] = { false, true };
+	static const bool booleans[] = { false, true };
 
 	require_device();
 	require_exporter();
@@ -573,12 +557,13 @@ int main(int argc, char **argv)
 	tap_add(refreshed, NULL, "a revoked map is refreshed");
 	tap_add(several_maps, NULL, "all maps of the buffer end, and no other");
 	tap_add(moved_by_pinning, NULL, "moved by being pinned");
-	tap_add(moved_during_attach, NULL, "moved while it is being attached");
+	tap_add(moved_during_attach, &booleans[0], "moved while it is being attached");
+	tap_add(moved_during_attach, &booleans[1], "moved while it is being attached, and mapped");
 	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++)
 		tap_add(in_flight, &ways[i], "%s with reads in flight", way_names[i]);
 	tap_add(written_in_flight, NULL, "moved with writes in flight");
-	tap_add(detached_and_moved, &orders[0], "detached, then moved, with reads in flight");
-	tap_add(detached_and_moved, &orders[1], "moved, then detached, with reads in flight");
+	tap_add(detached_and_moved, &booleans[0], "detached, then moved, with reads in flight");
+	tap_add(detached_and_moved, &booleans[1], "moved, then detached, with reads in flight");
 	tap_add(killed_and_moved, NULL, "moved while the submitter is killed");
 	add_races();
 	return tap_run(argc, argv);
