@@ -25,7 +25,7 @@ die() { log "$*"; exit 1; }
 
 # usage_from_header: print the comment block at the top of the running script,
 # which documents its options.
-usage_from_header() { sed -n '3,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+usage_from_header() { sed -n '4,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
 # list_of FILE: the package names in one of the commented lists.
 list_of() { sed 's/#.*//' "$1" | xargs; }
