@@ -51,7 +51,7 @@ static void random_transfers(const void *arg)
 
 	rig_open(&rig, pair->path, pair->exporter, 6 * MIB, 8 * MIB);
 	rig_attach_all(&rig);
-	for (unsigned int i = 0; i < scaled(60); i++)
+	for (unsigned int i = 0; i < scaled(25); i++)
 		transfer_random(&rig, 5 * MIB);
 	rig_verify(&rig);
 	rig_close(&rig);
@@ -104,7 +104,7 @@ static void part_of_buffer(const void *arg)
 	struct rig rig;
 
 	rig_open(&rig, pair->path, pair->exporter, 3 * MIB, 4 * MIB);
-	for (unsigned int i = 0; i < scaled(12); i++) {
+	for (unsigned int i = 0; i < scaled(7); i++) {
 		uint64_t block = rig.drive.block, start, length, most;
 
 		start = rnd_below((rig.buffer.size - block) / 4) * 4;

@@ -69,7 +69,7 @@ static void *transfers_run(void *arg)
 	uint8_t *actual = pages_alloc(rig.count * rig.drive.block);
 
 	rnd_start(w->number + 1);
-	for (unsigned int i = 0; i < scaled(30); i++) {
+	for (unsigned int i = 0; i < scaled(20); i++) {
 		uint64_t start = rnd_below(SHARE / 2 / 4) * 4;
 		uint64_t length = SHARE / 2 + rnd_below(SHARE / 2 - start / 2 + 1);
 
@@ -162,7 +162,7 @@ static void detached_under_users(const void *path)
 	v.map = rig.map;
 	for (unsigned int i = 0; i < THREADS; i++)
 		check_eq(pthread_create(&v.handles[i], NULL, user_run, &v), 0);
-	for (unsigned int i = 0; i < scaled(50); i++) {
+	for (unsigned int i = 0; i < scaled(30); i++) {
 		unsigned int before = __atomic_load_n(&v.done, __ATOMIC_RELAXED);
 
 		wait_until(__atomic_load_n(&v.done, __ATOMIC_RELAXED) != before);
@@ -189,7 +189,7 @@ static void processes_killed(const void *path)
 
 	check(progress != MAP_FAILED);
 	rig_open(&rig, path, exporter_any(), 4 * MIB, 4 * MIB);
-	for (unsigned int i = 0; i < scaled(25); i++) {
+	for (unsigned int i = 0; i < scaled(15); i++) {
 		unsigned int limit = 1 + rnd_below(20);
 		int status;
 		pid_t child;
