@@ -27,8 +27,10 @@
  *  ESTALE      the mapping was revoked, or the namespace's format changed
  *  ENODEV      the controller or the namespace is gone
  *  ENOSPC      a limit of this module is reached
+ *  EMFILE      a limit of open files is reached (also ENFILE)
  *  ENOMEM      the kernel has no memory for it
- *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT, a fatal one
+ *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT without fences,
+ *              a fatal one
  *  EIO         the drive did not answer a command of the module's own as it
  *              must, or a command could not be handed to the drive
  *
@@ -55,6 +57,9 @@
 #define NVME_DMABUF_IOC_MAP_INFO	_IO(NVME_DMABUF_IOC_TYPE, 0x04)
 #define NVME_DMABUF_IOC_PLACEMENT	_IO(NVME_DMABUF_IOC_TYPE, 0x05)
 #define NVME_DMABUF_IOC_SUBMIT		_IO(NVME_DMABUF_IOC_TYPE, 0x06)
+#define NVME_DMABUF_IOC_REFRESH		_IO(NVME_DMABUF_IOC_TYPE, 0x07)
+#define NVME_DMABUF_IOC_EVENTS		_IO(NVME_DMABUF_IOC_TYPE, 0x08)
+#define NVME_DMABUF_IOC_PEER_INFO	_IO(NVME_DMABUF_IOC_TYPE, 0x09)
 
 /*
  * Reasons: why something was refused. The numbers never change; new ones are
@@ -105,6 +110,22 @@
 #define NVME_DMABUF_REASON_FLUSH_RANGE		33	/* EINVAL: Flush takes no range */
 #define NVME_DMABUF_REASON_DMABUF_NOT_READABLE	34	/* EACCES: dma-buf must not be a write's source */
 #define NVME_DMABUF_REASON_CANCELLED		35	/* EIO: the nvme driver gave the command up */
+
+/* About peers, fences and buffers that move. */
+#define NVME_DMABUF_REASON_EXPORTER_REVOKED	36	/* ENODEV: the exporter has revoked the buffer, */
+							/* or lost the device that holds it */
+#define NVME_DMABUF_REASON_NOT_PEER		37	/* EOPNOTSUPP: not all of it is a peer's memory */
+#define NVME_DMABUF_REASON_NO_P2PDMA		38	/* EOPNOTSUPP: kernel without PCI_P2PDMA */
+#define NVME_DMABUF_REASON_PEER_HOST_BRIDGE	39	/* EOPNOTSUPP: no bridge is common to the drive */
+							/* and the peer, and their host bridge is */
+							/* not on the kernel's list for P2P */
+#define NVME_DMABUF_REASON_PEER_ACS		40	/* EOPNOTSUPP: ACS redirects to such a host bridge */
+#define NVME_DMABUF_REASON_EXPORTER_NO_PATH	41	/* EOPNOTSUPP: the exporter found no P2P path to */
+							/* the drive, and offers host memory instead */
+#define NVME_DMABUF_REASON_NOT_DYNAMIC		42	/* EOPNOTSUPP: the exporter wants importers that */
+							/* can give the buffer back or do P2P, which */
+							/* this kernel lets nobody be for it */
+#define NVME_DMABUF_REASON_NO_SUCH_PEER		43	/* no such PCI device */
 
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
@@ -195,10 +216,16 @@ struct nvme_dmabuf_ns_info {
 #define NVME_DMABUF_ACCESS_READ		(1U << 0) /* NVMe Read: the drive writes the dma-buf */
 #define NVME_DMABUF_ACCESS_WRITE	(1U << 1) /* NVMe Write and Flush: the drive reads it */
 
+/* flags of struct nvme_dmabuf_attach */
+#define NVME_DMABUF_ATTACH_REQUIRE_P2P	(1U << 0) /* refuse what is not a peer's memory, */
+						  /* at attach and at each refresh */
+#define NVME_DMABUF_ATTACH_AUTO_REFRESH	(1U << 1) /* refresh before a command, if the */
+						  /* exporter revoked the mapping */
+
 /**
  * struct nvme_dmabuf_attach - NVME_DMABUF_IOC_ATTACH
  * @size: sizeof(struct nvme_dmabuf_attach)
- * @flags: 0
+ * @flags: NVME_DMABUF_ATTACH_*
  * @dmabuf_fd: the dma-buf. Must be open for writing if @access has READ, and
  *	for reading if it has WRITE.
  * @ns_fd: open file of a block device: a namespace or a partition of one.
@@ -214,7 +241,12 @@ struct nvme_dmabuf_ns_info {
  * @out_reason: NVME_DMABUF_REASON_*, written on failure too
  *
  * Maps a range of a dma-buf for DMA by the namespace's controller and builds
- * its address lists. The map keeps both files open, so the caller may close
+ * its address lists. The exporter may take the buffer back at any time, where
+ * the kernel has NVME_DMABUF_FEATURE_MOVABLE: commands in flight end well, later
+ * ones are refused with ESTALE until the map is refreshed, and there is an event
+ * (struct nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module
+ * refreshes the map itself, as NVME_DMABUF_IOC_REFRESH does but for the format,
+ * before it issues a command; only if that fails is the command refused. The map keeps both files open, so the caller may close
  * its own descriptors. Before it returns, the module waits for the buffer's
  * kernel fences (a move in progress), and tests with a few reads into memory of
  * its own that the drive moves exactly as many bytes as computed.
@@ -255,15 +287,82 @@ struct nvme_dmabuf_detach {
 	__u32 reserved;
 };
 
-/* out_state of struct nvme_dmabuf_map_info */
+/**
+ * struct nvme_dmabuf_refresh - NVME_DMABUF_IOC_REFRESH
+ * @size: sizeof(struct nvme_dmabuf_refresh)
+ * @flags: 0
+ * @map: the map to make usable again
+ * @out_reason: NVME_DMABUF_REASON_*, written on failure too
+ * @out_generation: counts the mappings made for this map, from 1
+ *
+ * After the exporter took the buffer back, maps it again, wherever it is now:
+ * waits for the buffer's kernel fences, builds the lists anew and counts the
+ * generation up. After the namespace was formatted, takes over its new block
+ * size: offsets and lengths are then measured by that. Does nothing to a map
+ * that is usable as it is. The map's number stays the same.
+ *
+ * A failure leaves the map as it was, and may be repeated.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ENODEV, EOPNOTSUPP, EACCES, EIO, ENOMEM,
+ * EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
+ * _EXPORTER_REVOKED).
+ */
+struct nvme_dmabuf_refresh {
+	__u32 size;
+	__u32 flags;
+	__u32 map;
+	__u32 out_reason;
+	__aligned_u64 out_generation;
+};
+
+/* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
 #define NVME_DMABUF_MAP_LIVE	0	/* takes commands */
 #define NVME_DMABUF_MAP_REVOKED	1	/* the exporter took the buffer back: ESTALE */
 #define NVME_DMABUF_MAP_GONE	2	/* the controller is gone: ENODEV */
+
+/**
+ * struct nvme_dmabuf_event - what happened to a map
+ * @map: its number
+ * @state: NVME_DMABUF_MAP_*, when the event was read; LIVE if it was refreshed
+ *	in the meantime
+ * @generation: counts the mappings made for this map
+ */
+struct nvme_dmabuf_event {
+	__u32 map;
+	__u32 state;
+	__aligned_u64 generation;
+};
+
+/**
+ * struct nvme_dmabuf_events - NVME_DMABUF_IOC_EVENTS
+ * @size: sizeof(struct nvme_dmabuf_events)
+ * @flags: 0
+ * @events: address of an array of struct nvme_dmabuf_event to fill
+ * @count: how many it has room for, not 0
+ * @out_count: events that were written, perhaps 0
+ *
+ * Reads events: that a map stopped taking commands because its exporter took the
+ * buffer back or its controller went. poll() tells with POLLPRI that there are
+ * some. A map has one event at most, which stays until it is read here or the map
+ * is detached; so none is lost. Never waits.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG.
+ */
+struct nvme_dmabuf_events {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 events;
+	__u32 count;
+	__u32 out_count;
+};
 
 /* out_flags of struct nvme_dmabuf_map_info */
 #define NVME_DMABUF_MAP_CONTIGUOUS	(1U << 0) /* one DMA-contiguous segment */
 #define NVME_DMABUF_MAP_SGL		(1U << 1) /* commands carry an SGL descriptor, not PRPs */
 #define NVME_DMABUF_MAP_DYNAMIC		(1U << 2) /* the exporter may ask for the buffer back */
+#define NVME_DMABUF_MAP_PINNED		(1U << 3) /* it could, but this kernel pins it instead */
+#define NVME_DMABUF_MAP_AUTO_REFRESH	(1U << 4) /* NVME_DMABUF_ATTACH_AUTO_REFRESH */
+#define NVME_DMABUF_MAP_REQUIRE_P2P	(1U << 5) /* NVME_DMABUF_ATTACH_REQUIRE_P2P */
 
 /**
  * struct nvme_dmabuf_map_info - NVME_DMABUF_IOC_MAP_INFO
@@ -277,8 +376,9 @@ struct nvme_dmabuf_detach {
  * @out_list_bytes: memory that holds the map's PRP lists
  * @out_generation: counts the mappings made for this map, from 1
  * @out_access: NVME_DMABUF_ACCESS_*
- * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC
- * @out_block_size: bytes of a logical block at attach
+ * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC, _PINNED,
+ *	_AUTO_REFRESH, _REQUIRE_P2P
+ * @out_block_size: bytes of a logical block at attach, or when last refreshed
  * @out_max_command: bytes that one NVMe command of this map may move
  * @out_nsid: namespace identifier
  * @out_pci_domain: PCI domain (segment) of the controller
@@ -320,6 +420,9 @@ struct nvme_dmabuf_map_info {
  * @pci_domain: PCI domain (segment) of the peer, if @kind is PCI
  * @pci_bdf: bus << 8 | device << 3 | function of the peer, if @kind is PCI
  * @bar: number of the peer's BAR, if @kind is PCI
+ * @distance: P2P distance between drive and peer as of the kernel (bridges to
+ *	cross; smaller is better), if @kind is PCI; -1 if the kernel cannot say
+ * @reserved: 0
  */
 struct nvme_dmabuf_placement_run {
 	__aligned_u64 offset;
@@ -328,6 +431,8 @@ struct nvme_dmabuf_placement_run {
 	__u32 pci_domain;
 	__u32 pci_bdf;
 	__u32 bar;
+	__s32 distance;
+	__u32 reserved;
 };
 
 /* Runs that one NVME_DMABUF_IOC_PLACEMENT writes at most. */
@@ -360,6 +465,38 @@ struct nvme_dmabuf_placement {
 	__aligned_u64 runs;
 	__u32 out_count;
 	__u32 out_reserved;
+};
+
+/**
+ * struct nvme_dmabuf_peer_info - NVME_DMABUF_IOC_PEER_INFO
+ * @size: sizeof(struct nvme_dmabuf_peer_info)
+ * @flags: 0
+ * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @pci_domain: PCI domain (segment) of the peer
+ * @pci_bdf: bus << 8 | device << 3 | function of the peer
+ * @out_reason: NVME_DMABUF_REASON_NONE if the kernel allows the namespace's
+ *	controller to reach the peer's memory; else why not: _NO_P2PDMA,
+ *	_PEER_HOST_BRIDGE, _PEER_ACS, _NO_SUCH_PEER, or a reason of
+ *	NVME_DMABUF_IOC_NS_INFO
+ * @out_distance: P2P distance as of the kernel (bridges to cross; smaller is
+ *	better), or -1
+ * @out_flags: 0
+ *
+ * Asks whether peer-to-peer DMA is possible between a namespace's controller
+ * and another PCI device. Succeeds where the answer is no. Whether the device
+ * has memory to share, and an exporter for it, is another question.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
+ */
+struct nvme_dmabuf_peer_info {
+	__u32 size;
+	__u32 flags;
+	__s32 ns_fd;
+	__u32 pci_domain;
+	__u32 pci_bdf;
+	__u32 out_reason;
+	__s32 out_distance;
+	__u32 out_flags;
 };
 
 /* opcode of struct nvme_dmabuf_command: the NVM Command Set's own numbers */
@@ -441,15 +578,26 @@ struct nvme_dmabuf_completion {
 	__u16 reason;
 };
 
+/* flags of struct nvme_dmabuf_submit */
+#define NVME_DMABUF_SUBMIT_IMPLICIT_SYNC (1U << 0) /* wait for the buffers' fences first */
+#define NVME_DMABUF_SUBMIT_IN_FENCE	 (1U << 1) /* wait for in_fence_fd first */
+#define NVME_DMABUF_SUBMIT_OUT_FENCE	 (1U << 2) /* do not wait; return a fence */
+
 /**
  * struct nvme_dmabuf_submit - NVME_DMABUF_IOC_SUBMIT
  * @size: sizeof(struct nvme_dmabuf_submit)
- * @flags: 0
+ * @flags: NVME_DMABUF_SUBMIT_*
  * @commands: address of @count struct nvme_dmabuf_command
  * @completions: address of @count struct nvme_dmabuf_completion; entry n is
- *	written for command n. The arrays must not overlap.
+ *	written for command n. The arrays must not overlap. 0 with
+ *	NVME_DMABUF_SUBMIT_OUT_FENCE.
  * @count: number of commands, 1 to out_max_commands
  * @out_completed: completions that were written
+ * @in_fence_fd: with NVME_DMABUF_SUBMIT_IN_FENCE, a sync_file that must have
+ *	signalled before the first command is issued; else 0. If it signals an
+ *	error the commands are issued nevertheless.
+ * @out_fence_fd: with NVME_DMABUF_SUBMIT_OUT_FENCE, a new sync_file, which is
+ *	the caller's to close (O_CLOEXEC); else -1
  *
  * Submits an array of commands and waits for all of them. Each command is
  * checked and executed on its own: one that is refused does not stop the
@@ -459,9 +607,23 @@ struct nvme_dmabuf_completion {
  * A fatal signal ends the wait; the commands go on, and their map and the
  * memory they use stay until the drive has finished with them.
  *
+ * With NVME_DMABUF_SUBMIT_IMPLICIT_SYNC the call first waits for the fences of
+ * each command's dma-buf: those of writers before the drive reads the buffer
+ * (Write), and those of readers as well before the drive writes it (Read). It
+ * adds no fence to the dma-buf. Any signal ends this wait, and that for
+ * @in_fence_fd: nothing is issued before both are over.
+ *
+ * With NVME_DMABUF_SUBMIT_OUT_FENCE the call returns when all commands are
+ * issued, with a sync_file that signals when they are complete. It carries an
+ * error if one failed: the first completion's error, or EIO for an NVMe status;
+ * what became of each command is not told. It depends on the drive alone, which
+ * the nvme driver gives a bounded time, and on nothing in user space.
+ *
  * Errors: EFAULT (before the first command is issued if @commands cannot be
- * read; after the last one ended if @completions cannot be written), EINVAL,
- * E2BIG, ENOSPC if @count is above the limit, ENOMEM, EINTR.
+ * read; after the last one ended, or was issued, if something cannot be
+ * written), EINVAL, E2BIG, EBADF if @in_fence_fd is no sync_file, ENOSPC if
+ * @count is above the limit, ENOMEM, EINTR, EMFILE if the process may not open
+ * another file.
  */
 struct nvme_dmabuf_submit {
 	__u32 size;
@@ -470,6 +632,8 @@ struct nvme_dmabuf_submit {
 	__aligned_u64 completions;
 	__u32 count;
 	__u32 out_completed;
+	__s32 in_fence_fd;
+	__s32 out_fence_fd;
 };
 
 #endif /* _NVME_DMABUF_H */
