@@ -4,9 +4,12 @@
  * Each value of the caller's is read once; all that is copied out was
  * initialised.
  */
+#include <linux/dma-fence.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -24,11 +27,31 @@ union ioctl_args {
 	struct nvme_dmabuf_map_info map_info;
 	struct nvme_dmabuf_placement placement;
 	struct nvme_dmabuf_submit submit;
+	struct nvme_dmabuf_refresh refresh;
+	struct nvme_dmabuf_events events;
+	struct nvme_dmabuf_peer_info peer_info;
 };
 
-static int nvdm_ioctl_info(struct nvdm_context *ctx, union ioctl_args *args)
+/**
+ * struct nvdm_ioctl_call - an ioctl under way
+ * @args: its arguments
+ * @file: a new file, for which the caller gets a descriptor if all goes well
+ * @fd: that descriptor
+ */
+struct nvdm_ioctl_call {
+	union ioctl_args args;
+	struct file *file;
+	int fd;
+};
+
+#define ATTACH_FLAGS (NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH)
+#define SUBMIT_FLAGS                                                     \
+	(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | NVME_DMABUF_SUBMIT_IN_FENCE | \
+	 NVME_DMABUF_SUBMIT_OUT_FENCE)
+
+static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	struct nvme_dmabuf_info *info = &args->info;
+	struct nvme_dmabuf_info *info = &call->args.info;
 
 	info->out_version = NVME_DMABUF_VERSION_CODE;
 	info->out_max_commands = BATCH_MAX_COMMANDS;
@@ -43,9 +66,15 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, union ioctl_args *args)
 	return 0;
 }
 
-static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, union ioctl_args *args)
+/* That a block device cannot be used is the answer, not a failure. */
+static int nvdm_ns_info_result(int ret)
 {
-	struct nvme_dmabuf_ns_info *info = &args->ns_info;
+	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO ? 0 : ret;
+}
+
+static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_ns_info *info = &call->args.ns_info;
 	struct nvdm_namespace ns;
 	int ret;
 
@@ -60,15 +89,12 @@ static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, union ioctl_args *args)
 	info->out_pci_bdf = ns.ctrl ? nvdm_controller_bdf(ns.ctrl) : 0;
 	nvdm_namespace_close(&ns);
 
-	/* That a block device cannot be used is the answer, not a failure. */
-	if (ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO)
-		ret = 0;
-	return ret;
+	return nvdm_ns_info_result(ret);
 }
 
-static int nvdm_ioctl_attach(struct nvdm_context *ctx, union ioctl_args *args)
+static int nvdm_ioctl_attach(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	struct nvme_dmabuf_attach *attach = &args->attach;
+	struct nvme_dmabuf_attach *attach = &call->args.attach;
 
 	attach->out_map = 0;
 	if (attach->reserved || !attach->access ||
@@ -80,34 +106,34 @@ static int nvdm_ioctl_attach(struct nvdm_context *ctx, union ioctl_args *args)
 }
 
 /* The caller did not learn the map's number, so it cannot detach it. */
-static void nvdm_ioctl_attach_undo(struct nvdm_context *ctx, union ioctl_args *args)
+static void nvdm_ioctl_attach_undo(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	nvdm_context_detach(ctx, args->attach.out_map);
+	nvdm_context_detach(ctx, call->args.attach.out_map);
 }
 
-static int nvdm_ioctl_detach(struct nvdm_context *ctx, union ioctl_args *args)
+static int nvdm_ioctl_detach(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	if (args->detach.reserved)
+	if (call->args.detach.reserved)
 		return -EINVAL;
-	return nvdm_context_detach(ctx, args->detach.map);
+	return nvdm_context_detach(ctx, call->args.detach.map);
 }
 
-static int nvdm_ioctl_map_info(struct nvdm_context *ctx, union ioctl_args *args)
+static int nvdm_ioctl_map_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
 	struct nvdm_map *map;
 	int srcu;
 
 	srcu = srcu_read_lock(&ctx->srcu);
-	map = nvdm_context_map(ctx, args->map_info.map);
+	map = nvdm_context_map(ctx, call->args.map_info.map);
 	if (map)
-		nvdm_map_describe(map, &args->map_info);
+		nvdm_map_describe(map, &call->args.map_info);
 	srcu_read_unlock(&ctx->srcu, srcu);
 	return map ? 0 : -ENOENT;
 }
 
-static int nvdm_ioctl_placement(struct nvdm_context *ctx, union ioctl_args *args)
+static int nvdm_ioctl_placement(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	struct nvme_dmabuf_placement *placement = &args->placement;
+	struct nvme_dmabuf_placement *placement = &call->args.placement;
 	u32 max = min(placement->count, NVME_DMABUF_PLACEMENT_MAX_RUNS);
 	struct nvme_dmabuf_placement_run *runs = NULL;
 	struct nvdm_map *map;
@@ -159,26 +185,84 @@ static int nvdm_submit_copy_out(struct nvdm_batch *batch, u64 completions, u32 *
 	return 0;
 }
 
-static int nvdm_ioctl_submit(struct nvdm_context *ctx, union ioctl_args *args)
+/* All that is to be waited for before the first command is issued. */
+static int nvdm_submit_wait(struct nvdm_context *ctx, const struct nvme_dmabuf_submit *submit,
+			    const struct nvdm_batch *batch)
 {
-	struct nvme_dmabuf_submit *submit = &args->submit;
+	const struct nvme_dmabuf_command *last = NULL, *command;
+	int ret = 0;
+	u32 i;
+
+	if (submit->flags & NVME_DMABUF_SUBMIT_IN_FENCE)
+		ret = nvdm_fence_wait_file(submit->in_fence_fd);
+	if (!(submit->flags & NVME_DMABUF_SUBMIT_IMPLICIT_SYNC))
+		return ret;
+	for (i = 0; !ret && i < batch->count; i++) {
+		command = &batch->commands[i].uapi;
+		if (command->opcode == NVME_DMABUF_OP_FLUSH ||
+		    (last && last->map == command->map && last->opcode == command->opcode))
+			continue;
+		ret = nvdm_context_wait_fences(ctx, command->map,
+					       command->opcode == NVME_DMABUF_OP_READ);
+		last = command;
+	}
+	return ret;
+}
+
+static int nvdm_submit_prepare_fence(struct nvdm_ioctl_call *call, struct nvdm_batch *batch)
+{
+	call->fd = get_unused_fd_flags(O_CLOEXEC);
+	if (call->fd < 0)
+		return call->fd;
+	batch->fence = nvdm_fence_create();
+	if (batch->fence)
+		call->file = nvdm_fence_file(batch->fence);
+	if (call->file)
+		return 0;
+	put_unused_fd(call->fd);
+	if (batch->fence)
+		nvdm_fence_signal(batch->fence, -ENOMEM);
+	batch->fence = NULL;
+	return -ENOMEM;
+}
+
+static int nvdm_submit_check(const struct nvme_dmabuf_submit *submit)
+{
+	if (!submit->count)
+		return -EINVAL;
+	if (!(submit->flags & NVME_DMABUF_SUBMIT_IN_FENCE) && submit->in_fence_fd)
+		return -EINVAL;
+	if (submit->flags & NVME_DMABUF_SUBMIT_OUT_FENCE && submit->completions)
+		return -EINVAL;
+	return submit->count > BATCH_MAX_COMMANDS ? -ENOSPC : 0;
+}
+
+static int nvdm_ioctl_submit(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_submit *submit = &call->args.submit;
 	struct nvdm_batch *batch;
 	int ret;
 
 	submit->out_completed = 0;
-	if (!submit->count)
-		return -EINVAL;
-	if (submit->count > BATCH_MAX_COMMANDS)
-		return -ENOSPC;
+	submit->out_fence_fd = -1;
+	ret = nvdm_submit_check(submit);
+	if (ret)
+		return ret;
 
 	batch = nvdm_batch_create(submit->count);
 	if (!batch)
 		return -ENOMEM;
-	ret = nvdm_submit_copy_in(batch, submit->commands);
+	ret = nvdm_submit_copy_in(batch, submit->commands) ?: nvdm_submit_wait(ctx, submit, batch);
+	if (!ret && submit->flags & NVME_DMABUF_SUBMIT_OUT_FENCE)
+		ret = nvdm_submit_prepare_fence(call, batch);
 	if (ret)
 		goto put;
 
 	nvdm_batch_submit(ctx, batch);
+	if (call->file) {
+		submit->out_fence_fd = call->fd;
+		goto put;
+	}
 	ret = wait_for_completion_killable(&batch->done) ? -EINTR : 0;
 	if (!ret)
 		ret = nvdm_submit_copy_out(batch, submit->completions, &submit->out_completed);
@@ -187,11 +271,62 @@ put:
 	return ret;
 }
 
+static int nvdm_ioctl_refresh(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	call->args.refresh.out_generation = 0;
+	return nvdm_context_refresh(ctx, &call->args.refresh);
+}
+
+static int nvdm_ioctl_events(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_events *events = &call->args.events;
+	struct nvme_dmabuf_event __user *to = u64_to_user_ptr(events->events);
+	struct nvme_dmabuf_event event;
+	u32 id = 0;
+
+	events->out_count = 0;
+	if (!events->count)
+		return -EINVAL;
+	while (events->out_count < events->count && nvdm_context_next_event(ctx, &id, &event)) {
+		if (copy_to_user(&to[events->out_count], &event, sizeof(event))) {
+			nvdm_context_return_event(ctx, id);
+			return -EFAULT;
+		}
+		events->out_count++;
+	}
+	return 0;
+}
+
+static int nvdm_ioctl_peer_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_peer_info *info = &call->args.peer_info;
+	struct nvdm_namespace ns;
+	struct pci_dev *peer;
+	int ret;
+
+	info->out_distance = -1;
+	info->out_flags = 0;
+	if (info->pci_domain > INT_MAX || info->pci_bdf > U16_MAX)
+		return -EINVAL;
+	ret = nvdm_namespace_open(&ns, info->ns_fd, &info->out_reason);
+	if (!ret) {
+		peer = pci_get_domain_bus_and_slot(info->pci_domain, PCI_BUS_NUM(info->pci_bdf),
+						   info->pci_bdf & 0xff);
+		info->out_reason = NVME_DMABUF_REASON_NO_SUCH_PEER;
+		if (peer)
+			info->out_distance = nvdm_peer_distance(ns.ctrl, peer, &info->out_reason);
+		pci_dev_put(peer);
+	}
+	nvdm_namespace_close(&ns);
+	return nvdm_ns_info_result(ret);
+}
+
 /**
  * struct nvdm_ioctl_op - an ioctl
  * @size: of its structure today
  * @min_size: of its structure in the first version
  * @reason: where in it a refusal's reason stands, or 0
+ * @flags: that may be set in its member of that name
  * @run: does it; what it leaves in the arguments is copied out, on failure too
  * @undo: takes back a success that could not be told to the caller
  */
@@ -199,8 +334,9 @@ struct nvdm_ioctl_op {
 	size_t size;
 	size_t min_size;
 	size_t reason;
-	int (*run)(struct nvdm_context *ctx, union ioctl_args *args);
-	void (*undo)(struct nvdm_context *ctx, union ioctl_args *args);
+	u32 flags;
+	int (*run)(struct nvdm_context *ctx, struct nvdm_ioctl_call *call);
+	void (*undo)(struct nvdm_context *ctx, struct nvdm_ioctl_call *call);
 };
 
 #define IOCTL_OP(_nr, _struct, _last, _run, ...)                                             \
@@ -214,35 +350,55 @@ static const struct nvdm_ioctl_op ioctl_ops[] = {
 	IOCTL_OP(NS_INFO, nvme_dmabuf_ns_info, out_pci_bdf, nvdm_ioctl_ns_info,
 		 .reason = offsetof(struct nvme_dmabuf_ns_info, out_reason)),
 	IOCTL_OP(ATTACH, nvme_dmabuf_attach, out_reason, nvdm_ioctl_attach,
-		 .reason = offsetof(struct nvme_dmabuf_attach, out_reason),
+		 .reason = offsetof(struct nvme_dmabuf_attach, out_reason), .flags = ATTACH_FLAGS,
 		 .undo = nvdm_ioctl_attach_undo),
 	IOCTL_OP(DETACH, nvme_dmabuf_detach, reserved, nvdm_ioctl_detach),
 	IOCTL_OP(MAP_INFO, nvme_dmabuf_map_info, out_reserved, nvdm_ioctl_map_info),
 	IOCTL_OP(PLACEMENT, nvme_dmabuf_placement, out_reserved, nvdm_ioctl_placement),
-	IOCTL_OP(SUBMIT, nvme_dmabuf_submit, out_completed, nvdm_ioctl_submit),
+	IOCTL_OP(SUBMIT, nvme_dmabuf_submit, out_fence_fd, nvdm_ioctl_submit,
+		 .flags = SUBMIT_FLAGS),
+	IOCTL_OP(REFRESH, nvme_dmabuf_refresh, out_generation, nvdm_ioctl_refresh,
+		 .reason = offsetof(struct nvme_dmabuf_refresh, out_reason)),
+	IOCTL_OP(EVENTS, nvme_dmabuf_events, out_count, nvdm_ioctl_events),
+	IOCTL_OP(PEER_INFO, nvme_dmabuf_peer_info, out_flags, nvdm_ioctl_peer_info,
+		 .reason = offsetof(struct nvme_dmabuf_peer_info, out_reason)),
 };
 
 static int nvdm_chardev_run(struct nvdm_context *ctx, const struct nvdm_ioctl_op *op,
-			    union ioctl_args *args)
+			    struct nvdm_ioctl_call *call)
 {
-	u32 *reason = op->reason ? (void *)args + op->reason : NULL;
+	u32 *reason = op->reason ? (void *)&call->args + op->reason : NULL;
 
-	if (args->flags) {
+	if (call->args.flags & ~op->flags) {
 		if (reason)
 			*reason = NVME_DMABUF_REASON_RESERVED;
 		return -EINVAL;
 	}
 	if (reason)
 		*reason = NVME_DMABUF_REASON_NONE;
-	return op->run(ctx, args);
+	return op->run(ctx, call);
+}
+
+/* A new file is the caller's only if it can learn the descriptor. */
+static void nvdm_chardev_install(const struct nvdm_ioctl_call *call, bool told)
+{
+	if (!call->file)
+		return;
+	if (told) {
+		fd_install(call->fd, call->file);
+	} else {
+		put_unused_fd(call->fd);
+		fput(call->file);
+	}
 }
 
 static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct nvdm_context *ctx = file->private_data;
 	void __user *user = (void __user *)arg;
-	union ioctl_args args = {};
+	struct nvdm_ioctl_call call = {};
 	const struct nvdm_ioctl_op *op;
+	bool told;
 	u32 size;
 	int ret;
 
@@ -256,19 +412,28 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	ret = copy_struct_from_user(&args, op->size, user, size);
+	ret = copy_struct_from_user(&call.args, op->size, user, size);
 	if (ret)
 		return ret;
 	/* Read twice: what was checked counts. */
-	args.size = size;
+	call.args.size = size;
 
-	ret = nvdm_chardev_run(ctx, op, &args);
-	if (copy_to_user(user, &args, min_t(size_t, size, op->size))) {
-		if (!ret && op->undo)
-			op->undo(ctx, &args);
-		return -EFAULT;
-	}
-	return ret;
+	ret = nvdm_chardev_run(ctx, op, &call);
+	told = !copy_to_user(user, &call.args, min_t(size_t, size, op->size));
+	nvdm_chardev_install(&call, told);
+	if (told)
+		return ret;
+	if (!ret && op->undo)
+		op->undo(ctx, &call);
+	return -EFAULT;
+}
+
+static __poll_t nvdm_chardev_poll(struct file *file, struct poll_table_struct *wait)
+{
+	struct nvdm_context *ctx = file->private_data;
+
+	poll_wait(file, &ctx->events.wait, wait);
+	return atomic_read(&ctx->events.pending) ? EPOLLPRI : 0;
 }
 
 static int nvdm_chardev_open(struct inode *inode, struct file *file)
@@ -289,6 +454,7 @@ static const struct file_operations chardev_fops = {
 	.release = nvdm_chardev_release,
 	.unlocked_ioctl = nvdm_chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.poll = nvdm_chardev_poll,
 };
 
 static struct miscdevice chardev = {

@@ -17,6 +17,8 @@ static void nvdm_batch_complete_one(struct nvdm_batch *batch)
 {
 	if (!atomic_dec_and_test(&batch->pending))
 		return;
+	if (batch->fence)
+		nvdm_fence_signal(batch->fence, READ_ONCE(batch->error));
 	complete(&batch->done);
 	/* Its submitter was killed. In any context, where vfree() may not be called. */
 	if (refcount_dec_and_test(&batch->refs))
@@ -41,6 +43,7 @@ static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 s
 		cmd->error = error;
 		cmd->status = status;
 		cmd->reason = reason;
+		WRITE_ONCE(cmd->batch->error, error ?: -EIO);
 	}
 	spin_unlock_irqrestore(&cmd->batch->lock, flags);
 }
@@ -105,6 +108,7 @@ static int nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
 	cmd->failed_at = 0;
 	cmd->error = error;
 	cmd->reason = reason;
+	WRITE_ONCE(cmd->batch->error, error);
 	return error;
 }
 
@@ -163,7 +167,7 @@ static int nvdm_command_check_access(struct nvdm_command *cmd, u32 access)
 }
 
 /* Only opcodes whose data length is known are let through. */
-static int nvdm_command_check(struct nvdm_command *cmd)
+static int nvdm_command_check_opcode(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 
@@ -183,17 +187,70 @@ static int nvdm_command_check(struct nvdm_command *cmd)
 	}
 }
 
-/* The map stays a map inside the context's SRCU, though it may be stopped. */
-static int nvdm_command_find_map(struct nvdm_command *cmd, struct nvdm_context *ctx)
+/*
+ * The exporter took the buffer back, and the caller wants it mapped again. That
+ * waits for others: what was issued must be on its way by then.
+ */
+static int nvdm_command_refresh(struct nvdm_command *cmd, u32 *reason)
 {
+	struct blk_plug *plug = cmd->batch->plug;
+	int ret;
+
+	blk_finish_plug(plug);
+	ret = nvdm_map_refresh(cmd->map, false, reason);
+	blk_start_plug(plug);
+	return ret;
+}
+
+/*
+ * Takes an inflight reference, with which nothing in the map changes, or says
+ * why there is none.
+ */
+static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
+{
+	struct nvdm_map *map = cmd->map;
+	int ret;
+
+	while (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
+		/* The state was set before the reference was killed. */
+		smp_rmb();
+		ret = nvdm_map_stopped(map, reason);
+		if (ret == -ESTALE && map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH)
+			ret = nvdm_command_refresh(cmd, reason);
+		if (ret)
+			return ret;
+	}
+	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
+	smp_acquire__after_ctrl_dep();
+	return 0;
+}
+
+/*
+ * Checks a command against its map as it is now. Whether that still counts when
+ * a part is issued, see nvdm_command_start_part().
+ */
+static int nvdm_command_check(struct nvdm_command *cmd, struct nvdm_stock_io *io, u32 *max)
+{
+	const struct nvdm_namespace *ns = &cmd->map->ns;
 	u32 reason;
 	int ret;
 
+	ret = nvdm_command_get_map(cmd, &reason);
+	if (ret)
+		return nvdm_command_refuse(cmd, ret, reason);
+	ret = nvdm_command_check_opcode(cmd);
+	cmd->block_shift = ns->block_shift;
+	io->slba = ns->start + cmd->uapi.slba;
+	*max = ns->max_command;
+	percpu_ref_put(&cmd->map->inflight);
+	return ret;
+}
+
+/* The map stays a map inside the context's SRCU, though it may be stopped. */
+static int nvdm_command_find_map(struct nvdm_command *cmd, struct nvdm_context *ctx)
+{
 	cmd->map = nvdm_context_map(ctx, cmd->uapi.map);
-	if (!cmd->map)
-		return nvdm_command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
-	ret = nvdm_map_stopped(cmd->map, &reason);
-	return ret ? nvdm_command_refuse(cmd, ret, reason) : 0;
+	return cmd->map ? 0 : nvdm_command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
@@ -216,6 +273,11 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	struct nvdm_aligned_list *list;
 	int ret;
 
+	/* Formatted, and refreshed, after the command was checked. */
+	if (unlikely(cmd->block_shift != map->ns.block_shift)) {
+		blk_mq_free_request(rq);
+		return -ESTALE;
+	}
 	if (io->opcode == NVME_DMABUF_OP_FLUSH)
 		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 
@@ -239,6 +301,9 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	return ret;
 }
 
+/* No error number: those may be an exporter's. */
+#define PART_AGAIN 1
+
 static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_io *io, u64 pos,
 				    u32 *reason)
 {
@@ -251,12 +316,16 @@ static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	if (!percpu_ref_tryget_live(&map->inflight)) {
+	if (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
+		/* Not while holding what others may wait for. */
 		blk_mq_free_request(rq);
-		/* The state was set before the reference was killed. */
-		smp_rmb();
-		return nvdm_map_stopped(map, reason);
+		ret = nvdm_command_get_map(cmd, reason);
+		if (ret)
+			return ret;
+		percpu_ref_put(&map->inflight);
+		return PART_AGAIN;
 	}
+	smp_acquire__after_ctrl_dep();
 
 	atomic_inc(&cmd->parts);
 	ret = nvdm_command_start_part(cmd, rq, io, pos);
@@ -271,38 +340,40 @@ static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_
 }
 
 /* Submits the parts of a command that was checked, until one fails. */
-static void nvdm_command_submit_parts(struct nvdm_command *cmd)
+static void nvdm_command_submit_parts(struct nvdm_command *cmd, struct nvdm_stock_io *io, u32 max)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
-	const struct nvdm_map *map = cmd->map;
-	struct nvdm_stock_io io = {
-		.opcode = uapi->opcode,
-		.control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
-			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
-		.timeout = msecs_to_jiffies(uapi->timeout_ms),
-	};
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 pos = 0;
 	int ret;
 
+	io->control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
+		      (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0);
+	io->timeout = msecs_to_jiffies(uapi->timeout_ms);
+
 	do {
-		io.length = min_t(u64, uapi->length - pos, map->ns.max_command);
-		io.slba = map->ns.start + uapi->slba + (pos >> map->ns.block_shift);
-		ret = pos && fatal_signal_pending(current) ?
-			      -EINTR :
-			      nvdm_command_submit_part(cmd, &io, pos, &reason);
+		io->length = min_t(u64, uapi->length - pos, max);
+		do {
+			ret = pos && fatal_signal_pending(current) ?
+				      -EINTR :
+				      nvdm_command_submit_part(cmd, io, pos, &reason);
+		} while (ret == PART_AGAIN);
 		if (ret)
 			nvdm_command_fail(cmd, pos, ret, 0, reason);
-		pos += io.length;
+		pos += io->length;
+		io->slba += io->length >> cmd->block_shift;
 		cond_resched();
 	} while (pos < uapi->length && READ_ONCE(cmd->failed_at) == U64_MAX);
 }
 
 static void nvdm_command_submit(struct nvdm_context *ctx, struct nvdm_command *cmd)
 {
+	struct nvdm_stock_io io = { .opcode = cmd->uapi.opcode };
+	u32 max;
+
 	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(cmd, ctx) &&
-	    !nvdm_command_check(cmd))
-		nvdm_command_submit_parts(cmd);
+	    !nvdm_command_check(cmd, &io, &max))
+		nvdm_command_submit_parts(cmd, &io, max);
 	nvdm_command_put_part(cmd);
 }
 
@@ -333,6 +404,7 @@ struct nvdm_batch *nvdm_batch_create(u32 count)
 {
 	struct nvdm_batch *batch =
 		kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
+	u32 i;
 
 	if (!batch)
 		return NULL;
@@ -340,6 +412,8 @@ struct nvdm_batch *nvdm_batch_create(u32 count)
 	init_completion(&batch->done);
 	spin_lock_init(&batch->lock);
 	batch->count = count;
+	for (i = 0; i < count; i++)
+		batch->commands[i].batch = batch;
 	return batch;
 }
 
@@ -370,6 +444,7 @@ void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 	refcount_inc(&batch->refs);
 	atomic_set(&batch->pending, batch->count + 1);
 
+	batch->plug = &plug;
 	srcu = srcu_read_lock(&ctx->srcu);
 	blk_start_plug(&plug);
 	for (i = 0; i < batch->count; i++) {
@@ -377,7 +452,6 @@ void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 
 		if (i % BATCH_PLUG == 0)
 			plug.nr_ios = min(batch->count - i, BATCH_PLUG);
-		cmd->batch = batch;
 		cmd->failed_at = U64_MAX;
 		atomic_set(&cmd->parts, 1);
 		if (fatal_signal_pending(current)) {

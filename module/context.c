@@ -3,6 +3,7 @@
  * Contexts: an open file of /dev/nvme-dmabuf and the maps that it owns. Must
  * not know commands or user memory.
  */
+#include <linux/dma-resv.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -24,6 +25,7 @@ struct nvdm_context *nvdm_context_create(void)
 	}
 	xa_init_flags(&ctx->maps, XA_FLAGS_ALLOC1);
 	mutex_init(&ctx->lock);
+	init_waitqueue_head(&ctx->events.wait);
 	return ctx;
 }
 
@@ -94,7 +96,7 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 	if (ret)
 		return ret;
 
-	map = nvdm_map_create(args, &args->out_reason);
+	map = nvdm_map_create(args, &ctx->events, &args->out_reason);
 	if (IS_ERR(map)) {
 		mutex_lock(&ctx->lock);
 		nvdm_context_release(ctx, id);
@@ -135,6 +137,110 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 	synchronize_srcu(&ctx->srcu);
 	nvdm_map_destroy(map);
 	return 0;
+}
+
+/**
+ * nvdm_context_refresh - make a map usable again
+ * @ctx: the context that owns it
+ * @args: NVME_DMABUF_IOC_REFRESH
+ *
+ * Return: 0 or a negative error number.
+ */
+int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args)
+{
+	struct nvme_dmabuf_map_info info;
+	struct nvdm_map *map;
+	int srcu, ret = -ENOENT;
+
+	args->out_reason = NVME_DMABUF_REASON_NO_MAP;
+	srcu = srcu_read_lock(&ctx->srcu);
+	map = nvdm_context_map(ctx, args->map);
+	if (map) {
+		ret = nvdm_map_refresh(map, true, &args->out_reason);
+		nvdm_map_describe(map, &info);
+		args->out_generation = info.out_generation;
+	}
+	srcu_read_unlock(&ctx->srcu, srcu);
+	return ret;
+}
+
+/**
+ * nvdm_context_next_event - take the next event
+ * @ctx: the context
+ * @id: where to start, and the number of the map that has it
+ * @event: the event
+ *
+ * Return: false if there is none from there on.
+ */
+bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmabuf_event *event)
+{
+	unsigned long at = *id;
+	struct nvdm_map *map;
+	bool found = false;
+	int srcu;
+
+	if (!atomic_read(&ctx->events.pending))
+		return false;
+	srcu = srcu_read_lock(&ctx->srcu);
+	xa_for_each_start(&ctx->maps, at, map, *id) {
+		found = nvdm_map_take_event(map, event);
+		if (found)
+			break;
+	}
+	srcu_read_unlock(&ctx->srcu, srcu);
+	*id = at;
+	event->map = at;
+	return found;
+}
+
+/**
+ * nvdm_context_return_event - an event could not be told
+ * @ctx: the context
+ * @id: number of the map that has it, unless that was detached
+ */
+void nvdm_context_return_event(struct nvdm_context *ctx, u32 id)
+{
+	struct nvdm_map *map;
+	int srcu;
+
+	srcu = srcu_read_lock(&ctx->srcu);
+	map = nvdm_context_map(ctx, id);
+	if (map)
+		nvdm_map_return_event(map);
+	srcu_read_unlock(&ctx->srcu, srcu);
+}
+
+/**
+ * nvdm_context_wait_fences - wait for those who use a map's dma-buf
+ * @ctx: the context
+ * @id: the map's number; if there is no such map, there is nothing to wait for
+ * @write: the dma-buf will be written, so its readers count as well
+ *
+ * Such fences may be anybody's: nothing is held while waiting but the dma-buf.
+ *
+ * Return: 0 or -EINTR.
+ */
+int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write)
+{
+	struct dma_buf *dmabuf = NULL;
+	struct nvdm_map *map;
+	int srcu;
+	long ret;
+
+	srcu = srcu_read_lock(&ctx->srcu);
+	map = nvdm_context_map(ctx, id);
+	if (map) {
+		dmabuf = map->dmabuf;
+		get_dma_buf(dmabuf);
+	}
+	srcu_read_unlock(&ctx->srcu, srcu);
+	if (!dmabuf)
+		return 0;
+
+	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
+				    MAX_SCHEDULE_TIMEOUT);
+	dma_buf_put(dmabuf);
+	return ret < 0 ? -EINTR : 0;
 }
 
 /**

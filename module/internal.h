@@ -18,23 +18,39 @@
  * Nobody waits for anything while holding an inflight reference, and the nvme
  * driver ends every request, by its timeout if need be: so draining ends. A
  * controller's maps are unmapped after its driver was unbound and has disabled
- * it, and before the device goes.
+ * it, and before the device goes. A fence that was given away may outlive all of
+ * these; it holds the module.
+ *
+ * A map's states. It begins as REVOKED: attached, not mapped. nvdm_map_refresh()
+ * maps it and makes it LIVE; nvdm_map_stop() ends that, for good if the state is
+ * GONE or DETACHED. What commands use of a map (its list, its namespace's format)
+ * changes only while it is not LIVE and drained; so it is constant for who holds
+ * an inflight reference.
+ *
+ * Invalidation. An exporter calls nvdm_map_invalidate() with its reservation
+ * lock held. When that returns, no command is in flight, none will be, and the
+ * buffer is not mapped: there is nothing left that an exporter could wait for.
+ * It waits for the drive alone. It does so even if the buffer is mapped but the
+ * map not yet LIVE; and it finds nothing to do if nothing is mapped, as when
+ * exporters call it from inside our own pinning or mapping.
  *
  * Locks, outermost first:
  *
  *   context->lock          changes to the context's table of maps
  *   context->srcu          (read side) use of a map that was looked up
+ *   map->refresh_lock      one refresh at a time; held while waiting for fences
  *   controllers_lock       the list of controllers
  *   controller->probe_lock test reads
  *   controller->lock       making and undoing DMA mappings for the controller
  *   dmabuf->resv           a mapping and its list (map->sgt, map->list); an
  *                          exporter that invalidates holds it when it calls us
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
+ *   map->lock              (spinlock) a map's state, its event and description
  *
  * The device lock of the PCI device may be held outside controllers_lock, by
  * the driver core, and nothing here takes it. Before the driver is unbound
- * only controllers_lock and maps_lock are taken, so that whatever an exporter
- * does, the driver can leave. Completion takes none of these.
+ * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
+ * exporter does, the driver can leave. Completion takes none of these.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
@@ -48,6 +64,7 @@
 #include <linux/pci.h>
 #include <linux/percpu-refcount.h>
 #include <linux/srcu.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 #include <linux/nvme_dmabuf.h>
 
@@ -146,6 +163,7 @@ struct nvdm_namespace {
 
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason);
 void nvdm_namespace_close(struct nvdm_namespace *ns);
+int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 
 /* The namespace's blocks now; it may have been resized since it was opened. */
@@ -200,23 +218,37 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
 void nvdm_probe_free(struct nvdm_controller *ctrl);
 
 /**
+ * struct nvdm_events - what poll() waits for
+ * @wait: woken when an event comes
+ * @pending: maps that have one
+ */
+struct nvdm_events {
+	wait_queue_head_t wait;
+	atomic_t pending;
+};
+
+/**
  * struct nvdm_map - a range of a dma-buf, mapped for one namespace's controller
- * @inflight: one reference for each NVMe command in flight; killed by nvdm_map_stop()
- * @stopped: nvdm_map_stop() was called
- * @idle: no command is in flight and none will be
+ * @inflight: one reference for each NVMe command in flight; dead unless LIVE
+ * @idle: no command is in flight and none will be, unless LIVE
  * @ns: the namespace
  * @list: PRP entries of the range
  * @contiguous: DMA address of the range if it is one segment, for SGLs
  * @sgl: commands carry an SGL descriptor
  * @list_align: alignment of PRP lists that the drive wants
  * @access: NVME_DMABUF_ACCESS_*
+ * @flags: NVME_DMABUF_ATTACH_*
+ * @exporter_flags: NVME_DMABUF_MAP_DYNAMIC or _PINNED
  * @offset: first byte of the range in the dma-buf
  * @length: bytes of the range
  * @segments: DMA-contiguous segments
  * @list_bytes: memory that @list takes
  * @generation: counts the mappings made
- * @state: NVME_DMABUF_MAP_* or MAP_DETACHED; only ever grows
- * @dynamic: the exporter may ask for the buffer back
+ * @lock: for changes of the members from @sgl to here, and of these
+ * @state: NVME_DMABUF_MAP_* or MAP_DETACHED
+ * @event: the map has stopped, and nobody has read so
+ * @events: the context's
+ * @refresh_lock: held while the map is refreshed
  * @direction: of the DMA mapping
  * @dmabuf: the dma-buf
  * @attach: its attachment, while the controller can do DMA; under its lock
@@ -225,7 +257,6 @@ void nvdm_probe_free(struct nvdm_controller *ctrl);
  */
 struct nvdm_map {
 	struct percpu_ref inflight;
-	unsigned long stopped;
 	struct completion idle;
 	struct nvdm_namespace ns;
 	struct prp_list list;
@@ -233,13 +264,18 @@ struct nvdm_map {
 	bool sgl;
 	u32 list_align;
 	u32 access;
+	u32 flags;
+	u32 exporter_flags;
 	u64 offset;
 	u64 length;
 	u64 segments;
 	u64 list_bytes;
 	u64 generation;
+	spinlock_t lock;
 	int state;
-	bool dynamic;
+	bool event;
+	struct nvdm_events *events;
+	struct mutex refresh_lock;
 	enum dma_data_direction direction;
 	struct dma_buf *dmabuf;
 	struct dma_buf_attachment *attach;
@@ -247,16 +283,24 @@ struct nvdm_map {
 	struct list_head node;
 };
 
-struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *reason);
+struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
+				 u32 *reason);
 void nvdm_map_destroy(struct nvdm_map *map);
 void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
 void nvdm_map_detach(struct nvdm_map *map);
-void nvdm_map_describe(const struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason);
+bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
+void nvdm_map_return_event(struct nvdm_map *map);
+void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
 
 int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
 			u32 *count);
+bool nvdm_placement_is_peers(struct nvdm_map *map);
+
+int nvdm_peer_distance(struct nvdm_controller *ctrl, struct pci_dev *peer, u32 *reason);
+bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
@@ -265,6 +309,7 @@ int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
  * @lock: protects all of these against change
+ * @events: of the maps
  */
 struct nvdm_context {
 	struct xarray maps;
@@ -272,12 +317,17 @@ struct nvdm_context {
 	u32 next;
 	u32 count;
 	struct mutex lock;
+	struct nvdm_events events;
 };
 
 struct nvdm_context *nvdm_context_create(void);
 void nvdm_context_destroy(struct nvdm_context *ctx);
 int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args);
 int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
+int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args);
+bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmabuf_event *event);
+void nvdm_context_return_event(struct nvdm_context *ctx, u32 id);
+int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write);
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
 
 /**
@@ -286,6 +336,7 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
  * @map: its map, which parts in flight hold
  * @uapi: what the caller asked for
  * @parts: NVMe commands not finished, plus one while they are being issued
+ * @block_shift: log2 of the block size by which it was checked
  * @failed_at: offset of the first part that failed, or U64_MAX
  * @result: dwords 0 and 1 of the completion queue entry
  * @error: negative error number
@@ -297,6 +348,7 @@ struct nvdm_command {
 	struct nvdm_map *map;
 	struct nvme_dmabuf_command uapi;
 	atomic_t parts;
+	u32 block_shift;
 	u64 failed_at;
 	u64 result;
 	s32 error;
@@ -310,6 +362,9 @@ struct nvdm_command {
  * @pending: commands not complete, plus one while they are being issued
  * @done: all commands are complete
  * @lock: protects the commands' outcome when parts fail
+ * @plug: of the submitter, while it issues commands
+ * @fence: signals when all commands are complete, or NULL
+ * @error: of a command that failed, for the fence
  * @rcu: frees the batch
  * @count: number of commands
  * @commands: the commands
@@ -319,6 +374,9 @@ struct nvdm_batch {
 	atomic_t pending;
 	struct completion done;
 	spinlock_t lock;
+	struct blk_plug *plug;
+	struct dma_fence *fence;
+	int error;
 	struct rcu_head rcu;
 	u32 count;
 	struct nvdm_command commands[] __counted_by(count);
@@ -346,6 +404,12 @@ void nvdm_aligned_list_exit(struct nvdm_controller *ctrl);
 struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset,
 						   struct nvdm_stock_io *io);
 void nvdm_aligned_list_destroy(struct nvdm_aligned_list *list);
+
+/* fence.c */
+struct dma_fence *nvdm_fence_create(void);
+void nvdm_fence_signal(struct dma_fence *fence, int error);
+int nvdm_fence_wait_file(int fd);
+struct file *nvdm_fence_file(struct dma_fence *fence);
 
 /* chardev.c: the only code that touches user memory */
 int nvdm_chardev_register(void);

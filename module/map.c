@@ -5,6 +5,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
 
@@ -22,22 +23,71 @@ static void nvdm_map_release_inflight(struct percpu_ref *ref)
 	complete_all(&map->idle);
 }
 
+/* Under the map's lock. */
+static void nvdm_map_set_event(struct nvdm_map *map, bool event)
+{
+	if (map->event == event)
+		return;
+	map->event = event;
+	if (event) {
+		atomic_inc(&map->events->pending);
+		wake_up_poll(&map->events->wait, EPOLLPRI);
+	} else {
+		atomic_dec(&map->events->pending);
+	}
+}
+
 /**
  * nvdm_map_stop - let no new command in
  * @map: the map
  * @state: what new commands are to be told: NVME_DMABUF_MAP_REVOKED, _GONE or
  *	MAP_DETACHED
  *
- * Allocates nothing; any context.
+ * Allocates nothing, and does not sleep.
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
-	int old = READ_ONCE(map->state);
+	spin_lock(&map->lock);
+	if (map->state < state) {
+		bool live = map->state == NVME_DMABUF_MAP_LIVE;
 
-	while (old < state && !try_cmpxchg(&map->state, &old, state))
-		;
-	if (!test_and_set_bit(0, &map->stopped))
-		percpu_ref_kill(&map->inflight);
+		/* Before the reference is killed: who gets none looks here why. */
+		WRITE_ONCE(map->state, state);
+		if (live)
+			percpu_ref_kill(&map->inflight);
+		nvdm_map_set_event(map, state != MAP_DETACHED);
+	}
+	spin_unlock(&map->lock);
+}
+
+/**
+ * nvdm_map_take_event - has a map stopped, and nobody has read so?
+ * @map: the map
+ * @event: what to tell, but for the map's number
+ */
+bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
+{
+	bool taken;
+
+	spin_lock(&map->lock);
+	taken = map->event;
+	nvdm_map_set_event(map, false);
+	event->state = map->state;
+	event->generation = map->generation;
+	spin_unlock(&map->lock);
+	return taken;
+}
+
+/**
+ * nvdm_map_return_event - an event that was taken could not be told
+ * @map: the map
+ */
+void nvdm_map_return_event(struct nvdm_map *map)
+{
+	spin_lock(&map->lock);
+	if (map->state != MAP_DETACHED)
+		nvdm_map_set_event(map, true);
+	spin_unlock(&map->lock);
 }
 
 /**
@@ -179,7 +229,7 @@ static int nvdm_map_first_address(struct nvdm_map *map, u64 *first)
 	return -EOPNOTSUPP;
 }
 
-static int nvdm_map_fill_list(struct nvdm_map *map, u32 *reason)
+static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 {
 	struct prp_builder builder;
 	struct scatterlist *sg;
@@ -209,13 +259,11 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u32 *reason)
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}
-	map->segments = builder.segments;
-	map->list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
-	map->contiguous = prp_list_address(&map->list, 0);
+	*segments = builder.segments;
 	return 0;
 }
 
-static int nvdm_map_build_list(struct nvdm_map *map, u32 *reason)
+static int nvdm_map_build_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 {
 	u64 first;
 	int ret;
@@ -227,11 +275,10 @@ static int nvdm_map_build_list(struct nvdm_map *map, u32 *reason)
 	ret = nvdm_map_alloc_list(map);
 	if (ret)
 		return ret;
-	ret = nvdm_map_fill_list(map, reason);
+	ret = nvdm_map_fill_list(map, segments, reason);
 	if (ret)
 		return ret;
 	nvdm_map_sync_list(map);
-	map->sgl = map->segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
 	return 0;
 }
 
@@ -311,47 +358,93 @@ static int nvdm_map_join_controller(struct nvdm_map *map, u32 *reason)
 	return 0;
 }
 
+/*
+ * An exporter refused. Its error number is passed on; what it is likely to mean
+ * is told by the reason.
+ */
+static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
+{
+	*reason = error == -ENODEV ? NVME_DMABUF_REASON_EXPORTER_REVOKED :
+				     NVME_DMABUF_REASON_EXPORTER;
+	if (!map->attach && error == -EOPNOTSUPP && dma_buf_attaches_static(map->dmabuf))
+		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
+	/* What the DMA API and vfio say of a peer that is out of reach. */
+	if (map->attach && (error == -EREMOTEIO || error == -EINVAL))
+		nvdm_peer_any(map->ns.ctrl, reason);
+	return error;
+}
+
 /* Under the controller's lock. What is done is undone by nvdm_map_detach(). */
 static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 {
 	struct dma_buf_attachment *attach;
-	struct sg_table *sgt;
 	int ret;
 
 	attach = dma_buf_attach_directed(map->dmabuf, nvdm_map_device(map), &map_attach_ops, map);
-	if (IS_ERR(attach)) {
-		*reason = NVME_DMABUF_REASON_EXPORTER;
-		return PTR_ERR(attach);
-	}
+	if (IS_ERR(attach))
+		return nvdm_map_exporter_error(map, PTR_ERR(attach), reason);
 	ret = nvdm_map_join_controller(map, reason);
 	if (ret) {
 		dma_buf_detach(map->dmabuf, attach);
 		return ret;
 	}
 	map->attach = attach;
-	map->dynamic = COMPAT_MOVABLE && attach->importer_ops;
+	if (COMPAT_MOVABLE && attach->importer_ops)
+		map->exporter_flags = NVME_DMABUF_MAP_DYNAMIC;
+	else if (dma_buf_is_dynamic(map->dmabuf))
+		map->exporter_flags = NVME_DMABUF_MAP_PINNED;
+	return 0;
+}
 
-	ret = dma_resv_lock_interruptible(map->dmabuf->resv, NULL);
-	if (ret)
+/* Under the reservation lock, with the map mapped and its list made. */
+static int nvdm_map_check_peers(struct nvdm_map *map, u32 *reason)
+{
+	if (!(map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P) || nvdm_placement_is_peers(map))
+		return 0;
+	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
+		*reason = NVME_DMABUF_REASON_NO_P2PDMA;
+	else if (map->attach->importer_ops && !map->attach->peer2peer)
+		*reason = NVME_DMABUF_REASON_EXPORTER_NO_PATH;
+	else
+		*reason = NVME_DMABUF_REASON_NOT_PEER;
+	return -EOPNOTSUPP;
+}
+
+/* Under the controller's and the reservation lock, of a map that is attached. */
+static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
+{
+	struct sg_table *sgt;
+	u64 segments;
+	int ret;
+
+	sgt = dma_buf_map_attachment(map->attach, map->direction);
+	if (sgt == ERR_PTR(-ERESTARTSYS) || sgt == ERR_PTR(-EINTR))
+		return -EINTR;
+	if (IS_ERR(sgt))
+		return nvdm_map_exporter_error(map, PTR_ERR(sgt), reason);
+
+	map->sgt = sgt;
+	nvdm_map_free_list(map);
+	ret = nvdm_map_build_list(map, &segments, reason) ?: nvdm_map_check_peers(map, reason);
+	if (ret) {
+		nvdm_map_unmap(map);
 		return ret;
-	sgt = dma_buf_map_attachment(attach, map->direction);
-	if (sgt == ERR_PTR(-ERESTARTSYS)) {
-		ret = -EINTR;
-	} else if (IS_ERR(sgt)) {
-		*reason = NVME_DMABUF_REASON_EXPORTER;
-		ret = PTR_ERR(sgt);
-	} else {
-		map->sgt = sgt;
-		map->generation++;
-		ret = nvdm_map_build_list(map, reason);
 	}
-	dma_resv_unlock(map->dmabuf->resv);
-	return ret;
+
+	spin_lock(&map->lock);
+	map->segments = segments;
+	map->list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
+	map->contiguous = prp_list_address(&map->list, 0);
+	map->sgl = segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
+	map->generation++;
+	spin_unlock(&map->lock);
+	return 0;
 }
 
 /*
- * Until a move of the buffer that is under way has ended. Without locks: what
- * it waits for is the exporter's, and may take its time.
+ * Until a move of the buffer that is under way has ended. Without locks that
+ * an exporter may take: what it waits for is the exporter's, and may take its
+ * time.
  */
 static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
 {
@@ -359,6 +452,103 @@ static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
 					 MAX_SCHEDULE_TIMEOUT);
 
 	return ret < 0 ? -EINTR : 0;
+}
+
+/* Maps the buffer, if it is not mapped. */
+static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
+{
+	struct nvdm_controller *ctrl = map->ns.ctrl;
+	int ret;
+
+	/*
+	 * Before, because for static exporters older kernels wait as they map,
+	 * with our locks held.
+	 */
+	ret = nvdm_map_wait_for_fences(map);
+	if (ret || mutex_lock_killable(&ctrl->lock))
+		return -EINTR;
+	if (!map->attach) {
+		*reason = NVME_DMABUF_REASON_GONE;
+		ret = -ENODEV;
+	} else if (dma_resv_lock_interruptible(map->dmabuf->resv, NULL)) {
+		ret = -EINTR;
+	} else {
+		if (!map->sgt)
+			ret = nvdm_map_make_mapping(map, reason);
+		dma_resv_unlock(map->dmabuf->resv);
+	}
+	mutex_unlock(&ctrl->lock);
+	return ret;
+}
+
+/* Lets commands in, unless the mapping was taken back again in the meantime. */
+static int nvdm_map_start(struct nvdm_map *map)
+{
+	int ret;
+
+	/* For what began while it was being mapped. */
+	ret = nvdm_map_wait_for_fences(map);
+	if (ret || dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+		return -EINTR;
+	spin_lock(&map->lock);
+	if (map->sgt && map->state == NVME_DMABUF_MAP_REVOKED) {
+		/* Drained, so this does not wait. Makes all of the above visible. */
+		reinit_completion(&map->idle);
+		percpu_ref_reinit(&map->inflight);
+		WRITE_ONCE(map->state, NVME_DMABUF_MAP_LIVE);
+	}
+	spin_unlock(&map->lock);
+	dma_resv_unlock(map->dmabuf->resv);
+	return 0;
+}
+
+/* Takes over the format that the namespace has now, under the refresh lock. */
+static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
+{
+	struct nvdm_namespace now = map->ns;
+	int ret;
+
+	ret = nvdm_map_stopped(map, reason);
+	if (ret && ret != -ESTALE)
+		return ret;
+	ret = nvdm_namespace_reread(&now, reason);
+	if (ret || now.block_shift == map->ns.block_shift)
+		return ret;
+
+	nvdm_map_stop(map, NVME_DMABUF_MAP_REVOKED);
+	nvdm_map_drain(map);
+	spin_lock(&map->lock);
+	map->ns.block_shift = now.block_shift;
+	map->ns.start = now.start;
+	map->ns.max_command = now.max_command;
+	spin_unlock(&map->lock);
+	return 0;
+}
+
+/**
+ * nvdm_map_refresh - map a buffer, again if its exporter took it back
+ * @map: an attached map
+ * @reread: also take over the namespace's format
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Waits for the buffer's fences; do not hold what one of them may need.
+ *
+ * Return: 0 if the map takes commands, or a negative error number.
+ */
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason)
+{
+	int ret;
+
+	*reason = NVME_DMABUF_REASON_NONE;
+	if (mutex_lock_interruptible(&map->refresh_lock))
+		return -EINTR;
+	ret = reread ? nvdm_map_reread_namespace(map, reason) : 0;
+	while (!ret && (ret = nvdm_map_stopped(map, reason)) == -ESTALE) {
+		*reason = NVME_DMABUF_REASON_NONE;
+		ret = nvdm_map_map(map, reason) ?: nvdm_map_start(map);
+	}
+	mutex_unlock(&map->refresh_lock);
+	return ret;
 }
 
 /* Is this map's device one whose DMA needs no help from the CPU? */
@@ -437,6 +627,7 @@ static void nvdm_map_free(struct nvdm_map *map)
 		dma_buf_put(map->dmabuf);
 	nvdm_namespace_close(&map->ns);
 	percpu_ref_exit(&map->inflight);
+	mutex_destroy(&map->refresh_lock);
 	kfree(map);
 }
 
@@ -467,12 +658,14 @@ static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attac
 /**
  * nvdm_map_create - map a range of a dma-buf for a namespace
  * @args: what the caller asked for; access is valid
+ * @events: where to tell that the map has stopped; must outlive it
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: the map, to be destroyed by nvdm_map_destroy(), or a negative error
  * number.
  */
-struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *reason)
+struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
+				 u32 *reason)
 {
 	struct nvdm_map *map;
 	int ret;
@@ -480,14 +673,21 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *rea
 	map = kzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
 	if (!map)
 		return ERR_PTR(-ENOMEM);
-	ret = percpu_ref_init(&map->inflight, nvdm_map_release_inflight, 0, GFP_KERNEL_ACCOUNT);
+	ret = percpu_ref_init(&map->inflight, nvdm_map_release_inflight, PERCPU_REF_INIT_DEAD,
+			      GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		kfree(map);
 		return ERR_PTR(ret);
 	}
 	init_completion(&map->idle);
+	complete_all(&map->idle);
+	spin_lock_init(&map->lock);
+	mutex_init(&map->refresh_lock);
+	map->state = NVME_DMABUF_MAP_REVOKED;
+	map->events = events;
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
+	map->flags = args->flags;
 	map->direction = nvdm_map_direction(args->access);
 	map->offset = args->offset;
 	map->length = args->length;
@@ -498,17 +698,13 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, u32 *rea
 		return ERR_PTR(ret);
 	}
 
-	/*
-	 * Before, because for static exporters older kernels wait as they map,
-	 * with our locks held; and after, for what began in between.
-	 */
-	ret = nvdm_map_wait_for_fences(map) ?: mutex_lock_killable(&map->ns.ctrl->lock);
-	if (!ret) {
+	ret = -EINTR;
+	if (!mutex_lock_killable(&map->ns.ctrl->lock)) {
 		ret = nvdm_map_attach(map, reason);
 		mutex_unlock(&map->ns.ctrl->lock);
 	}
 	if (!ret)
-		ret = nvdm_map_wait_for_fences(map);
+		ret = nvdm_map_refresh(map, false, reason);
 	if (ret) {
 		nvdm_map_destroy(map);
 		return ERR_PTR(ret);
@@ -540,9 +736,10 @@ void nvdm_map_destroy(struct nvdm_map *map)
  * @map: the map
  * @info: whose out_* members are filled in
  */
-void nvdm_map_describe(const struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
+void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
-	info->out_state = READ_ONCE(map->state);
+	spin_lock(&map->lock);
+	info->out_state = map->state;
 	info->out_offset = map->offset;
 	info->out_length = map->length;
 	info->out_segments = map->segments;
@@ -551,9 +748,14 @@ void nvdm_map_describe(const struct nvdm_map *map, struct nvme_dmabuf_map_info *
 	info->out_access = map->access;
 	info->out_flags = (map->segments == 1 ? NVME_DMABUF_MAP_CONTIGUOUS : 0) |
 			  (map->sgl ? NVME_DMABUF_MAP_SGL : 0) |
-			  (map->dynamic ? NVME_DMABUF_MAP_DYNAMIC : 0);
+			  (map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH ? NVME_DMABUF_MAP_AUTO_REFRESH :
+									  0) |
+			  (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P ? NVME_DMABUF_MAP_REQUIRE_P2P :
+									 0) |
+			  map->exporter_flags;
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
+	spin_unlock(&map->lock);
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
 	info->out_pci_bdf = nvdm_controller_bdf(map->ns.ctrl);

@@ -257,6 +257,24 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason)
 	return ret;
 }
 
+/**
+ * nvdm_namespace_reread - find the format of a namespace that is open
+ * @ns: the namespace; its format is updated
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE or -ENOMEM.
+ */
+int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret;
+
+	ns->flags &= ~(NVME_DMABUF_NS_PI | NVME_DMABUF_NS_READ_ONLY);
+	ret = nvdm_namespace_find_format(ns, reason);
+	if (ret)
+		return ret;
+	return nvdm_probe_namespace(ns, reason);
+}
+
 void nvdm_namespace_close(struct nvdm_namespace *ns)
 {
 	nvdm_namespace_close_path(ns);

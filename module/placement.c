@@ -26,10 +26,12 @@ static phys_addr_t nvdm_placement_phys(struct iommu_domain *domain, dma_addr_t a
 	return phys ?: addr;
 }
 
-static bool nvdm_placement_find_bar(phys_addr_t phys, struct nvdm_place *place)
+static bool nvdm_placement_find_bar(struct nvdm_controller *ctrl, phys_addr_t phys,
+				    struct nvdm_place *place)
 {
 	struct pci_dev *pdev = NULL;
 	unsigned int bar;
+	u32 reason;
 
 	for_each_pci_dev(pdev) {
 		for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
@@ -44,6 +46,7 @@ static bool nvdm_placement_find_bar(phys_addr_t phys, struct nvdm_place *place)
 			place->run.pci_domain = pci_domain_nr(pdev->bus);
 			place->run.pci_bdf = pci_dev_id(pdev);
 			place->run.bar = bar;
+			place->run.distance = nvdm_peer_distance(ctrl, pdev, &reason);
 			pci_dev_put(pdev);
 			return true;
 		}
@@ -51,7 +54,8 @@ static bool nvdm_placement_find_bar(phys_addr_t phys, struct nvdm_place *place)
 	return false;
 }
 
-static void nvdm_placement_look_up(phys_addr_t phys, struct nvdm_place *place)
+static void nvdm_placement_look_up(struct nvdm_controller *ctrl, phys_addr_t phys,
+				   struct nvdm_place *place)
 {
 	if (phys >= place->start && phys <= place->end)
 		return;
@@ -61,7 +65,7 @@ static void nvdm_placement_look_up(phys_addr_t phys, struct nvdm_place *place)
 	place->end = phys | ~PAGE_MASK;
 	if (page_is_ram(PHYS_PFN(phys)))
 		place->run.kind = NVME_DMABUF_PLACEMENT_RAM;
-	else if (!nvdm_placement_find_bar(phys, place))
+	else if (!nvdm_placement_find_bar(ctrl, phys, place))
 		place->run.kind = NVME_DMABUF_PLACEMENT_UNKNOWN;
 }
 
@@ -78,6 +82,7 @@ struct nvdm_placement_walk {
 	struct nvme_dmabuf_placement_run *runs;
 	u32 max;
 	u32 count;
+	u32 kinds;
 	u64 offset;
 	struct nvme_dmabuf_placement_run run;
 	struct nvdm_place place;
@@ -97,7 +102,8 @@ static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 		u64 addr = prp_list_address(&map->list, walk->offset);
 
 		length = min_t(u64, end - walk->offset, PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
-		nvdm_placement_look_up(nvdm_placement_phys(domain, addr), &walk->place);
+		nvdm_placement_look_up(map->ns.ctrl, nvdm_placement_phys(domain, addr),
+				       &walk->place);
 		if (nvdm_placement_continues(&walk->run, &walk->place.run)) {
 			walk->run.length += length;
 		} else {
@@ -105,10 +111,24 @@ static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 			walk->run.offset = walk->offset;
 			walk->run.length = length;
 			walk->count++;
+			walk->kinds |= BIT(walk->run.kind);
 		}
 		if (walk->count <= walk->max)
 			walk->runs[walk->count - 1] = walk->run;
+		cond_resched();
 	}
+}
+
+/**
+ * nvdm_placement_is_peers - is all of a map's memory that of other PCI devices?
+ * @map: the map, mapped, under the reservation lock
+ */
+bool nvdm_placement_is_peers(struct nvdm_map *map)
+{
+	struct nvdm_placement_walk walk = { .map = map, .place = { .start = 1 } };
+
+	nvdm_placement_walk_part(&walk, map->length);
+	return walk.kinds == BIT(NVME_DMABUF_PLACEMENT_PCI);
 }
 
 /* Bytes looked at before others get the reservation lock. */

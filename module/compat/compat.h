@@ -40,6 +40,19 @@
 #endif
 
 /**
+ * dma_buf_attaches_static - will dma_buf_attach_directed() attach statically?
+ * @dmabuf: the dma-buf
+ */
+static inline bool dma_buf_attaches_static(struct dma_buf *dmabuf)
+{
+#ifdef HAVE_ATTACHMENT_CACHES_SGT
+	return !dma_buf_is_dynamic(dmabuf);
+#else
+	return false;
+#endif
+}
+
+/**
  * dma_buf_attach_directed - attach so that a mapping has the direction asked for
  * @dmabuf: the dma-buf
  * @dev: the device
@@ -55,10 +68,8 @@ static inline struct dma_buf_attachment *
 dma_buf_attach_directed(struct dma_buf *dmabuf, struct device *dev,
 			const struct dma_buf_attach_ops *ops, void *priv)
 {
-#ifdef HAVE_ATTACHMENT_CACHES_SGT
-	if (!dma_buf_is_dynamic(dmabuf))
+	if (dma_buf_attaches_static(dmabuf))
 		return dma_buf_attach(dmabuf, dev);
-#endif
 	return dma_buf_dynamic_attach(dmabuf, dev, ops, priv);
 }
 

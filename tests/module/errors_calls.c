@@ -20,6 +20,9 @@ union args {
 	struct nvme_dmabuf_map_info map_info;
 	struct nvme_dmabuf_placement placement;
 	struct nvme_dmabuf_submit submit;
+	struct nvme_dmabuf_refresh refresh;
+	struct nvme_dmabuf_events events;
+	struct nvme_dmabuf_peer_info peer_info;
 	uint8_t bytes[256];
 };
 
@@ -37,7 +40,8 @@ struct member {
  * struct call
  * @fill: writes inputs with which the call succeeds; the rest is zero
  * @done: cleans up after success
- * @zero: members all of whose bits must be zero
+ * @flags: that are defined
+ * @zero: members all of whose bits must be zero, but for these flags
  * @outputs: members that the call writes
  * @reason: where the reason stands, or 0
  */
@@ -47,6 +51,7 @@ struct call {
 	size_t size;
 	void (*fill)(struct fixture *f, union args *args);
 	void (*done)(struct fixture *f, union args *args);
+	uint32_t flags;
 	struct member zero[2];
 	struct member outputs[16];
 	size_t reason;
@@ -118,6 +123,26 @@ static void fill_submit(struct fixture *f, union args *args)
 	args->submit.count = 1;
 }
 
+static void fill_refresh(struct fixture *f, union args *args)
+{
+	args->refresh.map = f->rig.map;
+}
+
+static struct nvme_dmabuf_event event;
+
+static void fill_events(struct fixture *f, union args *args)
+{
+	(void)f;
+	args->events.events = (uintptr_t)&event;
+	args->events.count = 1;
+}
+
+static void fill_peer_info(struct fixture *f, union args *args)
+{
+	args->peer_info.ns_fd = f->rig.drive.fd;
+	args->peer_info.pci_bdf = 0xffff;
+}
+
 /* SUBMIT succeeded, or only its end went wrong: the command was executed. */
 static void allow_read(struct fixture *f)
 {
@@ -162,6 +187,7 @@ static const struct call calls[] = {
 		.size = sizeof(struct nvme_dmabuf_attach),
 		.fill = fill_attach,
 		.done = done_attach,
+		.flags = NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH,
 		.zero = { MEMBER(nvme_dmabuf_attach, flags), MEMBER(nvme_dmabuf_attach, reserved) },
 		.outputs = { MEMBER(nvme_dmabuf_attach, out_map),
 			     MEMBER(nvme_dmabuf_attach, out_reason) },
@@ -210,8 +236,41 @@ static const struct call calls[] = {
 		.request = NVME_DMABUF_IOC_SUBMIT,
 		.size = sizeof(struct nvme_dmabuf_submit),
 		.fill = fill_submit,
-		.zero = { MEMBER(nvme_dmabuf_submit, flags) },
-		.outputs = { MEMBER(nvme_dmabuf_submit, out_completed) },
+		.flags = NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | NVME_DMABUF_SUBMIT_IN_FENCE |
+			 NVME_DMABUF_SUBMIT_OUT_FENCE,
+		.zero = { MEMBER(nvme_dmabuf_submit, flags),
+			  MEMBER(nvme_dmabuf_submit, in_fence_fd) },
+		.outputs = { MEMBER(nvme_dmabuf_submit, out_completed),
+			     MEMBER(nvme_dmabuf_submit, out_fence_fd) },
+	},
+	{
+		.name = "REFRESH",
+		.request = NVME_DMABUF_IOC_REFRESH,
+		.size = sizeof(struct nvme_dmabuf_refresh),
+		.fill = fill_refresh,
+		.zero = { MEMBER(nvme_dmabuf_refresh, flags) },
+		.outputs = { MEMBER(nvme_dmabuf_refresh, out_reason),
+			     MEMBER(nvme_dmabuf_refresh, out_generation) },
+		.reason = offsetof(struct nvme_dmabuf_refresh, out_reason),
+	},
+	{
+		.name = "EVENTS",
+		.request = NVME_DMABUF_IOC_EVENTS,
+		.size = sizeof(struct nvme_dmabuf_events),
+		.fill = fill_events,
+		.zero = { MEMBER(nvme_dmabuf_events, flags) },
+		.outputs = { MEMBER(nvme_dmabuf_events, out_count) },
+	},
+	{
+		.name = "PEER_INFO",
+		.request = NVME_DMABUF_IOC_PEER_INFO,
+		.size = sizeof(struct nvme_dmabuf_peer_info),
+		.fill = fill_peer_info,
+		.zero = { MEMBER(nvme_dmabuf_peer_info, flags) },
+		.outputs = { MEMBER(nvme_dmabuf_peer_info, out_reason),
+			     MEMBER(nvme_dmabuf_peer_info, out_distance),
+			     MEMBER(nvme_dmabuf_peer_info, out_flags) },
+		.reason = offsetof(struct nvme_dmabuf_peer_info, out_reason),
 	},
 };
 
@@ -306,6 +365,8 @@ static void reserved_bits(const void *arg)
 	fixture_open(&f);
 	for (const struct member *m = call->zero; m < call->zero + 2 && m->size; m++)
 		for (size_t bit = 0; bit < m->size * 8; bit++) {
+			if (m == call->zero && call->flags >> bit & 1)
+				continue;
 			fill(call, &f, &args);
 			args.bytes[m->offset + bit / 8] |= 1 << bit % 8;
 			if (call->reason)

@@ -92,6 +92,7 @@ int exported_try(struct exported *b, struct exporter_create create,
 		aliases |= segments[i].flags & EXPORTER_SEGMENT_ALIAS;
 	}
 	b->size = create.size ? create.size : b->bytes;
+	b->dynamic = create.flags & EXPORTER_DYNAMIC;
 
 	create.size = b->size;
 	create.segments = (uintptr_t)segments;

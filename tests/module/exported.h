@@ -36,12 +36,14 @@ bool stays_in_call(pid_t thread, unsigned long request);
  * @fd: the dma-buf
  * @size: bytes that importers are told
  * @bytes: bytes that there are
+ * @dynamic: it may move while it is mapped, if importers can be told
  * @mirror: what these must hold; NULL if segments share memory
  */
 struct exported {
 	int fd;
 	uint64_t size;
 	uint64_t bytes;
+	bool dynamic;
 	uint8_t *mirror;
 };
 

@@ -67,6 +67,18 @@ static void lying(const void *arg)
 	wire_close(&w);
 }
 
+/* What the module makes of an exporter's error number. */
+static uint32_t reason_of(const struct exported *b, uint32_t what, int error)
+{
+	if (error == ENODEV)
+		return NVME_DMABUF_REASON_EXPORTER_REVOKED;
+	/* Older kernels let nobody be more than a static importer of such a one. */
+	if (error == EOPNOTSUPP && what == EXPORTER_FAIL_ATTACH && !b->dynamic &&
+	    !kernel_is_movable())
+		return NVME_DMABUF_REASON_NOT_DYNAMIC;
+	return NVME_DMABUF_REASON_EXPORTER;
+}
+
 static void refuses(struct wire *w, struct exported *b, uint32_t what)
 {
 	static const int errors[] = { EIO, ENOMEM, ENODEV, EOPNOTSUPP, EAGAIN, EPERM, ENOSPC };
@@ -76,7 +88,7 @@ static void refuses(struct wire *w, struct exported *b, uint32_t what)
 		exported_fail(b, what, errors[i], 2);
 		for (int j = 0; j < 2; j++) {
 			check_eq(wire_attach(w, b, 0, b->bytes, &map, &reason), -errors[i]);
-			check_eq(reason, NVME_DMABUF_REASON_EXPORTER);
+			check_eq(reason, reason_of(b, what, errors[i]));
 			check_unused(b);
 		}
 		check_eq(wire_attach(w, b, 0, b->bytes, &map, &reason), 0);

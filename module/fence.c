@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fences: the sync_files that a submission waits for, and those that it hands
+ * out. Must not know maps or commands.
+ *
+ * A fence that is handed out signals when a batch's last command has ended,
+ * which the nvme driver sees to in bounded time: nothing that it depends on is
+ * user space's. It may outlive everything else here, so each holds the module.
+ */
+#include <linux/dma-fence.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/sync_file.h>
+
+#include "internal.h"
+
+struct nvdm_fence {
+	struct dma_fence base;
+	spinlock_t lock;
+};
+
+static const char *nvdm_fence_driver_name(struct dma_fence *fence)
+{
+	return KBUILD_MODNAME;
+}
+
+static const char *nvdm_fence_timeline_name(struct dma_fence *fence)
+{
+	return "batch";
+}
+
+static void nvdm_fence_free(struct rcu_head *rcu)
+{
+	struct dma_fence *fence = container_of(rcu, struct dma_fence, rcu);
+
+	kfree(container_of(fence, struct nvdm_fence, base));
+	/* Unloading waits for RCU callbacks to return. */
+	module_put(THIS_MODULE);
+}
+
+/* Readers of fences look at them under RCU. */
+static void nvdm_fence_release(struct dma_fence *fence)
+{
+	call_rcu(&fence->rcu, nvdm_fence_free);
+}
+
+static const struct dma_fence_ops fence_ops = {
+	.get_driver_name = nvdm_fence_driver_name,
+	.get_timeline_name = nvdm_fence_timeline_name,
+	.release = nvdm_fence_release,
+};
+
+/**
+ * nvdm_fence_create - a fence for one batch, on a timeline of its own
+ *
+ * Return: the fence, to be given to nvdm_fence_signal() in the end, or NULL if
+ * there is no memory.
+ */
+struct dma_fence *nvdm_fence_create(void)
+{
+	struct nvdm_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
+
+	if (!fence)
+		return NULL;
+	/* Called from an ioctl, whose file holds the module. */
+	__module_get(THIS_MODULE);
+	spin_lock_init(&fence->lock);
+	/* Batches end in any order. */
+	dma_fence_init(&fence->base, &fence_ops, &fence->lock, dma_fence_context_alloc(1), 1);
+	return &fence->base;
+}
+
+/**
+ * nvdm_fence_signal - signal a fence, and let it go
+ * @fence: from nvdm_fence_create()
+ * @error: negative error number, or 0
+ *
+ * Any context.
+ */
+void nvdm_fence_signal(struct dma_fence *fence, int error)
+{
+	if (error)
+		dma_fence_set_error(fence, error);
+	dma_fence_signal(fence);
+	dma_fence_put(fence);
+}
+
+/**
+ * nvdm_fence_file - a file by which user space knows a fence
+ * @fence: the fence, of which the file takes a reference
+ *
+ * Return: the file, or NULL if there is no memory.
+ */
+struct file *nvdm_fence_file(struct dma_fence *fence)
+{
+	struct sync_file *sync = sync_file_create(fence);
+
+	return sync ? sync->file : NULL;
+}
+
+/**
+ * nvdm_fence_wait_file - wait until a sync_file has signalled
+ * @fd: the caller's file descriptor
+ *
+ * May take as long as the caller likes: not with any lock.
+ *
+ * Return: 0, -EBADF if it is no sync_file, or -EINTR.
+ */
+int nvdm_fence_wait_file(int fd)
+{
+	struct dma_fence *fence = sync_file_get_fence(fd);
+	long ret;
+
+	if (!fence)
+		return -EBADF;
+	ret = dma_fence_wait(fence, true);
+	dma_fence_put(fence);
+	return ret < 0 ? -EINTR : 0;
+}

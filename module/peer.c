@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Peers: can a controller reach another PCI device's memory, and if not, why?
+ * The kernel decides; this file asks it, and finds the words. Must not know
+ * dma-bufs, commands or user memory.
+ */
+#include <linux/pci-p2pdma.h>
+
+#include "internal.h"
+
+static bool nvdm_peer_has_common_bridge(struct pci_dev *a, struct pci_dev *b)
+{
+	struct pci_dev *above_a, *above_b;
+
+	for (above_a = a; above_a; above_a = pci_upstream_bridge(above_a))
+		for (above_b = b; above_b; above_b = pci_upstream_bridge(above_b))
+			if (above_a == above_b)
+				return true;
+	return false;
+}
+
+/**
+ * nvdm_peer_distance - may a controller reach a peer's memory?
+ * @ctrl: the controller
+ * @peer: the other device
+ * @reason: NVME_DMABUF_REASON_*, why not
+ *
+ * Return: the distance as of the kernel, or -1 if the kernel forbids it.
+ */
+int nvdm_peer_distance(struct nvdm_controller *ctrl, struct pci_dev *peer, u32 *reason)
+{
+	struct device *client = &ctrl->pdev->dev;
+	int distance;
+
+	*reason = NVME_DMABUF_REASON_NO_P2PDMA;
+	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
+		return -1;
+	distance = pci_p2pdma_distance_many(peer, &client, 1, false);
+	if (distance >= 0)
+		*reason = NVME_DMABUF_REASON_NONE;
+	else if (nvdm_peer_has_common_bridge(ctrl->pdev, peer))
+		*reason = NVME_DMABUF_REASON_PEER_ACS;
+	else
+		*reason = NVME_DMABUF_REASON_PEER_HOST_BRIDGE;
+	return distance;
+}
+
+static bool nvdm_peer_has_memory(struct pci_dev *pdev)
+{
+	unsigned int bar;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (pci_resource_flags(pdev, bar) & IORESOURCE_MEM && pci_resource_len(pdev, bar))
+			return true;
+	return false;
+}
+
+/**
+ * nvdm_peer_any - may a controller reach the memory of any peer at all?
+ * @ctrl: the controller
+ * @reason: changed only if not: NVME_DMABUF_REASON_*, why not
+ */
+bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason)
+{
+	u32 why = NVME_DMABUF_REASON_NONE;
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev) {
+		if (pdev == ctrl->pdev || pci_is_bridge(pdev) || !nvdm_peer_has_memory(pdev))
+			continue;
+		if (nvdm_peer_distance(ctrl, pdev, &why) >= 0) {
+			pci_dev_put(pdev);
+			return true;
+		}
+	}
+	if (why != NVME_DMABUF_REASON_NONE)
+		*reason = why;
+	return false;
+}
