@@ -369,7 +369,8 @@ static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
 	if (!map->attach && error == -EOPNOTSUPP && dma_buf_attaches_static(map->dmabuf))
 		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
 	/* What the DMA API and vfio say of a peer that is out of reach. */
-	if (map->attach && (error == -EREMOTEIO || error == -EINVAL))
+	if (map->attach && (error == -EREMOTEIO ||
+			    (error == -EINVAL && IS_ENABLED(CONFIG_PCI_P2PDMA))))
 		nvdm_peer_any(map->ns.ctrl, reason);
 	return error;
 }
