@@ -83,8 +83,9 @@ void nvmedmabuf_close(struct nvmedmabuf *ctx);
  * nvmedmabuf_fd - file descriptor of a context
  * @ctx: the context
  *
- * For ioctl(), io_uring, or handing it on. It stays the context's: do not
- * close it.
+ * For poll(), ioctl(), or handing it on. It stays the context's: do not close
+ * it. poll() says POLLPRI as long as there are events: see
+ * nvmedmabuf_get_events().
  *
  * Return: the descriptor.
  */
@@ -132,6 +133,10 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
  * lasts until nvmedmabuf_detach() or until the last descriptor of the context
  * is closed.
  *
+ * Where the kernel does not pin buffers (NVME_DMABUF_FEATURE_MOVABLE) the
+ * exporter may take this one back at any time: commands then fail with -ESTALE
+ * until nvmedmabuf_refresh().
+ *
  * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EOPNOTSUPP,
  * -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal arrived), -EIO, or what
  * the exporter says (with NVME_DMABUF_REASON_EXPORTER).
@@ -139,6 +144,28 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
 		      uint64_t offset, uint64_t length, uint32_t access,
 		      uint32_t *map, uint32_t *reason);
+
+/**
+ * nvmedmabuf_attach_flags - nvmedmabuf_attach() with flags
+ * @ctx: the context
+ * @dmabuf_fd: as for nvmedmabuf_attach()
+ * @ns_fd: as for nvmedmabuf_attach()
+ * @offset: as for nvmedmabuf_attach()
+ * @length: as for nvmedmabuf_attach()
+ * @access: as for nvmedmabuf_attach()
+ * @flags: NVME_DMABUF_ATTACH_REQUIRE_P2P (refuse a buffer that is not in a PCI
+ *	device's memory entirely, now and at each refresh),
+ *	NVME_DMABUF_ATTACH_AUTO_REFRESH (commands refresh the map if its exporter
+ *	took the buffer back), both, or 0
+ * @map: gets the map's number, which is not 0
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * Return: as nvmedmabuf_attach(); -EOPNOTSUPP if REQUIRE_P2P refuses the buffer,
+ * with the reason.
+ */
+int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
+			    uint64_t offset, uint64_t length, uint32_t access,
+			    uint32_t flags, uint32_t *map, uint32_t *reason);
 
 /**
  * nvmedmabuf_detach - remove a map
@@ -150,6 +177,52 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
  * Return: 0; -ENOENT if the context has no such map.
  */
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
+
+/**
+ * nvmedmabuf_refresh - make a map usable again
+ * @ctx: the context
+ * @map: the map, which keeps its number
+ * @generation: gets how many mappings were made for this map, from 1; may be
+ *	NULL
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * Maps a buffer that its exporter took back, wherever it is now, and waits for
+ * its move to end. After the namespace was formatted, takes over the new block
+ * size, by which offsets and lengths are then measured. Does nothing to a map
+ * that is usable: its generation then stays. A failure leaves the map as it was
+ * and may be tried again.
+ *
+ * The exporter may take the buffer back again at once, so a command may fail
+ * with -ESTALE after a refresh that succeeded. Threads may refresh the same map
+ * together.
+ *
+ * Return: 0; -ENOENT if the context has no such map; -ENODEV if the controller
+ * is gone (NVME_DMABUF_REASON_GONE) or the exporter revoked the buffer
+ * (_EXPORTER_REVOKED); -EOPNOTSUPP if the buffer or the format cannot be used as
+ * it is now; -EACCES; -EIO; -ENOMEM; -EINTR (a signal arrived); or what the
+ * exporter says (with NVME_DMABUF_REASON_EXPORTER).
+ */
+int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
+		       uint64_t *generation, uint32_t *reason);
+
+/**
+ * nvmedmabuf_get_events - which maps stopped taking commands
+ * @ctx: the context
+ * @events: gets up to @max events: the map's number, its state as it is now
+ *	(NVME_DMABUF_MAP_*) and its generation
+ * @max: how many @events has room for, not 0
+ *
+ * An event says that a map's exporter took the buffer back, or that its
+ * controller went. The state is NVME_DMABUF_MAP_LIVE if the map was refreshed
+ * in the meantime. A map has one event at most, which stays until it is read
+ * here or the map is detached, so none is lost; several threads that read get
+ * different ones. poll() on nvmedmabuf_fd() says POLLPRI if there are any.
+ * Never waits.
+ *
+ * Return: how many were written, 0 if there are none; -EINVAL if @max is 0.
+ */
+int nvmedmabuf_get_events(struct nvmedmabuf *ctx,
+			  struct nvme_dmabuf_event *events, uint32_t max);
 
 /**
  * nvmedmabuf_get_map_info - describe a map
@@ -179,6 +252,27 @@ int nvmedmabuf_get_placement(struct nvmedmabuf *ctx, uint32_t map,
 			     uint32_t max);
 
 /**
+ * nvmedmabuf_get_peer_info - whether a drive can reach a PCI device's memory
+ * @ctx: the context
+ * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @domain: PCI domain (segment) of the device
+ * @bdf: bus << 8 | device << 3 | function of the device
+ * @info: gets the answer; need not be initialised
+ *
+ * Asks for peer-to-peer DMA between the namespace's controller and the device.
+ * Succeeds where the answer is no: @info->out_reason is then not
+ * NVME_DMABUF_REASON_NONE. @info->out_distance is the kernel's count of the
+ * bridges between them, smaller is better, or -1. Whether the device has memory
+ * to share, and an exporter for it, is another question.
+ *
+ * Return: 0; -EINVAL if @domain is above INT_MAX or @bdf above 0xffff; -EBADF if
+ * @ns_fd is no block device; -ENOMEM.
+ */
+int nvmedmabuf_get_peer_info(struct nvmedmabuf *ctx, int ns_fd,
+			     uint32_t domain, uint32_t bdf,
+			     struct nvme_dmabuf_peer_info *info);
+
+/**
  * nvmedmabuf_submit - submit commands and wait for all of them
  * @ctx: the context
  * @cmds: @count commands, see nvmedmabuf_prep_read()
@@ -200,6 +294,61 @@ int nvmedmabuf_get_placement(struct nvmedmabuf *ctx, uint32_t map,
 int nvmedmabuf_submit(struct nvmedmabuf *ctx,
 		      const struct nvme_dmabuf_command *cmds,
 		      struct nvme_dmabuf_completion *cpls, uint32_t count);
+
+/**
+ * nvmedmabuf_submit_flags - wait for fences, then nvmedmabuf_submit()
+ * @ctx: the context
+ * @cmds: as for nvmedmabuf_submit()
+ * @cpls: as for nvmedmabuf_submit()
+ * @count: as for nvmedmabuf_submit()
+ * @flags: NVME_DMABUF_SUBMIT_IMPLICIT_SYNC (wait for the fences of each
+ *	command's dma-buf: those of writers before a Write, those of readers as
+ *	well before a Read), NVME_DMABUF_SUBMIT_IN_FENCE (wait for @in_fence_fd),
+ *	both, or 0
+ * @in_fence_fd: a sync_file, with NVME_DMABUF_SUBMIT_IN_FENCE; else not looked
+ *	at. It stays the caller's.
+ *
+ * Nothing of a system call is issued before its fences have signalled. A fence
+ * that signals an error counts as signalled. Commands above the module's limit
+ * are handed over in several calls, as by nvmedmabuf_submit().
+ *
+ * Return: as nvmedmabuf_submit(); -EINVAL for other flags; -EBADF if
+ * @in_fence_fd is no sync_file; -EINTR if any signal arrived before the fences
+ * had signalled: then nothing was executed.
+ */
+int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
+			    const struct nvme_dmabuf_command *cmds,
+			    struct nvme_dmabuf_completion *cpls,
+			    uint32_t count, uint32_t flags, int in_fence_fd);
+
+/**
+ * nvmedmabuf_submit_fence - submit commands, and get a fence instead of waiting
+ * @ctx: the context
+ * @cmds: @count commands; need not be kept after the call
+ * @count: number of commands, from 1 to the module's limit (out_max_commands of
+ *	struct nvme_dmabuf_info)
+ * @flags: as for nvmedmabuf_submit_flags(): these fences are waited for in the
+ *	call
+ * @in_fence_fd: as for nvmedmabuf_submit_flags()
+ * @out_fence_fd: gets a new sync_file, which signals when all commands are
+ *	complete; closed on execve(); the caller must close() it
+ *
+ * Returns when all commands are issued. There are no completions: if commands
+ * were refused or failed, the fence carries the error of one of them (-EIO for
+ * an NVMe status), which SYNC_IOC_FILE_INFO of <linux/sync_file.h> tells once
+ * poll() says POLLIN. The data is not valid before the fence has signalled, nor if it
+ * carries an error. It signals even if the context is closed, the map detached
+ * or the process killed.
+ *
+ * Return: 0; -EINVAL if @count is 0 or for other flags; -ENOSPC if @count is
+ * above the limit; -EBADF if @in_fence_fd is no sync_file; -EMFILE or -ENFILE if
+ * there cannot be another file; -EINTR if any signal arrived before the fences
+ * had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing was executed.
+ */
+int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
+			    const struct nvme_dmabuf_command *cmds,
+			    uint32_t count, uint32_t flags, int in_fence_fd,
+			    int *out_fence_fd);
 
 /**
  * nvmedmabuf_prep_read - fill in a Read: from the namespace to the dma-buf
@@ -445,8 +594,8 @@ int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr);
  * @flags: NVMEDMABUF_CPU_READ, NVMEDMABUF_CPU_WRITE or both
  *
  * Makes what devices wrote visible to the CPU, and waits for those that use the
- * buffer under an implicit fence. Commands of nvmedmabuf_submit() have no such
- * fence: wait for them first.
+ * buffer under an implicit fence. Commands of this library have no such fence:
+ * wait for them first, or for the fence of nvmedmabuf_submit_fence().
  *
  * Return: 0; -EINVAL if @flags is wrong; or what the exporter says. Never
  * -EINTR or -EAGAIN.

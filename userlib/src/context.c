@@ -102,12 +102,13 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_NS_INFO, info);
 }
 
-int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
-		      uint64_t offset, uint64_t length, uint32_t access,
-		      uint32_t *map, uint32_t *reason)
+int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
+			    uint64_t offset, uint64_t length, uint32_t access,
+			    uint32_t flags, uint32_t *map, uint32_t *reason)
 {
 	struct nvme_dmabuf_attach attach = {
 		.size = sizeof(attach),
+		.flags = flags,
 		.dmabuf_fd = dmabuf_fd,
 		.ns_fd = ns_fd,
 		.access = access,
@@ -124,6 +125,14 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
 	return err;
 }
 
+int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
+		      uint64_t offset, uint64_t length, uint32_t access,
+		      uint32_t *map, uint32_t *reason)
+{
+	return nvmedmabuf_attach_flags(ctx, dmabuf_fd, ns_fd, offset, length,
+				       access, 0, map, reason);
+}
+
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
 {
 	struct nvme_dmabuf_detach detach = {
@@ -132,6 +141,37 @@ int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
 	};
 
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_DETACH, &detach);
+}
+
+int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
+		       uint64_t *generation, uint32_t *reason)
+{
+	struct nvme_dmabuf_refresh refresh = {
+		.size = sizeof(refresh),
+		.map = map,
+	};
+	int err;
+
+	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_REFRESH, &refresh);
+	if (reason)
+		*reason = refresh.out_reason;
+	if (!err && generation)
+		*generation = refresh.out_generation;
+	return err;
+}
+
+int nvmedmabuf_get_events(struct nvmedmabuf *ctx,
+			  struct nvme_dmabuf_event *events, uint32_t max)
+{
+	struct nvme_dmabuf_events query = {
+		.size = sizeof(query),
+		.events = (uintptr_t)events,
+		.count = max > INT_MAX ? INT_MAX : max,
+	};
+	int err;
+
+	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_EVENTS, &query);
+	return err ? err : (int)query.out_count;
 }
 
 int nvmedmabuf_get_map_info(struct nvmedmabuf *ctx, uint32_t map,
@@ -163,21 +203,46 @@ int nvmedmabuf_get_placement(struct nvmedmabuf *ctx, uint32_t map,
 	return (int)placement.out_count;
 }
 
-int nvmedmabuf_submit(struct nvmedmabuf *ctx,
-		      const struct nvme_dmabuf_command *cmds,
-		      struct nvme_dmabuf_completion *cpls, uint32_t count)
+int nvmedmabuf_get_peer_info(struct nvmedmabuf *ctx, int ns_fd,
+			     uint32_t domain, uint32_t bdf,
+			     struct nvme_dmabuf_peer_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	info->ns_fd = ns_fd;
+	info->pci_domain = domain;
+	info->pci_bdf = bdf;
+	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_PEER_INFO, info);
+}
+
+/* What may be waited for before commands are issued. */
+#define SUBMIT_WAITS	(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | \
+			 NVME_DMABUF_SUBMIT_IN_FENCE)
+
+/* The module wants 0 where there is no fence. */
+static int in_fence(uint32_t flags, int in_fence_fd)
+{
+	return flags & NVME_DMABUF_SUBMIT_IN_FENCE ? in_fence_fd : 0;
+}
+
+int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
+			    const struct nvme_dmabuf_command *cmds,
+			    struct nvme_dmabuf_completion *cpls,
+			    uint32_t count, uint32_t flags, int in_fence_fd)
 {
 	uint32_t done = 0;
 
-	if (count > INT_MAX)
+	if (count > INT_MAX || flags & ~SUBMIT_WAITS)
 		return -EINVAL;
 
 	while (done < count) {
 		struct nvme_dmabuf_submit submit = {
 			.size = sizeof(submit),
+			.flags = flags,
 			.commands = (uintptr_t)(cmds + done),
 			.completions = (uintptr_t)(cpls + done),
 			.count = count - done,
+			.in_fence_fd = in_fence(flags, in_fence_fd),
 		};
 		int err;
 
@@ -193,6 +258,36 @@ int nvmedmabuf_submit(struct nvmedmabuf *ctx,
 			break;
 	}
 	return (int)done;
+}
+
+int nvmedmabuf_submit(struct nvmedmabuf *ctx,
+		      const struct nvme_dmabuf_command *cmds,
+		      struct nvme_dmabuf_completion *cpls, uint32_t count)
+{
+	return nvmedmabuf_submit_flags(ctx, cmds, cpls, count, 0, 0);
+}
+
+int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
+			    const struct nvme_dmabuf_command *cmds,
+			    uint32_t count, uint32_t flags, int in_fence_fd,
+			    int *out_fence_fd)
+{
+	struct nvme_dmabuf_submit submit = {
+		.size = sizeof(submit),
+		.flags = flags | NVME_DMABUF_SUBMIT_OUT_FENCE,
+		.commands = (uintptr_t)cmds,
+		.count = count,
+		.in_fence_fd = in_fence(flags, in_fence_fd),
+	};
+	int err;
+
+	if (flags & ~SUBMIT_WAITS)
+		return -EINVAL;
+
+	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_SUBMIT, &submit);
+	if (!err)
+		*out_fence_fd = submit.out_fence_fd;
+	return err;
 }
 
 /* The completion is made up if the module wrote none. */
