@@ -328,11 +328,12 @@ wiped() {
 	delpart "$NS" 1 && delpart "$NS" 2 && write_file "$NS" 0 4096
 }
 
-# unusable SERIAL REASON: info, read and write say the same
+# unusable SERIAL REASON: info, peers, read and write say the same
 unusable() {
 	local ns
 	ns=$(tests/vm/guest-drives "$1") || return 1
 	refused 4 "$2" info "$ns" && json namespaces.0.usable false && json namespaces.0.reason "$2" &&
+		refused 4 "$2" peers "$ns" &&
 		refused 4 "$2" read "$ns" --count 1 -o "$TMP/x" &&
 		write_one "$2" "$ns"
 }
@@ -352,6 +353,22 @@ namespace_not_permitted() {
 	RC=$?
 	chmod 600 /dev/nvme-dmabuf
 	code 4 && json reason no-permission
+}
+
+# ----- peers
+
+peers_listed() {
+	run peers "$NS" --json
+	code 0 && empty err && json namespace "$NS" || return 1
+	run peers "$NS"
+	code 0 && says out "$NS: controller"
+}
+
+# A kernel without peer to peer has another reason.
+peer_that_does_not_exist() {
+	run peers "$NS" ff:1f.7 --json
+	code 4 && json peers.0.pci_address 0000:ff:1f.7 && json peers.0.reachable false &&
+		json peers.0.distance null && json error refused
 }
 
 # ----- signals
@@ -534,6 +551,9 @@ check "no block device" refused 4 not-block-device read /dev/null --count 1 -o "
 check "a namespace that does not exist" refused 4 no-such-namespace read nvme99n1 --count 1 -o "$TMP/x"
 check "no access to the module's device" not_permitted
 check "no access to the namespace" namespace_not_permitted
+
+check "list peers" peers_listed
+check "a peer that does not exist" peer_that_does_not_exist
 
 check "SIGINT during a read" interrupted_read INT
 check "SIGTERM during a read" interrupted_read TERM

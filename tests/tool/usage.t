@@ -11,7 +11,7 @@
 # shellcheck disable=SC2317 # functions are called through check
 . "$(dirname "$0")/tool.sh"
 
-SUBCOMMANDS="info read write selftest"
+SUBCOMMANDS="info peers read write selftest"
 
 # help_names SUBCOMMAND OPTION...: each option is in the help
 help_names() {
@@ -74,7 +74,7 @@ same_in_any_locale() {
 }
 
 check "--version tells the version" version
-check "--help names the subcommands" help_names "" info read write selftest
+check "--help names the subcommands" help_names "" info peers read write selftest
 for subcommand in $SUBCOMMANDS; do
 	check "$subcommand --help" help_names "$subcommand" --help --json
 	check "$subcommand: an unknown option" wrong "option '--bogus'" "$subcommand" --bogus
@@ -92,6 +92,12 @@ for subcommand in read write selftest; do
 	check "$subcommand: an unknown exporter" wrong "buffer 'tape'" "$subcommand" $ns --buffer tape
 	check "$subcommand: an empty heap" wrong "buffer 'heap:'" "$subcommand" $ns --buffer heap:
 	check "$subcommand: a heap with a path" wrong "buffer 'heap:../x'" "$subcommand" $ns --buffer heap:../x
+done
+check "peers: no namespace" wrong "no namespace" peers
+for address in x '' 3 03:00 :00.0 03:00. 03:20.0 03:00.8 103:00.0 0:03:00.0.0 03:00.0x 123456789:03:00.0 \
+	0000:03:00.0: 80000000:03:00.0; do
+	check "peers: '$address' is no PCI address" wrong "'$address' is no PCI address" peers $ns "$address"
+	check "peers: nor is it after one that is" wrong "'$address' is no" peers $ns 0000:03:00.0 "$address"
 done
 for number in x -1 '' 1K 0x 1.5 18446744073709551616; do
 	check "read: --start '$number' is no block number" \
@@ -121,6 +127,10 @@ if [ -e /sys/module/nvme_dmabuf ] || [ -e /dev/nvme-dmabuf ]; then
 else
 	check "info without the module" without_module info
 	check "info without the module, as JSON" info_without_module
+	check "peers without the module" without_module peers $ns
+	for address in 03:00.0 0000:03:00.0 10000:ff:1f.7 7BCDEF01:aB:1.0; do
+		check "peers without the module: $address is a PCI address" without_module_json peers $ns $address
+	done
 	check "read without the module" without_module read $ns --count 1 -o "$TMP/x"
 	check "read without the module, as JSON" without_module_json read $ns --count 1 -o "$TMP/x"
 	check "write without the module" without_module write $ns -i VERSION --start 0

@@ -77,6 +77,13 @@ static void module_to_text(const struct nvme_dmabuf_info *info)
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
 		printf("%s %s: %s", i ? "," : "", features[i].text,
 		       info->out_features & features[i].flag ? "yes" : "no");
+	printf("\nbuffers:   %s\npeers:     %s",
+	       info->out_features & NVME_DMABUF_FEATURE_MOVABLE ?
+		       "their exporters may move them while they are attached" :
+		       "pinned while they are attached; from Linux 7.1 on they can be moved",
+	       info->out_features & NVME_DMABUF_FEATURE_PEER_TO_PEER ?
+		       "'nvme-dmabuf peers NAMESPACE' shows which PCI devices a drive can reach" :
+		       "none: this kernel has no PCI peer-to-peer DMA (CONFIG_PCI_P2PDMA)");
 	printf("\nlimits:    %" PRIu32 " maps per open file, %" PRIu32
 	       " commands per call, %s per NVMe command,\n"
 	       "           timeouts of %" PRIu32 " to %" PRIu32 " ms\n",

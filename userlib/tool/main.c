@@ -14,27 +14,32 @@ static const struct subcommand {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
+	/* clang-format off */
 	{ "info", cmd_info },
+	{ "peers", cmd_peers },
 	{ "read", cmd_read },
 	{ "write", cmd_write },
 	{ "selftest", cmd_selftest },
+	/* clang-format on */
 };
 
-#define HELP                                                                            \
-	"Usage: nvme-dmabuf SUBCOMMAND [OPTION]... [ARGUMENT]...\n"                     \
-	"Move data between dma-bufs and NVMe namespaces, by /dev/nvme-dmabuf.\n"        \
-	"\n"                                                                            \
-	"Subcommands:\n"                                                                \
-	"  info       show what can be used, and why the rest cannot\n"                 \
-	"  read       copy from a namespace to a file, through a dma-buf\n"             \
-	"  write      copy from a file to a namespace, through a dma-buf\n"             \
-	"  selftest   check that data moves right on this machine\n"                    \
-	"\n"                                                                            \
-	"  --help     this text; 'nvme-dmabuf SUBCOMMAND --help' tells more\n"          \
-	"  --version  the tool's version\n"                                             \
-	"\n"                                                                            \
-	"Exit codes: 0 all went well, 1 the operation failed, 2 wrong usage,\n"         \
-	"3 no module or no access to it, 4 the namespace cannot or must not be used.\n" \
+#define HELP                                                                               \
+	"Usage: nvme-dmabuf SUBCOMMAND [OPTION]... [ARGUMENT]...\n"                        \
+	"Move data between dma-bufs and NVMe namespaces, by /dev/nvme-dmabuf.\n"           \
+	"\n"                                                                               \
+	"Subcommands:\n"                                                                   \
+	"  info       show what can be used, and why the rest cannot\n"                    \
+	"  peers      show which PCI devices' memory a drive can reach, and why not\n"     \
+	"  read       copy from a namespace to a file, through a dma-buf\n"                \
+	"  write      copy from a file to a namespace, through a dma-buf\n"                \
+	"  selftest   check that data moves right on this machine\n"                       \
+	"\n"                                                                               \
+	"  --help     this text; 'nvme-dmabuf SUBCOMMAND --help' tells more\n"             \
+	"  --version  the tool's version\n"                                                \
+	"\n"                                                                               \
+	"Exit codes: 0 all went well, 1 the operation failed, 2 wrong usage,\n"            \
+	"3 no module or no access to it, 4 the namespace cannot or must not be used, or\n" \
+	"the peer not be reached.\n"                                                       \
 	"See nvme-dmabuf(8) and nvme-dmabuf(7).\n"
 
 /* Even an error in the options before --json must come out as JSON. */

@@ -63,6 +63,7 @@ static void info_to_json(struct json_object *map, const struct nvme_dmabuf_map_i
 	put_str(map, "descriptor", info->out_flags & NVME_DMABUF_MAP_SGL ? "sgl" : "prp");
 	put_bool(map, "contiguous", info->out_flags & NVME_DMABUF_MAP_CONTIGUOUS);
 	put_bool(map, "dynamic", info->out_flags & NVME_DMABUF_MAP_DYNAMIC);
+	put_bool(map, "pinned", info->out_flags & NVME_DMABUF_MAP_PINNED);
 	put_u64(map, "block_size", info->out_block_size);
 	put_u64(map, "max_command_bytes", info->out_max_command);
 	put_u64(map, "nsid", info->out_nsid);
@@ -79,7 +80,9 @@ static void info_to_text(FILE *out, const struct nvme_dmabuf_map_info *info)
 		(uint64_t)info->out_generation);
 	fprintf(out, "map: %" PRIu64 " DMA segment%s%s, %s, %s of lists, commands of up to %s\n",
 		(uint64_t)info->out_segments, info->out_segments == 1 ? "" : "s",
-		info->out_flags & NVME_DMABUF_MAP_DYNAMIC ? ", movable" : "",
+		info->out_flags & NVME_DMABUF_MAP_DYNAMIC ? ", movable" :
+		info->out_flags & NVME_DMABUF_MAP_PINNED  ? ", pinned" :
+							    "",
 		info->out_flags & NVME_DMABUF_MAP_SGL ? "SGL" : "PRP",
 		size_text(info->out_list_bytes, b), size_text(info->out_max_command, c));
 }
@@ -96,15 +99,21 @@ static void run_to_json(struct json_object *array, const struct nvme_dmabuf_plac
 		return;
 	put_str(obj, "pci_address", pci_text(run->pci_domain, run->pci_bdf, pci));
 	put_u64(obj, "bar", run->bar);
+	if (run->distance >= 0)
+		put_u64(obj, "distance", run->distance);
+	else
+		put_null(obj, "distance");
 }
 
 static void run_to_text(FILE *out, const struct nvme_dmabuf_placement_run *run)
 {
-	char size[SIZE_TEXT], pci[PCI_TEXT], where[64];
+	char size[SIZE_TEXT], pci[PCI_TEXT], where[96], distance[32] = "";
 
+	if (run->distance >= 0)
+		snprintf(distance, sizeof(distance), ", distance %" PRId32, run->distance);
 	if (run->kind == NVME_DMABUF_PLACEMENT_PCI)
-		snprintf(where, sizeof(where), "BAR %" PRIu32 " of PCI device %s (peer to peer)",
-			 run->bar, pci_text(run->pci_domain, run->pci_bdf, pci));
+		snprintf(where, sizeof(where), "BAR %" PRIu32 " of PCI device %s (peer to peer%s)",
+			 run->bar, pci_text(run->pci_domain, run->pci_bdf, pci), distance);
 	else if (run->kind == NVME_DMABUF_PLACEMENT_RAM)
 		snprintf(where, sizeof(where), "memory of this host");
 	else

@@ -26,6 +26,7 @@
 
 /* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
 int cmd_info(int argc, char **argv);
+int cmd_peers(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_write(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
@@ -87,6 +88,9 @@ const char *size_text(uint64_t bytes, char *text);
 /* A PCI address as in sysfs, 0000:03:00.0; @text holds PCI_TEXT bytes. */
 #define PCI_TEXT 24
 const char *pci_text(uint32_t domain, uint32_t bdf, char *text);
+
+/* The reverse; the domain may be left out and is 0 then. 0 or -EINVAL. */
+int parse_pci(const char *text, uint32_t *domain, uint32_t *bdf);
 
 /*
  * SIGINT and SIGTERM ask to stop; blocking calls then fail with EINTR. Loops

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,6 +104,38 @@ const char *pci_text(uint32_t domain, uint32_t bdf, char *text)
 	snprintf(text, PCI_TEXT, "%04" PRIx32 ":%02" PRIx32 ":%02" PRIx32 ".%" PRIx32, domain,
 		 bdf >> 8 & 0xff, bdf >> 3 & 0x1f, bdf & 7);
 	return text;
+}
+
+/* Hexadecimal digits, from 1 to @max of them; *text moves behind. */
+static bool scan_hex(const char **text, int max, uint32_t *value)
+{
+	int n = 0;
+
+	for (*value = 0; n < max && digit(**text) < 16; n++, (*text)++)
+		*value = *value << 4 | (uint32_t)digit(**text);
+	return n > 0;
+}
+
+static bool scan_char(const char **text, char c)
+{
+	return *(*text)++ == c;
+}
+
+int parse_pci(const char *text, uint32_t *domain, uint32_t *bdf)
+{
+	uint32_t bus, device, function;
+	const char *colon = strchr(text, ':');
+
+	*domain = 0;
+	if (colon && strchr(colon + 1, ':') &&
+	    (!scan_hex(&text, 8, domain) || *domain > INT_MAX || !scan_char(&text, ':')))
+		return -EINVAL;
+	if (!scan_hex(&text, 2, &bus) || !scan_char(&text, ':') || !scan_hex(&text, 2, &device) ||
+	    device > 0x1f || !scan_char(&text, '.') || !scan_hex(&text, 1, &function) ||
+	    function > 7 || *text)
+		return -EINVAL;
+	*bdf = bus << 8 | device << 3 | function;
+	return 0;
 }
 
 const char *errno_name(int err)
