@@ -41,8 +41,9 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 	ch->cpls = calloc(ch->slots, sizeof(*ch->cpls));
 	if (!ch->cmds || !ch->cpls)
 		return -ENOMEM;
-	return nvmedmabuf_attach(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), ns->fd, 0, size, access,
-				 &ch->map, reason);
+	/* Whoever moves the buffer meanwhile shall not end the copy. */
+	return nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), ns->fd, 0, size,
+				       access, NVME_DMABUF_ATTACH_AUTO_REFRESH, &ch->map, reason);
 }
 
 int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
