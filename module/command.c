@@ -217,6 +217,9 @@ static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
 		ret = nvdm_map_stopped(map, reason);
 		if (ret == -ESTALE && map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH)
 			ret = nvdm_command_refresh(cmd, reason);
+		/* A buffer that moves all the time keeps nobody alive. */
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
 		if (ret)
 			return ret;
 	}

@@ -241,19 +241,22 @@ struct nvme_dmabuf_ns_info {
  * @out_reason: NVME_DMABUF_REASON_*, written on failure too
  *
  * Maps a range of a dma-buf for DMA by the namespace's controller and builds
- * its address lists. The exporter may take the buffer back at any time, where
- * the kernel has NVME_DMABUF_FEATURE_MOVABLE: commands in flight end well, later
- * ones are refused with ESTALE until the map is refreshed, and there is an event
- * (struct nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module
- * refreshes the map itself, as NVME_DMABUF_IOC_REFRESH does but for the format,
- * before it issues a command; only if that fails is the command refused. The map keeps both files open, so the caller may close
+ * its address lists. The map keeps both files open, so the caller may close
  * its own descriptors. Before it returns, the module waits for the buffer's
  * kernel fences (a move in progress), and tests with a few reads into memory of
  * its own that the drive moves exactly as many bytes as computed.
  *
+ * The exporter may take the buffer back at any time, where the kernel has
+ * NVME_DMABUF_FEATURE_MOVABLE: commands in flight end well, later ones are
+ * refused with ESTALE until the map is refreshed, and there is an event (struct
+ * nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module refreshes
+ * the map itself before it issues a command, as NVME_DMABUF_IOC_REFRESH does but
+ * for the format; only if that fails is the command refused. A signal ends its
+ * wait for the buffer's fences, and the command is refused with EINTR.
+ *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
- * NVME_DMABUF_REASON_EXPORTER).
+ * NVME_DMABUF_REASON_EXPORTER or _EXPORTER_REVOKED).
  */
 struct nvme_dmabuf_attach {
 	__u32 size;
@@ -483,7 +486,8 @@ struct nvme_dmabuf_placement {
  * @out_flags: 0
  *
  * Asks whether peer-to-peer DMA is possible between a namespace's controller
- * and another PCI device. Succeeds where the answer is no. Whether the device
+ * and another PCI device. Succeeds where the answer is no. A domain above
+ * 0x7fffffff or a @pci_bdf above 0xffff is malformed. Whether the device
  * has memory to share, and an exporter for it, is another question.
  *
  * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
@@ -615,8 +619,8 @@ struct nvme_dmabuf_completion {
  *
  * With NVME_DMABUF_SUBMIT_OUT_FENCE the call returns when all commands are
  * issued, with a sync_file that signals when they are complete. It carries an
- * error if one failed: the first completion's error, or EIO for an NVMe status;
- * what became of each command is not told. It depends on the drive alone, which
+ * error if one failed: a completion's error, or EIO for an NVMe status; what
+ * became of each command is not told. It depends on the drive alone, which
  * the nvme driver gives a bounded time, and on nothing in user space.
  *
  * Errors: EFAULT (before the first command is issued if @commands cannot be
