@@ -66,7 +66,7 @@ static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
 	} else if (!result->status) {
 		error = blk_status_to_errno(blk_status);
 	}
-	if (error && (nvdm_map_stopped(map, &reason) == -ENODEV || blk_queue_dying(rq->q))) {
+	if (error && (READ_ONCE(map->state) == NVME_DMABUF_MAP_GONE || blk_queue_dying(rq->q))) {
 		reason = NVME_DMABUF_REASON_GONE;
 		error = -ENODEV;
 	}
@@ -147,7 +147,9 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 		return nvdm_command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	capacity = nvdm_namespace_capacity(&map->ns);
 	if (!capacity)
-		return nvdm_command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE);
+		return nvdm_namespace_is_gone(&map->ns) ?
+			       nvdm_command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE) :
+			       nvdm_command_refuse(cmd, -ESTALE, NVME_DMABUF_REASON_FORMAT_CHANGED);
 	if (end > capacity)
 		return nvdm_command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	return 0;

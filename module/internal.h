@@ -166,6 +166,12 @@ void nvdm_namespace_close(struct nvdm_namespace *ns);
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 
+/* Of a namespace without capacity: or has it a format that the kernel cannot use? */
+static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
+{
+	return READ_ONCE(ns->ctrl->gone) || test_bit(GD_DEAD, &ns->disk->state);
+}
+
 /* The namespace's blocks now; it may have been resized since it was opened. */
 static inline u64 nvdm_namespace_capacity(const struct nvdm_namespace *ns)
 {

@@ -370,8 +370,14 @@ static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
 		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
 	/* What the DMA API and vfio say of a peer that is out of reach. */
 	if (map->attach && (error == -EREMOTEIO ||
-			    (error == -EINVAL && IS_ENABLED(CONFIG_PCI_P2PDMA))))
-		nvdm_peer_any(map->ns.ctrl, reason);
+			    (error == -EINVAL && IS_ENABLED(CONFIG_PCI_P2PDMA)))) {
+		u32 why = NVME_DMABUF_REASON_NONE;
+
+		if (!nvdm_peer_any(map->ns.ctrl, &why) && why != NVME_DMABUF_REASON_NONE) {
+			*reason = why;
+			return -EOPNOTSUPP;
+		}
+	}
 	return error;
 }
 

@@ -78,7 +78,7 @@ static int nvdm_stock_command_fill(const struct nvdm_namespace *ns, const struct
 
 	/* The first thing that the driver does to a namespace that goes. */
 	if (!get_capacity(ns->disk))
-		return -ENODEV;
+		return nvdm_namespace_is_gone(ns) ? -ENODEV : -ESTALE;
 	if (queue_logical_block_size(ns->disk->queue) != 1U << ns->block_shift ||
 	    nvdm_stock_check_format(ns->disk, &prinfo))
 		return -ESTALE;
