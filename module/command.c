@@ -306,6 +306,18 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	return ret;
 }
 
+/* The format may be another one by now: ask the drive. */
+static int nvdm_command_verify(struct nvdm_command *cmd, u32 *reason)
+{
+	struct blk_plug *plug = cmd->batch->plug;
+	int ret;
+
+	blk_finish_plug(plug);
+	ret = nvdm_map_verify(cmd->map, reason);
+	blk_start_plug(plug);
+	return ret;
+}
+
 /* No error number: those may be an exporter's. */
 #define PART_AGAIN 1
 
@@ -321,6 +333,11 @@ static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
+	if (unlikely(READ_ONCE(map->ns.frozen))) {
+		/* The request is waited for by who wants to freeze it again. */
+		blk_mq_free_request(rq);
+		return nvdm_command_verify(cmd, reason) ?: PART_AGAIN;
+	}
 	if (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
 		/* Not while holding what others may wait for. */
 		blk_mq_free_request(rq);
@@ -362,7 +379,9 @@ static void nvdm_command_submit_parts(struct nvdm_command *cmd, struct nvdm_stoc
 			ret = pos && fatal_signal_pending(current) ?
 				      -EINTR :
 				      nvdm_command_submit_part(cmd, io, pos, &reason);
-		} while (ret == PART_AGAIN);
+		} while (ret == PART_AGAIN && !fatal_signal_pending(current));
+		if (ret == PART_AGAIN)
+			ret = -EINTR;
 		if (ret)
 			nvdm_command_fail(cmd, pos, ret, 0, reason);
 		pos += io->length;

@@ -27,6 +27,13 @@
  * changes only while it is not LIVE and drained; so it is constant for who holds
  * an inflight reference.
  *
+ * Formats. A PRP has no length: were the namespace formatted behind our back, the
+ * drive would move more than was computed. The driver freezes the queue before it
+ * formats, which waits for every request, and tells us so through the queue's
+ * mq_freeze_wq. From then on a command, once its request is allocated and keeps
+ * the next freeze out, is let through only if test reads have shown since that
+ * the drive moves what is computed (namespace->frozen).
+ *
  * Invalidation. An exporter calls nvdm_map_invalidate() with its reservation
  * lock held. When that returns, no command is in flight, none will be, and the
  * buffer is not mapped: there is nothing left that an exporter could wait for.
@@ -148,6 +155,9 @@ u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl);
  * @block_shift: log2 of the block size, when the namespace was opened
  * @max_command: bytes that a command may move
  * @flags: NVME_DMABUF_NS_*
+ * @frozen: the queue was frozen, perhaps to format the namespace, after test
+ *	reads began to show how much the drive moves
+ * @freeze_wait: sets @frozen
  */
 struct nvdm_namespace {
 	struct file *file;
@@ -159,6 +169,8 @@ struct nvdm_namespace {
 	u32 block_shift;
 	u32 max_command;
 	u32 flags;
+	bool frozen;
+	struct wait_queue_entry freeze_wait;
 };
 
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason);
@@ -221,6 +233,7 @@ u64 nvdm_stock_request_slba(struct request *rq);
 #define MAP_DETACHED (NVME_DMABUF_MAP_GONE + 1)
 
 int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
+int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason);
 void nvdm_probe_free(struct nvdm_controller *ctrl);
 
 /**
@@ -297,6 +310,7 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
 void nvdm_map_detach(struct nvdm_map *map);
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason);
+int nvdm_map_verify(struct nvdm_map *map, u32 *reason);
 bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
 void nvdm_map_return_event(struct nvdm_map *map);
 void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info);

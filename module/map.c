@@ -512,7 +512,13 @@ static int nvdm_map_start(struct nvdm_map *map)
 /* Takes over the format that the namespace has now, under the refresh lock. */
 static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 {
-	struct nvdm_namespace now = map->ns;
+	struct nvdm_namespace now = {
+		.bdev = map->ns.bdev,
+		.disk = map->ns.disk,
+		.ctrl = map->ns.ctrl,
+		.nsid = map->ns.nsid,
+		.flags = map->ns.flags,
+	};
 	int ret;
 
 	ret = nvdm_map_stopped(map, reason);
@@ -717,6 +723,26 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		return ERR_PTR(ret);
 	}
 	return map;
+}
+
+/**
+ * nvdm_map_verify - the namespace's queue was frozen: is its format still the same?
+ * @map: the map
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0, -ESTALE if it was formatted, or another negative error number.
+ */
+int nvdm_map_verify(struct nvdm_map *map, u32 *reason)
+{
+	int ret = 0;
+
+	*reason = NVME_DMABUF_REASON_NONE;
+	if (mutex_lock_interruptible(&map->refresh_lock))
+		return -EINTR;
+	if (READ_ONCE(map->ns.frozen))
+		ret = nvdm_probe_again(&map->ns, reason);
+	mutex_unlock(&map->refresh_lock);
+	return ret;
 }
 
 /**

@@ -188,8 +188,27 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 	return 0;
 }
 
+static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned int mode, int flags,
+				      void *key)
+{
+	struct nvdm_namespace *ns = container_of(wait, struct nvdm_namespace, freeze_wait);
+
+	WRITE_ONCE(ns->frozen, true);
+	return 0;
+}
+
+/* The queue's waiters are woken when it is frozen, and when it is no more. */
+static void nvdm_namespace_watch_freezes(struct nvdm_namespace *ns)
+{
+	init_waitqueue_func_entry(&ns->freeze_wait, nvdm_namespace_note_freeze);
+	add_wait_queue(&ns->disk->queue->mq_freeze_wq, &ns->freeze_wait);
+}
+
 static void nvdm_namespace_close_path(struct nvdm_namespace *ns)
 {
+	if (ns->freeze_wait.func)
+		remove_wait_queue(&ns->disk->queue->mq_freeze_wq, &ns->freeze_wait);
+	ns->freeze_wait.func = NULL;
 	if (ns->ctrl)
 		nvdm_controller_put(ns->ctrl);
 	if (ns->disk)
@@ -205,6 +224,7 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
 	ret = nvdm_namespace_find_controller(ns, path, reason);
 	if (ret)
 		return ret;
+	nvdm_namespace_watch_freezes(ns);
 	*reason = NVME_DMABUF_REASON_GONE;
 	ret = nvdm_namespace_find_nsid(ns);
 	if (ret)

@@ -66,9 +66,9 @@ static bool nvdm_probe_is_untouched(const struct nvdm_probe *probe, const __le64
 }
 
 /*
- * Reads one block so that it ends inside the guard page, whose rest must stay
- * as it is. A block of less than a page lies in the guard page alone; a longer
- * one starts in the middle of the data page.
+ * Reads one block so that it ends inside the guard page, up to where it must
+ * change, and whose rest must stay as it is. A block of less than a page lies in
+ * the guard page alone; a longer one starts in the middle of the data page.
  */
 static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_namespace *ns,
 				      u32 *reason)
@@ -83,6 +83,8 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		.prp2 = probe->list_dma,
 	};
 	u32 guard_from = PRP_PAGE_SIZE / 2;
+	bool less = false;
+	__le64 *end;
 	struct nvdm_stock_result result = { .status = 0 };
 	unsigned int i, last = 0;
 	int ret = 0;
@@ -97,12 +99,20 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		probe->list[last] = cpu_to_le64(probe->guard_dma);
 	}
 
+	end = probe->guard + guard_from / sizeof(*end) - 1;
+
 	/* A block that cannot be read says nothing: try another. */
 	for (i = 0; i < ARRAY_SIZE(tries); i++) {
 		io.slba = tries[i];
 		ret = nvdm_stock_execute(ns, &io, &result);
 		if (ret || !result.status)
 			break;
+	}
+	/* If the block's end is as it was, that may be what the drive holds. */
+	if (!ret && !result.status && *end == cpu_to_le64(probe->data_dma)) {
+		*end = cpu_to_le64(~probe->data_dma);
+		ret = nvdm_stock_execute(ns, &io, &result);
+		less = *end == cpu_to_le64(~probe->data_dma);
 	}
 	if (last)
 		probe->list[last] = cpu_to_le64(probe->data_dma);
@@ -111,7 +121,7 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
 		return ret ?: -EIO;
 	}
-	if (!nvdm_probe_is_untouched(probe, probe->guard, guard_from) ||
+	if (less || !nvdm_probe_is_untouched(probe, probe->guard, guard_from) ||
 	    !nvdm_probe_is_untouched(probe, probe->list, 0)) {
 		*reason = NVME_DMABUF_REASON_TRANSFER_LENGTH;
 		return -EOPNOTSUPP;
@@ -157,10 +167,10 @@ static int nvdm_probe_max_command(struct nvdm_probe *probe, struct nvdm_namespac
 	return 0;
 }
 
-static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
+/* Under the probe lock. */
+static int nvdm_probe_begin(struct nvdm_namespace *ns)
 {
 	struct nvdm_controller *ctrl = ns->ctrl;
-	struct nvdm_probe *probe = &ctrl->probe;
 	int ret;
 
 	/* Set before the controller's pages are freed for good. */
@@ -169,8 +179,23 @@ static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
 	ret = nvdm_probe_alloc(ctrl);
 	if (ret)
 		return ret;
-	nvdm_probe_fill(probe);
+	nvdm_probe_fill(&ctrl->probe);
 
+	/* If it is frozen from here on, what is found need not last. */
+	WRITE_ONCE(ns->frozen, false);
+	smp_mb();
+	return 0;
+}
+
+static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
+{
+	struct nvdm_controller *ctrl = ns->ctrl;
+	struct nvdm_probe *probe = &ctrl->probe;
+	int ret;
+
+	ret = nvdm_probe_begin(ns);
+	if (ret)
+		return ret;
 	if (!ctrl->checked) {
 		ret = nvdm_stock_check_layout(ns, probe->data_dma, probe->list_dma);
 		if (ret) {
@@ -216,5 +241,34 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
 	mutex_unlock(&ns->ctrl->probe_lock);
 	if (ret == -ENODEV)
 		*reason = NVME_DMABUF_REASON_GONE;
+	return ret;
+}
+
+/**
+ * nvdm_probe_again - test reads of a namespace whose queue was frozen
+ * @ns: the namespace; frozen is cleared if all is as it was
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0, -ESTALE if the drive moves another length than before, or another
+ * negative error number.
+ */
+int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret;
+
+	mutex_lock(&ns->ctrl->probe_lock);
+	ret = nvdm_probe_begin(ns);
+	if (!ret)
+		ret = nvdm_probe_transfer_length(&ns->ctrl->probe, ns, reason);
+	if (ret)
+		WRITE_ONCE(ns->frozen, true);
+	mutex_unlock(&ns->ctrl->probe_lock);
+
+	if (ret == -EOPNOTSUPP || ret == -ESTALE) {
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
+		ret = -ESTALE;
+	} else if (ret == -ENODEV) {
+		*reason = NVME_DMABUF_REASON_GONE;
+	}
 	return ret;
 }

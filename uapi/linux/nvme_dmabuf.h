@@ -83,7 +83,7 @@
 #define NVME_DMABUF_REASON_METADATA		10	/* EOPNOTSUPP: metadata other than 8-byte PI */
 #define NVME_DMABUF_REASON_PARTITION_UNALIGNED	11	/* EOPNOTSUPP: partition not on block bounds */
 #define NVME_DMABUF_REASON_DRIVER_LAYOUT	12	/* EOPNOTSUPP: nvme driver of unknown layout */
-#define NVME_DMABUF_REASON_TRANSFER_LENGTH	13	/* EOPNOTSUPP: drive moves more than a block */
+#define NVME_DMABUF_REASON_TRANSFER_LENGTH	13	/* EOPNOTSUPP: drive moves not just a block */
 #define NVME_DMABUF_REASON_PROBE_FAILED		14	/* EIO: test reads failed at attach */
 #define NVME_DMABUF_REASON_DMA_BOUNCED		15	/* EOPNOTSUPP: DMA would go through a copy */
 #define NVME_DMABUF_REASON_GONE			16	/* ENODEV: controller or namespace gone */
