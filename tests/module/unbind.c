@@ -6,149 +6,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "leaving.h"
 #include "slow.h"
 
-/*
- * The drives, by serial number and PCI address: the names of their namespaces
- * may change when they come back.
- */
-struct known {
-	char serial[32];
-	char pci[32];
-};
-
 static struct known idle_drive, slow_drive, hot_drive;
-
-static void remember(const char *variable, struct known *known)
-{
-	const char *path = getenv(variable);
-	char link[256], real[PATH_MAX];
-
-	if (!path || !drive_attribute(path, "device/serial", known->serial, sizeof(known->serial)))
-		return;
-	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device", strrchr(path, '/') + 1);
-	if (realpath(link, real))
-		snprintf(known->pci, sizeof(known->pci), "%.31s", strrchr(real, '/') + 1);
-}
-
-static bool find(const char *serial, char *path, size_t size)
-{
-	char found[32];
-	bool done = false;
-	glob_t disks;
-
-	if (glob("/sys/class/block/nvme*n*", 0, NULL, &disks))
-		return false;
-	for (size_t i = 0; i < disks.gl_pathc && !done; i++) {
-		const char *name = strrchr(disks.gl_pathv[i], '/') + 1;
-		unsigned int controller, ns;
-		char rest;
-
-		if (sscanf(name, "nvme%un%u%c", &controller, &ns, &rest) != 2 ||
-		    !drive_attribute(name, "device/serial", found, sizeof(found)) ||
-		    strcmp(found, serial))
-			continue;
-		snprintf(path, size, "/dev/%s", name);
-		done = !access(path, R_OK);
-	}
-	globfree(&disks);
-	return done;
-}
-
-static void require_unbind(const struct known *known)
-{
-	const char *allowed = getenv("NVME_DMABUF_UNBIND");
-
-	if (!allowed || strcmp(allowed, "yes"))
-		skip("would take drives from their driver; NVME_DMABUF_UNBIND=yes allows it");
-	if (!*known->pci)
-		skip("no such drive here");
-}
-
-/* A way to take a drive away, and to get it back. */
-enum way { UNBIND, REMOVE };
-
-struct device {
-	enum way way;
-	const struct known *known;
-	char path[64]; /* of the namespace */
-};
-
-static void device_find(struct device *d, enum way way, const struct known *known)
-{
-	d->way = way;
-	d->known = known;
-	/* A test that failed may not have returned it. */
-	if (!find(known->serial, d->path, sizeof(d->path))) {
-		file_put("/sys/bus/pci/rescan", "1");
-		file_put("/sys/bus/pci/drivers/nvme/bind", known->pci);
-	}
-	wait_until(find(known->serial, d->path, sizeof(d->path)));
-}
-
-static void device_take(const struct device *d)
-{
-	char path[128];
-
-	if (d->way == UNBIND) {
-		check(file_put("/sys/bus/pci/drivers/nvme/unbind", d->known->pci));
-	} else {
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", d->known->pci);
-		check(file_put(path, "1"));
-	}
-}
-
-static void device_return(struct device *d)
-{
-	if (d->way == UNBIND)
-		check(file_put("/sys/bus/pci/drivers/nvme/bind", d->known->pci));
-	else
-		check(file_put("/sys/bus/pci/rescan", "1"));
-	wait_until(find(d->known->serial, d->path, sizeof(d->path)));
-}
-
-/* What is left of a map when its controller is gone. */
-static void check_gone(struct rig *rig)
-{
-	struct nvme_dmabuf_map_info info;
-	struct nvme_dmabuf_ns_info ns;
-	struct nvme_dmabuf_completion c;
-	uint32_t map, reason = ~0U;
-
-	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_GONE);
-	check_eq(nvmedmabuf_read(rig->ctx, rig->map, 0, rig->drive.block, 0, &c), -ENODEV);
-	check_eq(c.reason, NVME_DMABUF_REASON_GONE);
-	check_eq(c.bytes, 0);
-	check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), -ENODEV);
-	check_eq(nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE,
-				   NVME_DMABUF_ACCESS_READ, &map, &reason),
-		 -ENODEV);
-	check_eq(reason, NVME_DMABUF_REASON_GONE);
-	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, &ns), 0);
-	check_eq(ns.out_reason, NVME_DMABUF_REASON_GONE);
-}
-
-static void check_works(const struct device *d)
-{
-	struct rig rig;
-
-	rig_open(&rig, d->path, exporter_any(), MIB, MIB);
-	rig_attach_all(&rig);
-	rig_read(&rig, 0, MIB / 2, rig.first);
-	if (may_erase())
-		rig_write(&rig, 4, MIB / 2, rig.first);
-	rig_verify(&rig);
-	rig_close(&rig);
-}
 
 static void idle(enum way way)
 {
@@ -207,20 +71,6 @@ static void closed_after(const void *arg)
 	check_works(&d);
 }
 
-/* Either done, or not done and said so. */
-static void check_ended(const struct nvme_dmabuf_completion *c, uint64_t length)
-{
-	if (c->error)
-		check_that((c->error == -ENODEV && c->reason == NVME_DMABUF_REASON_GONE) ||
-				   (c->error == -EIO && c->reason == NVME_DMABUF_REASON_CANCELLED),
-			   "error %d, reason %s", c->error, nvmedmabuf_reason_name(c->reason));
-	if (c->error || c->status)
-		check_that(c->bytes < length, "error %d, status %#x, but %llu bytes", c->error,
-			   c->status, (unsigned long long)c->bytes);
-	else
-		check_eq(c->bytes, length);
-}
-
 static void in_flight(enum way way)
 {
 	static struct submitter s;
@@ -254,45 +104,6 @@ static void remove_in_flight(const void *arg)
 	in_flight(REMOVE);
 }
 
-/* A thread that submits again and again until the drive is gone. */
-struct worker {
-	struct rig *rig;
-	volatile unsigned int rounds;
-	pthread_t handle;
-};
-
-static void *worker_run(void *arg)
-{
-	struct nvme_dmabuf_completion c[16];
-	struct nvme_dmabuf_command commands[16];
-	struct worker *w = arg;
-	bool gone = false;
-
-	while (!gone) {
-		for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++)
-			nvmedmabuf_prep_read(&commands[i], w->rig->map, i * 4 * PAGE,
-					     (1 + i % 4) * PAGE, i * 64);
-		check_eq(nvmedmabuf_submit(w->rig->ctx, commands, c, ARRAY_SIZE(c)), ARRAY_SIZE(c));
-		for (unsigned int i = 0; i < ARRAY_SIZE(c); i++) {
-			check_ended(&c[i], commands[i].length);
-			gone |= c[i].error == -ENODEV;
-		}
-		w->rounds++;
-	}
-	return NULL;
-}
-
-static void workers_start(struct worker *workers, unsigned int count, struct rig *rig)
-{
-	for (unsigned int i = 0; i < count; i++) {
-		workers[i].rig = rig;
-		workers[i].rounds = 0;
-		check_eq(pthread_create(&workers[i].handle, NULL, worker_run, &workers[i]), 0);
-	}
-	for (unsigned int i = 0; i < count; i++)
-		wait_until(workers[i].rounds > 3);
-}
-
 static void busy(enum way way)
 {
 	struct worker workers[3];
@@ -306,8 +117,7 @@ static void busy(enum way way)
 		rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);
 		workers_start(workers, ARRAY_SIZE(workers), &rig);
 		device_take(&d);
-		for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
-			check_eq(pthread_join(workers[i].handle, NULL), 0);
+		workers_join(workers, ARRAY_SIZE(workers));
 		check_gone(&rig);
 		rig_close(&rig);
 		device_return(&d);
@@ -368,37 +178,37 @@ static void unbind_attaching(const void *arg)
 	check_works(&d);
 }
 
-/* The plug is pulled: the drive does not come back. */
+/* The plug is pulled; then another drive like it comes. */
 static void unplugged(const void *arg)
 {
-	const char *qmp = getenv("NVME_DMABUF_QMP");
 	struct worker workers[2];
-	char path[64];
+	struct device d;
 	struct rig rig;
 
 	(void)arg;
 	require_unbind(&hot_drive);
-	if (!qmp || !*qmp)
-		skip("nobody here can pull a plug; NVME_DMABUF_QMP is not set");
-	check(find(hot_drive.serial, path, sizeof(path)));
-	rig_open(&rig, path, exporter_any(), MIB, 64 * KIB);
+	qmp_path();
+	device_find(&d, UNPLUG, &hot_drive);
+	rig_open(&rig, d.path, exporter_any(), MIB, 64 * KIB);
 	rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);
 	workers_start(workers, ARRAY_SIZE(workers), &rig);
-	check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp, hot_drive.serial));
-	for (size_t i = 0; i < ARRAY_SIZE(workers); i++)
-		check_eq(pthread_join(workers[i].handle, NULL), 0);
+	device_take(&d);
+	workers_join(workers, ARRAY_SIZE(workers));
 	/* The threads end when the driver begins to leave; wait until it has left. */
 	wait_until(nvmedmabuf_get_placement(rig.ctx, rig.map, NULL, 0) == -ENODEV);
 	check_gone(&rig);
+	device_return(&d);
+	check_gone(&rig);
 	rig_close(&rig);
+	check_works(&d);
 }
 
 int main(int argc, char **argv)
 {
 	require_device();
-	remember("NVME_DMABUF_NS_PLAIN4K", &idle_drive);
-	remember("NVME_DMABUF_NS_SLOW", &slow_drive);
-	remember("NVME_DMABUF_NS_HOT", &hot_drive);
+	known_remember("PLAIN4K", &idle_drive);
+	known_remember("SLOW", &slow_drive);
+	known_remember("HOT", &hot_drive);
 	tap_add(unbind_idle, NULL, "driver unbound, maps idle");
 	tap_add(closed_after, NULL, "driver unbound, maps never detached");
 	tap_add(unbind_in_flight, NULL, "driver unbound, I/O in flight");

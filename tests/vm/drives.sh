@@ -47,9 +47,10 @@ drives_special()
 	arg -device nvme,id=MPATH-2,serial=MPATH,subsys=mpath,mdts=9
 	nvme     MPATH      64M   mdts=9,subsys=mpath  shared=on
 
-	# Behind a hot-plug port, for device_del.
+	# Behind a hot-plug port, for device_del and device_add. The namespace does
+	# not go with its controller, so the next one shares the image with it.
 	arg -device pcie-root-port,id=hotport,chassis=1
-	nvme     HOT        64M   mdts=9,bus=hotport  ""
+	nvme     HOT        64M   mdts=9,bus=hotport  share-rw=on
 
 	# I/O stays in flight for about a second per MiB. To let it go:
 	# tests/vm/qmp qom-set '{"path": "/objects/slow", "property": "limits",

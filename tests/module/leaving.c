@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Drives that go away and come back. See leaving.h.
+ */
+#define _GNU_SOURCE
+#include "leaving.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void known_remember(const char *name, struct known *known)
+{
+	char variable[64], link[256], real[PATH_MAX];
+	const char *path;
+
+	snprintf(variable, sizeof(variable), "NVME_DMABUF_NS_%s", name);
+	path = getenv(variable);
+	if (!path || !drive_attribute(path, "device/serial", known->serial, sizeof(known->serial)))
+		return;
+	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device", strrchr(path, '/') + 1);
+	if (realpath(link, real))
+		snprintf(known->pci, sizeof(known->pci), "%.31s", strrchr(real, '/') + 1);
+}
+
+bool known_find(const struct known *known, char *path, size_t size)
+{
+	char found[32];
+	bool done = false;
+	glob_t disks;
+
+	if (glob("/sys/class/block/nvme*n*", 0, NULL, &disks))
+		return false;
+	for (size_t i = 0; i < disks.gl_pathc && !done; i++) {
+		const char *name = strrchr(disks.gl_pathv[i], '/') + 1;
+		unsigned int controller, ns;
+		char rest;
+
+		if (sscanf(name, "nvme%un%u%c", &controller, &ns, &rest) != 2 ||
+		    !drive_attribute(name, "device/serial", found, sizeof(found)) ||
+		    strcmp(found, known->serial))
+			continue;
+		snprintf(path, size, "/dev/%s", name);
+		done = !access(path, R_OK);
+	}
+	globfree(&disks);
+	return done;
+}
+
+void require_unbind(const struct known *known)
+{
+	const char *allowed = getenv("NVME_DMABUF_UNBIND");
+
+	if (!allowed || strcmp(allowed, "yes"))
+		skip("would take drives from their driver; NVME_DMABUF_UNBIND=yes allows it");
+	if (!*known->pci)
+		skip("no such drive here");
+}
+
+const char *qmp_path(void)
+{
+	const char *qmp = getenv("NVME_DMABUF_QMP");
+
+	if (!qmp || !*qmp)
+		skip("nobody here can pull a plug; NVME_DMABUF_QMP is not set");
+	return qmp;
+}
+
+void device_file(const struct device *d, const char *name, char *path, size_t size)
+{
+	snprintf(path, size, "/sys/bus/pci/devices/%s/%s", d->known->pci, name);
+}
+
+/* As tests/vm/drives.sh makes it, but that the controller makes the namespace. */
+static bool plug(const struct known *known)
+{
+	const char *serial = known->serial;
+
+	return run_quietly(
+		"%s device_add '{\"driver\": \"nvme\", \"id\": \"%s\", \"serial\": \"%s\", "
+		"\"bus\": \"hotport\", \"mdts\": 9, \"drive\": \"%s-image\", \"share-rw\": true}'",
+		qmp_path(), serial, serial, serial);
+}
+
+void device_find(struct device *d, enum way way, const struct known *known)
+{
+	d->way = way;
+	d->known = known;
+	if (!known_find(known, d->path, sizeof(d->path))) {
+		if (way == UNPLUG)
+			plug(known);
+		file_put("/sys/bus/pci/rescan", "1");
+		file_put("/sys/bus/pci/drivers/nvme/bind", known->pci);
+	}
+	wait_until(known_find(known, d->path, sizeof(d->path)));
+}
+
+void device_take(const struct device *d)
+{
+	char path[128];
+
+	switch (d->way) {
+	case UNBIND:
+		check(file_put("/sys/bus/pci/drivers/nvme/unbind", d->known->pci));
+		break;
+	case REMOVE:
+		device_file(d, "remove", path, sizeof(path));
+		check(file_put(path, "1"));
+		break;
+	case UNPLUG:
+		check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp_path(),
+				  d->known->serial));
+		break;
+	}
+}
+
+void device_return(struct device *d)
+{
+	switch (d->way) {
+	case UNBIND:
+		check(file_put("/sys/bus/pci/drivers/nvme/bind", d->known->pci));
+		break;
+	case REMOVE:
+		check(file_put("/sys/bus/pci/rescan", "1"));
+		break;
+	case UNPLUG:
+		/* The slot takes another when it is empty and its power is off. */
+		wait_until(plug(d->known));
+		break;
+	}
+	wait_until(known_find(d->known, d->path, sizeof(d->path)));
+}
+
+void check_gone(struct rig *rig)
+{
+	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_completion c;
+	uint32_t map, reason = ~0U;
+
+	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
+	check_eq(info.out_state, NVME_DMABUF_MAP_GONE);
+	check_eq(nvmedmabuf_read(rig->ctx, rig->map, 0, rig->drive.block, 0, &c), -ENODEV);
+	check_eq(c.reason, NVME_DMABUF_REASON_GONE);
+	check_eq(c.bytes, 0);
+	check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), -ENODEV);
+	check_eq(nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE,
+				   NVME_DMABUF_ACCESS_READ, &map, &reason),
+		 -ENODEV);
+	check_eq(reason, NVME_DMABUF_REASON_GONE);
+	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, &ns), 0);
+	check_eq(ns.out_reason, NVME_DMABUF_REASON_GONE);
+}
+
+void check_works(const struct device *d)
+{
+	struct rig rig;
+
+	rig_open(&rig, d->path, exporter_any(), MIB, MIB);
+	rig_attach_all(&rig);
+	rig_read(&rig, 0, MIB / 2, rig.first);
+	if (may_erase())
+		rig_write(&rig, 4, MIB / 2, rig.first);
+	rig_verify(&rig);
+	rig_close(&rig);
+}
+
+void check_ended(const struct nvme_dmabuf_completion *c, uint64_t length)
+{
+	if (c->error)
+		check_that((c->error == -ENODEV && c->reason == NVME_DMABUF_REASON_GONE) ||
+				   (c->error == -EIO && c->reason == NVME_DMABUF_REASON_CANCELLED),
+			   "error %d, reason %s", c->error, nvmedmabuf_reason_name(c->reason));
+	if (c->error || c->status)
+		check_that(c->bytes < length, "error %d, status %#x, but %llu bytes", c->error,
+			   c->status, (unsigned long long)c->bytes);
+	else
+		check_eq(c->bytes, length);
+}
+
+static void *worker_run(void *arg)
+{
+	struct nvme_dmabuf_completion c[16];
+	struct nvme_dmabuf_command commands[16];
+	struct worker *w = arg;
+	bool gone = false;
+
+	while (!gone) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++)
+			nvmedmabuf_prep_read(&commands[i], w->rig->map, i * 4 * PAGE,
+					     (1 + i % 4) * PAGE, i * 64);
+		check_eq(nvmedmabuf_submit(w->rig->ctx, commands, c, ARRAY_SIZE(c)), ARRAY_SIZE(c));
+		for (unsigned int i = 0; i < ARRAY_SIZE(c); i++) {
+			check_ended(&c[i], commands[i].length);
+			gone |= c[i].error == -ENODEV;
+		}
+		w->rounds++;
+	}
+	return NULL;
+}
+
+void workers_start(struct worker *workers, unsigned int count, struct rig *rig)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		workers[i].rig = rig;
+		workers[i].rounds = 0;
+		check_eq(pthread_create(&workers[i].handle, NULL, worker_run, &workers[i]), 0);
+	}
+	for (unsigned int i = 0; i < count; i++)
+		wait_until(workers[i].rounds > 3);
+}
+
+void workers_join(struct worker *workers, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		check_eq(pthread_join(workers[i].handle, NULL), 0);
+}
