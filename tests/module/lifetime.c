@@ -131,54 +131,6 @@ static void detached_in_flight(const void *arg)
 	rig_close(&rig);
 }
 
-/*
- * Commands that take longer than they may: the nvme driver aborts them, resets
- * the controller, and gives them up, unless the drive has the answer after all.
- * Then the data must be there. The map stays and works.
- */
-static void timed_out(const void *arg)
-{
-	const uint64_t length = MIB / 2, all = 5 * length;
-	const char *path = drive_path("SLOW");
-	struct nvme_dmabuf_completion c[5];
-	struct nvme_dmabuf_command commands[5];
-	struct nvme_dmabuf_info info;
-	unsigned int failed = 0;
-	struct rig rig;
-
-	(void)arg;
-	rig_open(&rig, path, exporter_any(), all, all);
-	rig_attach_all(&rig);
-	check_eq(nvmedmabuf_get_info(rig.ctx, &info), 0);
-	for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++) {
-		nvmedmabuf_prep_read(&commands[i], rig.map, i * length, length,
-				     rig.first + i * length / rig.drive.block);
-		commands[i].timeout_ms = info.out_min_timeout_ms;
-		rig_prepare(&rig, &commands[i]);
-	}
-	check_eq(nvmedmabuf_submit(rig.ctx, commands, c, ARRAY_SIZE(c)), ARRAY_SIZE(c));
-	buffer_begin_cpu(&rig.buffer);
-	for (unsigned int i = 0; i < ARRAY_SIZE(c); i++) {
-		if (!c[i].error && !c[i].status) {
-			check_eq(c[i].bytes, length);
-			compare("dma-buf", rig.buffer.addr + i * length, rig.mirror + i * length,
-				length, i * length);
-			continue;
-		}
-		failed++;
-		check_eq(c[i].bytes, 0);
-		if (c[i].error)
-			check_that(c[i].error == -EIO &&
-					   c[i].reason == NVME_DMABUF_REASON_CANCELLED,
-				   "error %d, reason %s", c[i].error,
-				   nvmedmabuf_reason_name(c[i].reason));
-	}
-	buffer_end_cpu(&rig.buffer);
-	note("%u of %zu commands failed", failed, ARRAY_SIZE(c));
-	rig_read(&rig, 0, SLOW_LENGTH, rig.first);
-	rig_close(&rig);
-}
-
 /* The map keeps what it needs. */
 static void files_closed(const void *arg)
 {
@@ -675,7 +627,6 @@ int main(int argc, char **argv)
 	tap_add(killed, NULL, "a process is killed with I/O in flight");
 	tap_add(closed_in_flight, NULL, "a context is closed with I/O in flight");
 	tap_add(detached_in_flight, NULL, "a map is detached with I/O in flight");
-	tap_add(timed_out, NULL, "commands take too long");
 	tap_add(unload, NULL, "the module is unloaded");
 	tap_add(unload_after_kill, NULL, "the module is unloaded after a process was killed");
 	return tap_run(argc, argv);
