@@ -52,6 +52,9 @@ drives_special()
 	arg -device pcie-root-port,id=hotport,chassis=1
 	nvme     HOT        64M   mdts=9,bus=hotport  share-rw=on
 
+	# To be formatted by its test, which leaves it as it is here.
+	nvme     FORMAT     64M   mdts=9      ""
+
 	# I/O stays in flight for about a second per MiB. To let it go:
 	# tests/vm/qmp qom-set '{"path": "/objects/slow", "property": "limits",
 	#                        "value": {"bps-total": 0}}'
