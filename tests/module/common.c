@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,4 +346,46 @@ bool run_quietly(const char *command, ...)
 	vsnprintf(line + strlen(quiet), sizeof(line) - strlen(quiet), command, args);
 	va_end(args);
 	return system(line) == 0;
+}
+
+static unsigned int pci_number(const char *device, const char *file)
+{
+	unsigned int number = 0;
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", device, file);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%x", &number) != 1)
+		number = 0;
+	fclose(f);
+	return number;
+}
+
+bool pci_find(unsigned int vendor, unsigned int device, unsigned int skip,
+	      struct pci_address *address)
+{
+	bool found = false;
+	glob_t devices;
+
+	if (glob("/sys/bus/pci/devices/*", 0, NULL, &devices))
+		return false;
+	for (size_t i = 0; i < devices.gl_pathc && !found; i++) {
+		const char *path = devices.gl_pathv[i], *name = strrchr(path, '/') + 1;
+		unsigned int domain, bus, slot, function;
+
+		found = pci_number(path, "vendor") == vendor &&
+			pci_number(path, "device") == device &&
+			sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &function) == 4 &&
+			!skip--;
+		if (found) {
+			snprintf(address->name, sizeof(address->name), "%s", name);
+			address->domain = domain;
+			address->bdf = bus << 8 | slot << 3 | function;
+		}
+	}
+	globfree(&devices);
+	return found;
 }

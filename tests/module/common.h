@@ -105,6 +105,21 @@ void drive_write(const struct drive *drive, uint64_t slba, const void *from, siz
 /** drive_attribute - read a sysfs attribute below /sys/class/block/<disk> */
 bool drive_attribute(const char *path, const char *attribute, char *to, size_t size);
 
+/**
+ * struct pci_address - a PCI device
+ * @name: as in sysfs
+ * @domain, @bdf: the same, as in the uapi
+ */
+struct pci_address {
+	char name[16];
+	uint32_t domain;
+	uint32_t bdf;
+};
+
+/** pci_find - the device with these numbers, after so many others */
+bool pci_find(unsigned int vendor, unsigned int device, unsigned int skip,
+	      struct pci_address *address);
+
 /*
  * Waiting for something that the kernel announces nowhere: looks every
  * millisecond, and fails after a minute.

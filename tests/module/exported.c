@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,41 +137,6 @@ void exported_create_pages(struct exported *b, uint64_t size, uint32_t flags)
 	free(segments);
 }
 
-/* Domain, bus, device and function of the first device with these numbers. */
-static bool find_pci(unsigned int vendor, unsigned int device, uint32_t *domain, uint32_t *bdf)
-{
-	bool found = false;
-	glob_t devices;
-
-	if (glob("/sys/bus/pci/devices/*", 0, NULL, &devices))
-		return false;
-	for (size_t i = 0; i < devices.gl_pathc && !found; i++) {
-		unsigned int d, b, s, f, id[2] = { 0, 0 };
-		static const char *const files[2] = { "vendor", "device" };
-
-		for (int j = 0; j < 2; j++) {
-			char path[256];
-			FILE *file;
-
-			snprintf(path, sizeof(path), "%s/%s", devices.gl_pathv[i], files[j]);
-			file = fopen(path, "r");
-			if (file && fscanf(file, "%x", &id[j]) != 1)
-				id[j] = 0;
-			if (file)
-				fclose(file);
-		}
-		found = id[0] == vendor && id[1] == device &&
-			sscanf(strrchr(devices.gl_pathv[i], '/'), "/%x:%x:%x.%x", &d, &b, &s, &f) ==
-				4;
-		if (found) {
-			*domain = d;
-			*bdf = b << 8 | s << 3 | f;
-		}
-	}
-	globfree(&devices);
-	return found;
-}
-
 void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
 {
 	/* Pieces of the BAR, not in its order. */
@@ -186,10 +150,13 @@ void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
 		.open_flags = O_RDWR,
 		.bar = 2,
 	};
+	struct pci_address address;
 	int result;
 
-	if (!find_pci(0x1af4, 0x1110, &create.pci_domain, &create.pci_bdf))
+	if (!pci_find(0x1af4, 0x1110, 0, &address))
 		skip("no ivshmem device here");
+	create.pci_domain = address.domain;
+	create.pci_bdf = address.bdf;
 	result = exported_try(b, create, segments, ARRAY_SIZE(segments));
 	check_that(!result, "no dma-buf of a BAR: %s", strerror(-result));
 }

@@ -40,12 +40,21 @@ uint32_t attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offse
 void rig_open(struct rig *rig, const char *path, const struct exporter *exporter, uint64_t size,
 	      uint64_t window)
 {
+	struct buffer buffer;
+
+	buffer_alloc(&buffer, exporter, size);
+	rig_open_buffer(rig, path, &buffer, window);
+}
+
+void rig_open_buffer(struct rig *rig, const char *path, const struct buffer *buffer,
+		     uint64_t window)
+{
 	uint64_t count;
 
 	memset(rig, 0, sizeof(*rig));
 	drive_open(&rig->drive, path);
 	rig->ctx = ctx_open();
-	buffer_alloc(&rig->buffer, exporter, size);
+	rig->buffer = *buffer;
 
 	rig->mirror = pages_alloc(rig->buffer.size);
 	rnd_fill(rig->mirror, rig->buffer.size);

@@ -66,6 +66,10 @@ struct rig {
 void rig_open(struct rig *rig, const char *path, const struct exporter *exporter, uint64_t size,
 	      uint64_t window);
 
+/** rig_open_buffer - the same, with a dma-buf that there is, which rig_close() frees */
+void rig_open_buffer(struct rig *rig, const char *path, const struct buffer *buffer,
+		     uint64_t window);
+
 /**
  * rig_window - use these blocks
  * @filled: so many of them are known; the rest cannot be read or written, or

@@ -67,8 +67,8 @@ drives_special()
 	nvme     ERR        64M   mdts=9      ""
 }
 
-# Block devices that are not NVMe, sources of dma-bufs, and a BAR for
-# peer-to-peer DMA (PCI ID 1af4:1110, BAR 2).
+# Block devices that are not NVMe, sources of dma-bufs, and two BARs for
+# peer-to-peer DMA (PCI ID 1af4:1110, BAR 2), of which one can be unplugged.
 devices_other()
 {
 	image VBLK 64M
@@ -77,6 +77,9 @@ devices_other()
 	arg -device virtio-gpu-pci
 	arg -object memory-backend-ram,id=ivshmem,size=16M,share=on
 	arg -device ivshmem-plain,id=IVSHMEM,memdev=ivshmem
+	arg -device pcie-root-port,id=peerport,chassis=2
+	arg -object memory-backend-ram,id=hotpeer,size=16M,share=on
+	arg -device ivshmem-plain,id=HOTPEER,bus=peerport,memdev=hotpeer
 }
 
 arg() { printf '%s\n' "$@"; }
