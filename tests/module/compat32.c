@@ -53,11 +53,15 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_attach), 48);
 	check_eq(sizeof(struct nvme_dmabuf_detach), 16);
 	check_eq(sizeof(struct nvme_dmabuf_map_info), 88);
-	check_eq(sizeof(struct nvme_dmabuf_placement_run), 32);
+	check_eq(sizeof(struct nvme_dmabuf_placement_run), 40);
 	check_eq(sizeof(struct nvme_dmabuf_placement), 32);
 	check_eq(sizeof(struct nvme_dmabuf_command), 64);
 	check_eq(sizeof(struct nvme_dmabuf_completion), 32);
-	check_eq(sizeof(struct nvme_dmabuf_submit), 32);
+	check_eq(sizeof(struct nvme_dmabuf_submit), 40);
+	check_eq(sizeof(struct nvme_dmabuf_refresh), 24);
+	check_eq(sizeof(struct nvme_dmabuf_event), 16);
+	check_eq(sizeof(struct nvme_dmabuf_events), 24);
+	check_eq(sizeof(struct nvme_dmabuf_peer_info), 32);
 }
 
 static void information(const void *arg)
