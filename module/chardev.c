@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -69,7 +70,7 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 /* That a block device cannot be used is the answer, not a failure. */
 static int nvdm_ns_info_result(int ret)
 {
-	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO ? 0 : ret;
+	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO || ret == -ESTALE ? 0 : ret;
 }
 
 static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
@@ -121,14 +122,14 @@ static int nvdm_ioctl_detach(struct nvdm_context *ctx, struct nvdm_ioctl_call *c
 static int nvdm_ioctl_map_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
 	struct nvdm_map *map;
-	int srcu;
+	int srcu, ret = -ENOENT;
 
 	srcu = srcu_read_lock(&ctx->srcu);
 	map = nvdm_context_map(ctx, call->args.map_info.map);
 	if (map)
-		nvdm_map_describe(map, &call->args.map_info);
+		ret = nvdm_map_describe(map, &call->args.map_info);
 	srcu_read_unlock(&ctx->srcu, srcu);
-	return map ? 0 : -ENOENT;
+	return ret;
 }
 
 static int nvdm_ioctl_placement(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
@@ -281,7 +282,7 @@ static int nvdm_ioctl_events(struct nvdm_context *ctx, struct nvdm_ioctl_call *c
 {
 	struct nvme_dmabuf_events *events = &call->args.events;
 	struct nvme_dmabuf_event __user *to = u64_to_user_ptr(events->events);
-	struct nvme_dmabuf_event event;
+	struct nvme_dmabuf_event event = { .map = 0 };
 	u32 id = 0;
 
 	events->out_count = 0;
@@ -293,6 +294,10 @@ static int nvdm_ioctl_events(struct nvdm_context *ctx, struct nvdm_ioctl_call *c
 			return -EFAULT;
 		}
 		events->out_count++;
+		/* Maps that stop again and again would have us read for ever. */
+		if (signal_pending(current))
+			break;
+		cond_resched();
 	}
 	return 0;
 }
@@ -404,7 +409,7 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 
 	if (cmd != _IO(NVME_DMABUF_IOC_TYPE, _IOC_NR(cmd)) || _IOC_NR(cmd) >= ARRAY_SIZE(ioctl_ops))
 		return -ENOTTY;
-	op = &ioctl_ops[_IOC_NR(cmd)];
+	op = &ioctl_ops[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(ioctl_ops))];
 
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;

@@ -81,7 +81,7 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 
 	if (unlikely(result.status || blk_status))
 		nvdm_command_fail_part(cmd, rq, blk_status, &result);
-	cmd->result = result.result;
+	WRITE_ONCE(cmd->result, result.result);
 	nvdm_command_put_part(cmd);
 	/* Last: whoever waits for it may free the map and unload this module. */
 	percpu_ref_put(&map->inflight);
@@ -189,17 +189,23 @@ static int nvdm_command_check_opcode(struct nvdm_command *cmd)
 	}
 }
 
+static int nvdm_command_refresh(struct nvdm_map *map, u32 *reason)
+{
+	return nvdm_map_refresh(map, false, NULL, reason);
+}
+
 /*
- * The exporter took the buffer back, and the caller wants it mapped again. That
- * waits for others: what was issued must be on its way by then.
+ * Before the next part, its map must be seen to. That waits for others: what was
+ * issued must be on its way by then.
  */
-static int nvdm_command_refresh(struct nvdm_command *cmd, u32 *reason)
+static int nvdm_command_see_to_map(struct nvdm_command *cmd,
+				   int (*see_to)(struct nvdm_map *map, u32 *reason), u32 *reason)
 {
 	struct blk_plug *plug = cmd->batch->plug;
 	int ret;
 
 	blk_finish_plug(plug);
-	ret = nvdm_map_refresh(cmd->map, false, reason);
+	ret = see_to(cmd->map, reason);
 	blk_start_plug(plug);
 	return ret;
 }
@@ -218,10 +224,12 @@ static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
 		smp_rmb();
 		ret = nvdm_map_stopped(map, reason);
 		if (ret == -ESTALE && map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH)
-			ret = nvdm_command_refresh(cmd, reason);
+			ret = nvdm_command_see_to_map(cmd, nvdm_command_refresh, reason);
 		/* A buffer that moves all the time keeps nobody alive. */
-		if (!ret && fatal_signal_pending(current))
+		if (!ret && fatal_signal_pending(current)) {
+			*reason = NVME_DMABUF_REASON_NONE;
 			ret = -EINTR;
+		}
 		if (ret)
 			return ret;
 	}
@@ -237,7 +245,7 @@ static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
 static int nvdm_command_check(struct nvdm_command *cmd, struct nvdm_stock_io *io, u32 *max)
 {
 	const struct nvdm_namespace *ns = &cmd->map->ns;
-	u32 reason;
+	u32 reason = NVME_DMABUF_REASON_NONE;
 	int ret;
 
 	ret = nvdm_command_get_map(cmd, &reason);
@@ -306,18 +314,6 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	return ret;
 }
 
-/* The format may be another one by now: ask the drive. */
-static int nvdm_command_verify(struct nvdm_command *cmd, u32 *reason)
-{
-	struct blk_plug *plug = cmd->batch->plug;
-	int ret;
-
-	blk_finish_plug(plug);
-	ret = nvdm_map_verify(cmd->map, reason);
-	blk_start_plug(plug);
-	return ret;
-}
-
 /* No error number: those may be an exporter's. */
 #define PART_AGAIN 1
 
@@ -333,10 +329,10 @@ static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	if (unlikely(READ_ONCE(map->ns.frozen))) {
-		/* The request is waited for by who wants to freeze it again. */
+	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
+		/* The request is waited for by who wants to freeze the queue again. */
 		blk_mq_free_request(rq);
-		return nvdm_command_verify(cmd, reason) ?: PART_AGAIN;
+		return nvdm_command_see_to_map(cmd, nvdm_map_verify, reason) ?: PART_AGAIN;
 	}
 	if (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
 		/* Not while holding what others may wait for. */
@@ -382,6 +378,8 @@ static void nvdm_command_submit_parts(struct nvdm_command *cmd, struct nvdm_stoc
 		} while (ret == PART_AGAIN && !fatal_signal_pending(current));
 		if (ret == PART_AGAIN)
 			ret = -EINTR;
+		if (ret == -EINTR)
+			reason = NVME_DMABUF_REASON_NONE;
 		if (ret)
 			nvdm_command_fail(cmd, pos, ret, 0, reason);
 		pos += io->length;

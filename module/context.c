@@ -4,6 +4,7 @@
  * not know commands or user memory.
  */
 #include <linux/dma-resv.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -110,6 +111,9 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 	/* The reserved entry takes the map without allocating. */
 	xa_store(&ctx->maps, id, map, GFP_KERNEL_ACCOUNT);
 	mutex_unlock(&ctx->lock);
+	/* Who was woken before may not have found it. */
+	if (atomic_read(&ctx->events.pending))
+		wake_up_poll(&ctx->events.wait, EPOLLPRI);
 	return 0;
 }
 
@@ -148,7 +152,6 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
  */
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args)
 {
-	struct nvme_dmabuf_map_info info;
 	struct nvdm_map *map;
 	int srcu, ret = -ENOENT;
 
@@ -156,9 +159,7 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 	srcu = srcu_read_lock(&ctx->srcu);
 	map = nvdm_context_map(ctx, args->map);
 	if (map) {
-		ret = nvdm_map_refresh(map, true, &args->out_reason);
-		nvdm_map_describe(map, &info);
-		args->out_generation = info.out_generation;
+		ret = nvdm_map_refresh(map, true, &args->out_generation, &args->out_reason);
 	}
 	srcu_read_unlock(&ctx->srcu, srcu);
 	return ret;

@@ -3,9 +3,11 @@
  * Fences: the sync_files that a submission waits for, and those that it hands
  * out. Must not know maps or commands.
  *
- * A fence that is handed out signals when a batch's last command has ended,
- * which the nvme driver sees to in bounded time: nothing that it depends on is
- * user space's. It may outlive everything else here, so each holds the module.
+ * A fence that is handed out signals when a batch's last command has ended, which
+ * the nvme driver sees to by its timeout and a controller reset: nothing that it
+ * depends on is user space's. But a reset allocates memory, so reclaim must not
+ * wait for such a fence: we add it to no reservation object ourselves. It may
+ * outlive everything else here, so each holds the module.
  */
 #include <linux/dma-fence.h>
 #include <linux/module.h>
@@ -104,7 +106,8 @@ struct file *nvdm_fence_file(struct dma_fence *fence)
  *
  * May take as long as the caller likes: not with any lock.
  *
- * Return: 0, -EBADF if it is no sync_file, or -EINTR.
+ * Return: 0, -EBADF if it is no sync_file, -ECANCELED if it signalled an error, or
+ * -EINTR.
  */
 int nvdm_fence_wait_file(int fd)
 {
@@ -114,6 +117,10 @@ int nvdm_fence_wait_file(int fd)
 	if (!fence)
 		return -EBADF;
 	ret = dma_fence_wait(fence, true);
+	if (ret)
+		ret = -EINTR;
+	else if (dma_fence_get_status(fence) < 0)
+		ret = -ECANCELED;
 	dma_fence_put(fence);
-	return ret < 0 ? -EINTR : 0;
+	return ret;
 }

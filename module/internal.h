@@ -16,7 +16,8 @@
  * are looked up until the drive has finished with it; only then may the map be
  * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
  * Nobody waits for anything while holding an inflight reference, and the nvme
- * driver ends every request, by its timeout if need be: so draining ends. A
+ * driver ends every request, by its timeout and a reset if need be: so draining
+ * ends. A
  * controller's maps are unmapped after its driver was unbound and has disabled
  * it, and before the device goes. A fence that was given away may outlive all of
  * these; it holds the module.
@@ -29,10 +30,13 @@
  *
  * Formats. A PRP has no length: were the namespace formatted behind our back, the
  * drive would move more than was computed. The driver freezes the queue before it
- * formats, which waits for every request, and tells us so through the queue's
- * mq_freeze_wq. From then on a command, once its request is allocated and keeps
- * the next freeze out, is let through only if test reads have shown since that
- * the drive moves what is computed (namespace->frozen).
+ * formats, which waits for every request, and tells who waits on the queue's
+ * mq_freeze_wq. So a command, once its request is allocated and keeps the next
+ * freeze out, is let through only if test reads that began after the last one have
+ * shown that the drive moves what is computed. This does not see formats of others
+ * than this kernel, and those through io_uring, for which the driver freezes
+ * nothing; and of those through another controller of a multipath device, it does
+ * not wait for what is in flight.
  *
  * Invalidation. An exporter calls nvdm_map_invalidate() with its reservation
  * lock held. When that returns, no command is in flight, none will be, and the
@@ -155,9 +159,10 @@ u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl);
  * @block_shift: log2 of the block size, when the namespace was opened
  * @max_command: bytes that a command may move
  * @flags: NVME_DMABUF_NS_*
- * @frozen: the queue was frozen, perhaps to format the namespace, after test
- *	reads began to show how much the drive moves
- * @freeze_wait: sets @frozen
+ * @freezes: counts how often the queue was frozen, perhaps to format the
+ *	namespace, or let go
+ * @verified: @freezes before test reads showed how much the drive moves
+ * @freeze_wait: count, on the queue of @disk and on that of a multipath device
  */
 struct nvdm_namespace {
 	struct file *file;
@@ -169,8 +174,9 @@ struct nvdm_namespace {
 	u32 block_shift;
 	u32 max_command;
 	u32 flags;
-	bool frozen;
-	struct wait_queue_entry freeze_wait;
+	atomic_t freezes;
+	int verified;
+	struct wait_queue_entry freeze_wait[2];
 };
 
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason);
@@ -182,6 +188,12 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
 {
 	return READ_ONCE(ns->ctrl->gone) || test_bit(GD_DEAD, &ns->disk->state);
+}
+
+/* May it have been formatted since test reads showed how much the drive moves? */
+static inline bool nvdm_namespace_is_unverified(const struct nvdm_namespace *ns)
+{
+	return atomic_read(&ns->freezes) != READ_ONCE(ns->verified);
 }
 
 /* The namespace's blocks now; it may have been resized since it was opened. */
@@ -258,6 +270,7 @@ struct nvdm_events {
  * @access: NVME_DMABUF_ACCESS_*
  * @flags: NVME_DMABUF_ATTACH_*
  * @exporter_flags: NVME_DMABUF_MAP_DYNAMIC or _PINNED
+ * @told: the exporter may call nvdm_map_invalidate()
  * @offset: first byte of the range in the dma-buf
  * @length: bytes of the range
  * @segments: DMA-contiguous segments
@@ -285,6 +298,7 @@ struct nvdm_map {
 	u32 access;
 	u32 flags;
 	u32 exporter_flags;
+	bool told;
 	u64 offset;
 	u64 length;
 	u64 segments;
@@ -309,11 +323,11 @@ void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
 void nvdm_map_detach(struct nvdm_map *map);
-int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason);
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason);
 int nvdm_map_verify(struct nvdm_map *map, u32 *reason);
 bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
 void nvdm_map_return_event(struct nvdm_map *map);
-void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
+int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
 
 int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
 			u32 *count);

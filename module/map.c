@@ -37,6 +37,23 @@ static void nvdm_map_set_event(struct nvdm_map *map, bool event)
 	}
 }
 
+static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
+{
+	spin_lock(&map->lock);
+	if (map->state < state) {
+		bool live = map->state == NVME_DMABUF_MAP_LIVE;
+
+		/* Before the reference is killed: who gets none looks here why. */
+		WRITE_ONCE(map->state, state);
+		smp_wmb();
+		if (live)
+			percpu_ref_kill(&map->inflight);
+		if (tell || state == MAP_DETACHED)
+			nvdm_map_set_event(map, tell);
+	}
+	spin_unlock(&map->lock);
+}
+
 /**
  * nvdm_map_stop - let no new command in
  * @map: the map
@@ -47,17 +64,7 @@ static void nvdm_map_set_event(struct nvdm_map *map, bool event)
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
-	spin_lock(&map->lock);
-	if (map->state < state) {
-		bool live = map->state == NVME_DMABUF_MAP_LIVE;
-
-		/* Before the reference is killed: who gets none looks here why. */
-		WRITE_ONCE(map->state, state);
-		if (live)
-			percpu_ref_kill(&map->inflight);
-		nvdm_map_set_event(map, state != MAP_DETACHED);
-	}
-	spin_unlock(&map->lock);
+	nvdm_map_change_state(map, state, state != MAP_DETACHED);
 }
 
 /**
@@ -292,11 +299,35 @@ static void nvdm_map_unmap(struct nvdm_map *map)
 }
 
 /*
- * The exporter wants the buffer back, and holds its reservation lock. When
- * this returns the drive has finished with the buffer and it is not mapped:
- * exporters that wait for fences find none of ours, and those that wait for
- * the unmapping find it done. Nothing here allocates or takes another lock,
- * and completion of commands needs no lock that an exporter may hold.
+ * Of all maps of the buffer that are told, so that the waits for their commands,
+ * each a grace period at least, overlap.
+ */
+static void nvdm_map_stop_all_of_buffer(struct nvdm_map *map)
+{
+	struct nvdm_controller *ctrl = map->ns.ctrl;
+	struct nvdm_map *other;
+
+	spin_lock(&ctrl->maps_lock);
+	list_for_each_entry(other, &ctrl->maps, node)
+		if (other->dmabuf == map->dmabuf && other->told)
+			nvdm_map_stop(other, NVME_DMABUF_MAP_REVOKED);
+	spin_unlock(&ctrl->maps_lock);
+}
+
+/**
+ * nvdm_map_invalidate - the exporter wants the buffer back
+ * @attach: the map's attachment
+ *
+ * The contract. Called with the reservation lock held, at any time, from inside
+ * our own calls to the exporter as well. When this returns, the drive has
+ * finished with the buffer and it is not mapped: exporters that wait for fences
+ * find none of ours, and those that wait for the unmapping find it done. Commands
+ * are refused until the map is refreshed.
+ *
+ * Nothing here allocates or takes a lock under which anything is allocated, and
+ * completion of commands needs no lock that an exporter may hold. It takes as long
+ * as the slowest command in flight: at most the nvme driver's timeout, and then
+ * that of a controller reset, which is the driver's and does allocate.
  */
 static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
 {
@@ -305,6 +336,8 @@ static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
 	dma_resv_assert_held(attach->dmabuf->resv);
 	if (!map->sgt)
 		return;
+	if (READ_ONCE(map->state) == NVME_DMABUF_MAP_LIVE)
+		nvdm_map_stop_all_of_buffer(map);
 	nvdm_map_stop(map, NVME_DMABUF_MAP_REVOKED);
 	nvdm_map_drain(map);
 	nvdm_map_unmap(map);
@@ -343,19 +376,29 @@ void nvdm_map_detach(struct nvdm_map *map)
 static int nvdm_map_join_controller(struct nvdm_map *map, u32 *reason)
 {
 	struct nvdm_controller *ctrl = map->ns.ctrl;
+	bool gone;
 
-	if (map->list_align > sizeof(__le64) && nvdm_aligned_list_prepare(ctrl))
+	/* If it goes after this, what is made here is undone when we let the lock go. */
+	gone = READ_ONCE(ctrl->gone);
+	if (!gone && map->list_align > sizeof(__le64) && nvdm_aligned_list_prepare(ctrl))
 		return -ENOMEM;
 
 	spin_lock(&ctrl->maps_lock);
-	if (ctrl->gone) {
-		spin_unlock(&ctrl->maps_lock);
-		*reason = NVME_DMABUF_REASON_GONE;
-		return -ENODEV;
-	}
-	list_add_tail(&map->node, &ctrl->maps);
+	gone = ctrl->gone;
+	if (!gone)
+		list_add_tail(&map->node, &ctrl->maps);
 	spin_unlock(&ctrl->maps_lock);
-	return 0;
+	if (!gone)
+		return 0;
+	*reason = NVME_DMABUF_REASON_GONE;
+	return -ENODEV;
+}
+
+/* What the DMA API says of a peer that is out of reach, and what vfio says. */
+static bool nvdm_map_error_is_of_peer(const struct nvdm_map *map, int error)
+{
+	return error == -EREMOTEIO ||
+	       (error == -EINVAL && !strncmp(map->dmabuf->exp_name, "vfio", strlen("vfio")));
 }
 
 /*
@@ -364,19 +407,18 @@ static int nvdm_map_join_controller(struct nvdm_map *map, u32 *reason)
  */
 static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
 {
+	u32 why;
+
+	if (error == -ERESTARTSYS || error == -EINTR)
+		return -EINTR;
 	*reason = error == -ENODEV ? NVME_DMABUF_REASON_EXPORTER_REVOKED :
 				     NVME_DMABUF_REASON_EXPORTER;
 	if (!map->attach && error == -EOPNOTSUPP && dma_buf_attaches_static(map->dmabuf))
 		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
-	/* What the DMA API and vfio say of a peer that is out of reach. */
-	if (map->attach && (error == -EREMOTEIO ||
-			    (error == -EINVAL && IS_ENABLED(CONFIG_PCI_P2PDMA)))) {
-		u32 why = NVME_DMABUF_REASON_NONE;
-
-		if (!nvdm_peer_any(map->ns.ctrl, &why) && why != NVME_DMABUF_REASON_NONE) {
-			*reason = why;
-			return -EOPNOTSUPP;
-		}
+	if (map->attach && nvdm_map_error_is_of_peer(map, error) &&
+	    !nvdm_peer_any(map->ns.ctrl, &why)) {
+		*reason = why;
+		return -EOPNOTSUPP;
 	}
 	return error;
 }
@@ -396,6 +438,7 @@ static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 		return ret;
 	}
 	map->attach = attach;
+	map->told = attach->importer_ops;
 	if (COMPAT_MOVABLE && attach->importer_ops)
 		map->exporter_flags = NVME_DMABUF_MAP_DYNAMIC;
 	else if (dma_buf_is_dynamic(map->dmabuf))
@@ -425,8 +468,6 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 	int ret;
 
 	sgt = dma_buf_map_attachment(map->attach, map->direction);
-	if (sgt == ERR_PTR(-ERESTARTSYS) || sgt == ERR_PTR(-EINTR))
-		return -EINTR;
 	if (IS_ERR(sgt))
 		return nvdm_map_exporter_error(map, PTR_ERR(sgt), reason);
 
@@ -461,7 +502,23 @@ static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
 	return ret < 0 ? -EINTR : 0;
 }
 
-/* Maps the buffer, if it is not mapped. */
+/* Under the reservation lock, of a map that is mapped. Not if it is to stop for good. */
+static void nvdm_map_start(struct nvdm_map *map)
+{
+	spin_lock(&map->lock);
+	if (map->state == NVME_DMABUF_MAP_REVOKED) {
+		/* Drained, so this does not wait. Makes all that was changed visible. */
+		reinit_completion(&map->idle);
+		percpu_ref_reinit(&map->inflight);
+		WRITE_ONCE(map->state, NVME_DMABUF_MAP_LIVE);
+	}
+	spin_unlock(&map->lock);
+}
+
+/*
+ * Maps the buffer, if it is not mapped, and lets commands in, if no move is under
+ * way: mapping may have begun one.
+ */
 static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 {
 	struct nvdm_controller *ctrl = map->ns.ctrl;
@@ -474,7 +531,7 @@ static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 	ret = nvdm_map_wait_for_fences(map);
 	if (ret || mutex_lock_killable(&ctrl->lock))
 		return -EINTR;
-	if (!map->attach) {
+	if (!map->attach || READ_ONCE(ctrl->gone)) {
 		*reason = NVME_DMABUF_REASON_GONE;
 		ret = -ENODEV;
 	} else if (dma_resv_lock_interruptible(map->dmabuf->resv, NULL)) {
@@ -482,31 +539,12 @@ static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 	} else {
 		if (!map->sgt)
 			ret = nvdm_map_make_mapping(map, reason);
+		if (!ret && dma_resv_test_signaled(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL))
+			nvdm_map_start(map);
 		dma_resv_unlock(map->dmabuf->resv);
 	}
 	mutex_unlock(&ctrl->lock);
 	return ret;
-}
-
-/* Lets commands in, unless the mapping was taken back again in the meantime. */
-static int nvdm_map_start(struct nvdm_map *map)
-{
-	int ret;
-
-	/* For what began while it was being mapped. */
-	ret = nvdm_map_wait_for_fences(map);
-	if (ret || dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
-		return -EINTR;
-	spin_lock(&map->lock);
-	if (map->sgt && map->state == NVME_DMABUF_MAP_REVOKED) {
-		/* Drained, so this does not wait. Makes all of the above visible. */
-		reinit_completion(&map->idle);
-		percpu_ref_reinit(&map->inflight);
-		WRITE_ONCE(map->state, NVME_DMABUF_MAP_LIVE);
-	}
-	spin_unlock(&map->lock);
-	dma_resv_unlock(map->dmabuf->resv);
-	return 0;
 }
 
 /* Takes over the format that the namespace has now, under the refresh lock. */
@@ -528,7 +566,8 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	if (ret || now.block_shift == map->ns.block_shift)
 		return ret;
 
-	nvdm_map_stop(map, NVME_DMABUF_MAP_REVOKED);
+	/* Its user knows. */
+	nvdm_map_change_state(map, NVME_DMABUF_MAP_REVOKED, false);
 	nvdm_map_drain(map);
 	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
@@ -542,14 +581,16 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
  * nvdm_map_refresh - map a buffer, again if its exporter took it back
  * @map: an attached map
  * @reread: also take over the namespace's format
+ * @generation: where to return how often it was mapped, or NULL
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Waits for the buffer's fences; do not hold what one of them may need.
  *
  * Return: 0 if the map takes commands, or a negative error number.
  */
-int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason)
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason)
 {
+	bool again = false;
 	int ret;
 
 	*reason = NVME_DMABUF_REASON_NONE;
@@ -558,8 +599,13 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u32 *reason)
 	ret = reread ? nvdm_map_reread_namespace(map, reason) : 0;
 	while (!ret && (ret = nvdm_map_stopped(map, reason)) == -ESTALE) {
 		*reason = NVME_DMABUF_REASON_NONE;
-		ret = nvdm_map_map(map, reason) ?: nvdm_map_start(map);
+		/* An exporter that moves the buffer all the time is not waited for. */
+		ret = again && signal_pending(current) ? -EINTR : nvdm_map_map(map, reason);
+		again = true;
 	}
+	/* Changed only under this lock. */
+	if (generation)
+		*generation = map->generation;
 	mutex_unlock(&map->refresh_lock);
 	return ret;
 }
@@ -717,7 +763,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		mutex_unlock(&map->ns.ctrl->lock);
 	}
 	if (!ret)
-		ret = nvdm_map_refresh(map, false, reason);
+		ret = nvdm_map_refresh(map, false, NULL, reason);
 	if (ret) {
 		nvdm_map_destroy(map);
 		return ERR_PTR(ret);
@@ -739,7 +785,7 @@ int nvdm_map_verify(struct nvdm_map *map, u32 *reason)
 	*reason = NVME_DMABUF_REASON_NONE;
 	if (mutex_lock_interruptible(&map->refresh_lock))
 		return -EINTR;
-	if (READ_ONCE(map->ns.frozen))
+	if (nvdm_namespace_is_unverified(&map->ns))
 		ret = nvdm_probe_again(&map->ns, reason);
 	mutex_unlock(&map->refresh_lock);
 	return ret;
@@ -768,8 +814,10 @@ void nvdm_map_destroy(struct nvdm_map *map)
  * nvdm_map_describe - answer NVME_DMABUF_IOC_MAP_INFO
  * @map: the map
  * @info: whose out_* members are filled in
+ *
+ * Return: 0, or -ENOENT if it is being detached.
  */
-void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
+int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
 	spin_lock(&map->lock);
 	info->out_state = map->state;
@@ -793,4 +841,5 @@ void nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
 	info->out_pci_bdf = nvdm_controller_bdf(map->ns.ctrl);
 	info->out_reserved = 0;
+	return info->out_state == MAP_DETACHED ? -ENOENT : 0;
 }

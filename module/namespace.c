@@ -191,28 +191,44 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned int mode, int flags,
 				      void *key)
 {
-	struct nvdm_namespace *ns = container_of(wait, struct nvdm_namespace, freeze_wait);
+	struct nvdm_namespace *ns = wait->private;
 
-	WRITE_ONCE(ns->frozen, true);
+	atomic_inc(&ns->freezes);
 	return 0;
+}
+
+static void nvdm_namespace_watch_queue(struct nvdm_namespace *ns, struct gendisk *disk,
+				       struct wait_queue_entry *wait)
+{
+	init_waitqueue_func_entry(wait, nvdm_namespace_note_freeze);
+	wait->private = ns;
+	add_wait_queue(&disk->queue->mq_freeze_wq, wait);
 }
 
 /* The queue's waiters are woken when it is frozen, and when it is no more. */
 static void nvdm_namespace_watch_freezes(struct nvdm_namespace *ns)
 {
-	init_waitqueue_func_entry(&ns->freeze_wait, nvdm_namespace_note_freeze);
-	add_wait_queue(&ns->disk->queue->mq_freeze_wq, &ns->freeze_wait);
+	nvdm_namespace_watch_queue(ns, ns->disk, &ns->freeze_wait[0]);
+	if (ns->bdev->bd_disk != ns->disk)
+		nvdm_namespace_watch_queue(ns, ns->bdev->bd_disk, &ns->freeze_wait[1]);
+}
+
+static void nvdm_namespace_unwatch_queue(struct gendisk *disk, struct wait_queue_entry *wait)
+{
+	if (wait->func)
+		remove_wait_queue(&disk->queue->mq_freeze_wq, wait);
+	wait->func = NULL;
 }
 
 static void nvdm_namespace_close_path(struct nvdm_namespace *ns)
 {
-	if (ns->freeze_wait.func)
-		remove_wait_queue(&ns->disk->queue->mq_freeze_wq, &ns->freeze_wait);
-	ns->freeze_wait.func = NULL;
 	if (ns->ctrl)
 		nvdm_controller_put(ns->ctrl);
-	if (ns->disk)
+	if (ns->disk) {
+		nvdm_namespace_unwatch_queue(ns->disk, &ns->freeze_wait[0]);
+		nvdm_namespace_unwatch_queue(ns->bdev->bd_disk, &ns->freeze_wait[1]);
 		put_device(disk_to_dev(ns->disk));
+	}
 	ns->ctrl = NULL;
 	ns->disk = NULL;
 }
@@ -244,7 +260,7 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
  * To be undone by nvdm_namespace_close(), on failure too. Of a multipath device the
  * first path that works is taken.
  *
- * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE or -ENOMEM.
+ * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
  */
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason)
 {
@@ -282,7 +298,7 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason)
  * @ns: the namespace; its format is updated
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: 0, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE or -ENOMEM.
+ * Return: 0, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
  */
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason)
 {

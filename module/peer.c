@@ -58,22 +58,22 @@ static bool nvdm_peer_has_memory(struct pci_dev *pdev)
 /**
  * nvdm_peer_any - may a controller reach the memory of any peer at all?
  * @ctrl: the controller
- * @reason: changed only if not: NVME_DMABUF_REASON_*, why not
+ * @reason: NVME_DMABUF_REASON_*, why not
  */
 bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason)
 {
-	u32 why = NVME_DMABUF_REASON_NONE;
 	struct pci_dev *pdev = NULL;
+
+	*reason = IS_ENABLED(CONFIG_PCI_P2PDMA) ? NVME_DMABUF_REASON_PEER_HOST_BRIDGE :
+						  NVME_DMABUF_REASON_NO_P2PDMA;
 
 	for_each_pci_dev(pdev) {
 		if (pdev == ctrl->pdev || pci_is_bridge(pdev) || !nvdm_peer_has_memory(pdev))
 			continue;
-		if (nvdm_peer_distance(ctrl, pdev, &why) >= 0) {
+		if (nvdm_peer_distance(ctrl, pdev, reason) >= 0) {
 			pci_dev_put(pdev);
 			return true;
 		}
 	}
-	if (why != NVME_DMABUF_REASON_NONE)
-		*reason = why;
 	return false;
 }

@@ -82,14 +82,17 @@ struct nvdm_placement_walk {
 	struct nvme_dmabuf_placement_run *runs;
 	u32 max;
 	u32 count;
-	u32 kinds;
+	bool only_peers;
 	u64 offset;
 	struct nvme_dmabuf_placement_run run;
 	struct nvdm_place place;
 };
 
-/* Under the reservation lock, with the map mapped. */
-static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
+/*
+ * Under the reservation lock, with the map mapped. Returns false if it did not get
+ * to the end: the task is dying, or peers were asked for and others found.
+ */
+static bool nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 {
 	struct nvdm_map *map = walk->map;
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&map->ns.ctrl->pdev->dev);
@@ -104,6 +107,8 @@ static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 		length = min_t(u64, end - walk->offset, PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
 		nvdm_placement_look_up(map->ns.ctrl, nvdm_placement_phys(domain, addr),
 				       &walk->place);
+		if (walk->only_peers && walk->place.run.kind != NVME_DMABUF_PLACEMENT_PCI)
+			return false;
 		if (nvdm_placement_continues(&walk->run, &walk->place.run)) {
 			walk->run.length += length;
 		} else {
@@ -111,12 +116,14 @@ static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 			walk->run.offset = walk->offset;
 			walk->run.length = length;
 			walk->count++;
-			walk->kinds |= BIT(walk->run.kind);
 		}
 		if (walk->count <= walk->max)
 			walk->runs[walk->count - 1] = walk->run;
+		if (fatal_signal_pending(current))
+			return false;
 		cond_resched();
 	}
+	return true;
 }
 
 /**
@@ -125,10 +132,13 @@ static void nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
  */
 bool nvdm_placement_is_peers(struct nvdm_map *map)
 {
-	struct nvdm_placement_walk walk = { .map = map, .place = { .start = 1 } };
+	struct nvdm_placement_walk walk = {
+		.map = map,
+		.only_peers = true,
+		.place = { .start = 1 },
+	};
 
-	nvdm_placement_walk_part(&walk, map->length);
-	return walk.kinds == BIT(NVME_DMABUF_PLACEMENT_PCI);
+	return nvdm_placement_walk_part(&walk, map->length);
 }
 
 /* Bytes looked at before others get the reservation lock. */

@@ -167,8 +167,8 @@ static int nvdm_probe_max_command(struct nvdm_probe *probe, struct nvdm_namespac
 	return 0;
 }
 
-/* Under the probe lock. */
-static int nvdm_probe_begin(struct nvdm_namespace *ns)
+/* Under the probe lock. What is found holds until the queue is frozen again. */
+static int nvdm_probe_begin(struct nvdm_namespace *ns, int *freezes)
 {
 	struct nvdm_controller *ctrl = ns->ctrl;
 	int ret;
@@ -180,9 +180,7 @@ static int nvdm_probe_begin(struct nvdm_namespace *ns)
 	if (ret)
 		return ret;
 	nvdm_probe_fill(&ctrl->probe);
-
-	/* If it is frozen from here on, what is found need not last. */
-	WRITE_ONCE(ns->frozen, false);
+	*freezes = atomic_read(&ns->freezes);
 	smp_mb();
 	return 0;
 }
@@ -191,9 +189,9 @@ static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
 {
 	struct nvdm_controller *ctrl = ns->ctrl;
 	struct nvdm_probe *probe = &ctrl->probe;
-	int ret;
+	int ret, freezes;
 
-	ret = nvdm_probe_begin(ns);
+	ret = nvdm_probe_begin(ns, &freezes);
 	if (ret)
 		return ret;
 	if (!ctrl->checked) {
@@ -213,6 +211,7 @@ static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
 	ret = nvdm_probe_transfer_length(probe, ns, reason);
 	if (ret)
 		return ret;
+	WRITE_ONCE(ns->verified, freezes);
 
 	if (ctrl->max_command) {
 		ns->max_command = max(ctrl->max_command, 1U << ns->block_shift);
@@ -236,7 +235,8 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
 	int ret;
 
 	*reason = NVME_DMABUF_REASON_NONE;
-	mutex_lock(&ns->ctrl->probe_lock);
+	if (mutex_lock_killable(&ns->ctrl->probe_lock))
+		return -EINTR;
 	ret = nvdm_probe_controller(ns, reason);
 	mutex_unlock(&ns->ctrl->probe_lock);
 	if (ret == -ENODEV)
@@ -246,7 +246,7 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
 
 /**
  * nvdm_probe_again - test reads of a namespace whose queue was frozen
- * @ns: the namespace; frozen is cleared if all is as it was
+ * @ns: the namespace, which is verified if all is as it was
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0, -ESTALE if the drive moves another length than before, or another
@@ -254,14 +254,15 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
  */
 int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason)
 {
-	int ret;
+	int ret, freezes;
 
-	mutex_lock(&ns->ctrl->probe_lock);
-	ret = nvdm_probe_begin(ns);
+	if (mutex_lock_killable(&ns->ctrl->probe_lock))
+		return -EINTR;
+	ret = nvdm_probe_begin(ns, &freezes);
 	if (!ret)
 		ret = nvdm_probe_transfer_length(&ns->ctrl->probe, ns, reason);
-	if (ret)
-		WRITE_ONCE(ns->frozen, true);
+	if (!ret)
+		WRITE_ONCE(ns->verified, freezes);
 	mutex_unlock(&ns->ctrl->probe_lock);
 
 	if (ret == -EOPNOTSUPP || ret == -ESTALE) {

@@ -293,6 +293,7 @@ static void out_fence_fails(const void *arg)
 	struct exported b;
 	struct submission s;
 	struct wire w;
+	int fence;
 
 	(void)arg;
 	open_slow(&w, &b, &s);
@@ -307,7 +308,14 @@ static void out_fence_fails(const void *arg)
 	s.args.count = 1;
 	check_eq(submit(&s, OUT, 0), 0);
 	check_eq(fence_status(s.args.out_fence_fd), -ENOENT);
-	check_sys(close(s.args.out_fence_fd));
+	/* What depends on it is not done. */
+	s.commands[0].map -= 1000;
+	memset(&s.completion, 0xa5, sizeof(s.completion));
+	fence = s.args.out_fence_fd;
+	check_eq(submit(&s, IN, fence), -ECANCELED);
+	check_eq(s.args.out_completed, 0);
+	check_eq(s.completion.error, (int32_t)0xa5a5a5a5);
+	check_sys(close(fence));
 	exported_close(&b);
 	wire_close(&w);
 }

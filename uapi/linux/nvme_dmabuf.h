@@ -28,6 +28,7 @@
  *  ENODEV      the controller or the namespace is gone
  *  ENOSPC      a limit of this module is reached
  *  EMFILE      a limit of open files is reached (also ENFILE)
+ *  ECANCELED   a fence to be waited for signalled an error
  *  ENOMEM      the kernel has no memory for it
  *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT without fences,
  *              a fatal one
@@ -301,12 +302,14 @@ struct nvme_dmabuf_detach {
  * After the exporter took the buffer back, maps it again, wherever it is now:
  * waits for the buffer's kernel fences, builds the lists anew and counts the
  * generation up. After the namespace was formatted, takes over its new block
- * size: offsets and lengths are then measured by that. Does nothing to a map
- * that is usable as it is. The map's number stays the same.
+ * size: offsets and lengths are then measured by that. Nothing changes for a map
+ * that is usable as it is, but for test reads of the namespace. The map's number
+ * stays the same.
  *
- * A failure leaves the map as it was, and may be repeated.
+ * A call that failed may be repeated. A map that took no commands takes none after
+ * a failure; one that was usable, but for its format, may take none.
  *
- * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ENODEV, EOPNOTSUPP, EACCES, EIO, ENOMEM,
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EOPNOTSUPP, EIO, ENOMEM,
  * EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
  * _EXPORTER_REVOKED).
  */
@@ -347,7 +350,8 @@ struct nvme_dmabuf_event {
  * Reads events: that a map stopped taking commands because its exporter took the
  * buffer back or its controller went. poll() tells with POLLPRI that there are
  * some. A map has one event at most, which stays until it is read here or the map
- * is detached; so none is lost. Never waits.
+ * is detached. What was written to @events has been read, even if the call then
+ * fails because this structure cannot be written. Never waits.
  *
  * Errors: EFAULT, EINVAL, E2BIG.
  */
@@ -557,7 +561,8 @@ struct nvme_dmabuf_command {
 /**
  * struct nvme_dmabuf_completion - what became of a command
  * @user_data: the command's
- * @result: dwords 0 and 1 of the completion queue entry
+ * @result: dwords 0 and 1 of the completion queue entry; of a split command, of
+ *	one of its NVMe commands
  * @bytes: bytes from the start of the command's data that were transferred
  *	without error; the command's length if all went well. What lies behind
  *	may or may not have been transferred.
@@ -599,7 +604,7 @@ struct nvme_dmabuf_completion {
  * @out_completed: completions that were written
  * @in_fence_fd: with NVME_DMABUF_SUBMIT_IN_FENCE, a sync_file that must have
  *	signalled before the first command is issued; else 0. If it signals an
- *	error the commands are issued nevertheless.
+ *	error nothing is issued: ECANCELED.
  * @out_fence_fd: with NVME_DMABUF_SUBMIT_OUT_FENCE, a new sync_file, which is
  *	the caller's to close (O_CLOEXEC); else -1
  *
@@ -620,14 +625,16 @@ struct nvme_dmabuf_completion {
  * With NVME_DMABUF_SUBMIT_OUT_FENCE the call returns when all commands are
  * issued, with a sync_file that signals when they are complete. It carries an
  * error if one failed: a completion's error, or EIO for an NVMe status; what
- * became of each command is not told. It depends on the drive alone, which
- * the nvme driver gives a bounded time, and on nothing in user space.
+ * became of each command is not told. It depends on the drive and the nvme
+ * driver, which gives commands their timeout and then resets the controller, and
+ * on nothing in user space. A reset allocates memory: do not attach such a fence
+ * to buffers for which the kernel's memory reclaim may wait.
  *
  * Errors: EFAULT (before the first command is issued if @commands cannot be
  * read; after the last one ended, or was issued, if something cannot be
- * written), EINVAL, E2BIG, EBADF if @in_fence_fd is no sync_file, ENOSPC if
- * @count is above the limit, ENOMEM, EINTR, EMFILE if the process may not open
- * another file.
+ * written), EINVAL, E2BIG, EBADF if @in_fence_fd is no sync_file, ECANCELED,
+ * ENOSPC if @count is above the limit, ENOMEM, EINTR, EMFILE if the process may
+ * not open another file.
  */
 struct nvme_dmabuf_submit {
 	__u32 size;

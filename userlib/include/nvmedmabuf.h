@@ -308,13 +308,13 @@ int nvmedmabuf_submit(struct nvmedmabuf *ctx,
  * @in_fence_fd: a sync_file, with NVME_DMABUF_SUBMIT_IN_FENCE; else not looked
  *	at. It stays the caller's.
  *
- * Nothing of a system call is issued before its fences have signalled. A fence
- * that signals an error counts as signalled. Commands above the module's limit
- * are handed over in several calls, as by nvmedmabuf_submit().
+ * Nothing of a system call is issued before its fences have signalled. Commands
+ * above the module's limit are handed over in several calls, as by
+ * nvmedmabuf_submit().
  *
  * Return: as nvmedmabuf_submit(); -EINVAL for other flags; -EBADF if
- * @in_fence_fd is no sync_file; -EINTR if any signal arrived before the fences
- * had signalled: then nothing was executed.
+ * @in_fence_fd is no sync_file; -ECANCELED if it signalled an error; -EINTR if
+ * any signal arrived before the fences had signalled: then nothing was executed.
  */
 int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
 			    const struct nvme_dmabuf_command *cmds,
@@ -341,8 +341,8 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
  * or the process killed.
  *
  * Return: 0; -EINVAL if @count is 0 or for other flags; -ENOSPC if @count is
- * above the limit; -EBADF if @in_fence_fd is no sync_file; -EMFILE or -ENFILE if
- * there cannot be another file; -EINTR if any signal arrived before the fences
+ * above the limit; -EBADF if @in_fence_fd is no sync_file, -ECANCELED if that
+ * signalled an error; -EMFILE or -ENFILE if there cannot be another file; -EINTR if any signal arrived before the fences
  * had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing was executed.
  */
 int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
