@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # style.t - this test runs the linters over everything that is committed, and
-# checks what must agree: one version, every errno and reason documented. TAP.
+# checks what must agree: one version, every errno and reason documented; and the
+# scanner of kernel logs. TAP.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -70,6 +71,7 @@ check "man pages: mandoc -Tlint" pages_are_clean
 check "every source file names its licence" sources_have_licence
 check "the version is the same everywhere" version_agrees
 check "every reason is documented in nvme-dmabuf(4)" reasons_are_documented
+check "a complaint in a kernel log is found" tests/vm/scan-log --self-test
 check "no version checks, BUG_ON or leftovers" no_leftovers
 echo "1..$count"
 exit $status
