@@ -33,9 +33,16 @@ list_of() { sed 's/#.*//' "$1" | xargs; }
 # release_of SERIES: the uname -r of the cached kernel of a series.
 release_of()
 {
+	local maker=setup
+
+	[[ $1 != debug && $1 != kcsan ]] || maker=debug-kernel
 	cat "$CACHE/kernels/$1/release" 2>/dev/null ||
-		die "no kernel of series $1 here; run tests/vm/setup $1 first"
+		die "no kernel of series $1 here; run tests/vm/$maker $1 first"
 }
+
+# build_dir SERIES: where tests/vm/build has its copy of the checkout. Two
+# checkouts must not meet in one directory.
+build_dir() { echo "$ROOT/build/${SRC##*/}-$(sha1sum <<<"$SRC" | cut -c1-8)/$1"; }
 
 # in_root [--bind FROM TO | --bind-ro FROM TO]... CMD [ARG...]: run a command
 # in the build root. The mounts are in a private namespace and end with it, even
