@@ -11,6 +11,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -368,6 +369,26 @@ static struct miscdevice exporter_device = {
 	.mode = 0600,
 };
 module_misc_device(exporter_device);
+
+/* Loses memory: does the test that looks for leaks notice? */
+static noinline int leak_set(const char *value, const struct kernel_param *kp)
+{
+	unsigned int count;
+	int ret = kstrtouint(value, 0, &count);
+
+	if (ret)
+		return ret;
+	while (count--)
+		if (!kzalloc(64, GFP_KERNEL))
+			return -ENOMEM;
+	return 0;
+}
+
+static const struct kernel_param_ops leak_ops = {
+	.set = leak_set,
+};
+module_param_cb(leak, &leak_ops, NULL, 0200);
+MODULE_PARM_DESC(leak, "Allocate that many objects and forget them");
 
 COMPAT_IMPORT_NS(DMA_BUF);
 MODULE_DESCRIPTION("dma-bufs of any shape that move and fail on demand, for tests");
