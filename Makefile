@@ -24,6 +24,9 @@ help:
 	@echo '  demo             move real data between an emulated drive and dma-bufs'
 	@echo '  check            all tests on all kernels; KERNELS="6.12 7.x" T=pattern restrict it'
 	@echo '  check-long       more random rounds, and the IOMMU modes that check leaves out'
+	@echo '  check-debug      the module'"'"'s tests on a kernel that reports mistakes: T, IOMMUS'
+	@echo '  check-kcsan      the same for data races'
+	@echo '  coverage         what of the module its tests reach'
 	@echo '  check-hw         tests on this machine: NVME=/dev/nvmeXnY; ERASE=yes lets them write'
 	@echo 'Installing'
 	@echo '  install          library, tool, headers, man pages, udev rule: PREFIX, DESTDIR'
@@ -70,13 +73,19 @@ dkms-uninstall:
 	-$(DKMS) remove $(DKMS_NAME)/$(VERSION_FILE) --all
 	rm -rf $(DKMS_SRC)
 
-.PHONY: demo check check-long check-hw
+.PHONY: demo check check-long check-debug check-kcsan coverage check-hw
 demo:
 	$(Q)tests/demo/run
 check:
 	$(Q)tests/check
 check-long:
 	$(Q)LONG=1 tests/check
+check-debug:
+	$(Q)tests/check-debug
+check-kcsan:
+	$(Q)tests/check-debug kcsan
+coverage:
+	$(Q)tests/coverage
 check-hw:
 	$(Q)tests/module/hw
 
