@@ -6,6 +6,7 @@
 #include "leaving.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ bool known_find(const struct known *known, char *path, size_t size)
 	char found[32];
 	bool done = false;
 	glob_t disks;
+	int fd;
 
 	if (glob("/sys/class/block/nvme*n*", 0, NULL, &disks))
 		return false;
@@ -45,7 +47,11 @@ bool known_find(const struct known *known, char *path, size_t size)
 		    strcmp(found, known->serial))
 			continue;
 		snprintf(path, size, "/dev/%s", name);
-		done = !access(path, R_OK);
+		/* A new disk has a name a little before it can be opened. */
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		done = fd >= 0;
+		if (done)
+			close(fd);
 	}
 	globfree(&disks);
 	return done;
