@@ -231,7 +231,8 @@ static void refresh_waits(const void *arg)
 	move(&b, MOVE);
 	check_eq(pthread_join(first.handle, NULL), 0);
 	check_eq(first.result, 0);
-	/* The move may have come a moment later. */
+	/* The move may have come a moment later: then this maps it anew. */
+	check_eq(refresh(&w, map, &first.out), 0);
 	check_refreshed(&w, map, exported_query(&b).out_maps);
 	wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
 	close_unused(&w, &b);
