@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "common.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -19,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static bool is_yes(const char *variable)
 {
@@ -333,6 +335,41 @@ bool file_put(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return done;
+}
+
+unsigned int open_files(void)
+{
+	unsigned int count = 0;
+	DIR *directory = opendir("/proc/self/fd");
+
+	check(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+int module_remove(void)
+{
+	return syscall(SYS_delete_module, "nvme_dmabuf", O_NONBLOCK) ? -errno : 0;
+}
+
+void module_insert(const char *path, const char *parameters)
+{
+	int fd = check_sys(open(path, O_RDONLY | O_CLOEXEC));
+
+	check_sys(syscall(SYS_finit_module, fd, parameters, 0));
+	close(fd);
+	wait_until(!access(DEVICE, R_OK | W_OK));
+}
+
+const char *module_path(void)
+{
+	const char *path = getenv("NVME_DMABUF_MODULE");
+
+	if (!path || !*path)
+		skip("the module's file is not known; NVME_DMABUF_MODULE is not set");
+	return path;
 }
 
 bool run_quietly(const char *command, ...)

@@ -142,6 +142,18 @@ long long file_number(const char *path);
 /** file_put - write a short text to a file of sysfs or configfs; returns success */
 bool file_put(const char *path, const char *text);
 
+/** open_files - descriptors that this process has, and a few more */
+unsigned int open_files(void);
+
+/** module_path - the module's file, or skip */
+const char *module_path(void);
+
+/** module_remove - returns 0 or -errno */
+int module_remove(void);
+
+/** module_insert - returns when the device is there */
+void module_insert(const char *path, const char *parameters);
+
 /** run_quietly - run a shell command; returns whether it succeeded */
 bool run_quietly(const char *command, ...) PRINTF(1, 2);
 

@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,11 +20,9 @@
 
 #include "slow.h"
 
-#define MODULE "nvme_dmabuf"
-
 static long long module_references(void)
 {
-	return file_number("/sys/module/" MODULE "/refcnt");
+	return file_number("/sys/module/nvme_dmabuf/refcnt");
 }
 
 /*
@@ -184,18 +181,6 @@ static void dmabuf_closed(const void *arg)
 	drive_read(&drive, MIB / drive.block, after, MIB);
 	compare("copy by way of a closed dma-buf", after, before, MIB, 0);
 	check_eq(nvmedmabuf_detach(ctx, map), 0);
-}
-
-static unsigned int open_files(void)
-{
-	unsigned int count = 0;
-	DIR *directory = opendir("/proc/self/fd");
-
-	check(directory);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
 }
 
 /* Sum of all "Total N devices attached" of the kernel's list of dma-bufs. */
@@ -508,29 +493,6 @@ static void passed_to_nobody(const void *arg)
 		wait_until(attachments() == attached);
 }
 
-static int module_remove(void)
-{
-	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
-}
-
-static void module_insert(const char *path, const char *parameters)
-{
-	int fd = check_sys(open(path, O_RDONLY | O_CLOEXEC));
-
-	check_sys(syscall(SYS_finit_module, fd, parameters, 0));
-	close(fd);
-	wait_until(!access(DEVICE, R_OK | W_OK));
-}
-
-static const char *module_path(void)
-{
-	const char *path = getenv("NVME_DMABUF_MODULE");
-
-	if (!path || !*path)
-		skip("the module's file is not known; NVME_DMABUF_MODULE is not set");
-	return path;
-}
-
 static void unload(const void *arg)
 {
 	const char *path = module_path();
@@ -595,7 +557,7 @@ static void unload_after_kill(const void *arg)
 
 static void map_limit(const void *arg)
 {
-	static const char parameter[] = "/sys/module/" MODULE "/parameters/max_maps";
+	static const char parameter[] = "/sys/module/nvme_dmabuf/parameters/max_maps";
 	struct nvme_dmabuf_info info;
 	uint32_t maps[5], reason, extra;
 	struct nvmedmabuf *other;

@@ -1,0 +1,887 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * This test has one allocation or copy fail in each call: the first, then the
+ * second, and so on until there is none left. The call fails with an error that
+ * the interface allows, or succeeds; it leaves what was there as it was, and
+ * nothing behind. Needs a kernel with fault injection.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/dma-buf.h>
+
+#include "contract.h"
+#include "exported.h"
+
+#define DEBUGFS "/sys/kernel/debug/"
+
+#define IMPLICIT NVME_DMABUF_SUBMIT_IMPLICIT_SYNC
+#define IN	 NVME_DMABUF_SUBMIT_IN_FENCE
+#define OUT	 NVME_DMABUF_SUBMIT_OUT_FENCE
+
+/* Commands of a large batch, of a page each or more if blocks are larger. */
+#define MANY   64U
+#define WINDOW (MANY * PAGE)
+
+/* Many pages of list: a page of them holds 2 MiB. */
+#define LARGE (8 * MIB)
+
+/* No call has nearly as many places where something can fail. */
+#define MOST_FAULTS 20000U
+
+/**
+ * struct state - what a call finds
+ * @w, @b, @map: a map that works
+ * @fd: its context
+ * @auto_map: another map of @b, which refreshes itself
+ * @other: a dma-buf to attach, of whatever exporter
+ * @exported: @other, if it is one of the test exporter's; else its fd is -1
+ * @spare: a map to detach
+ * @fence: a sync_file that has signalled
+ * @maps: maps made so far, or tried to
+ * @files: descriptors open before the call
+ */
+struct state {
+	struct wire w;
+	struct exported b;
+	uint32_t map, auto_map;
+	int fd;
+	int other;
+	struct exported exported;
+	struct buffer buffer;
+	uint32_t spare;
+	int fence;
+	uint32_t maps;
+	unsigned int files;
+	/* What is passed and what comes back, where no page fault can happen. */
+	struct nvme_dmabuf_command commands[MANY];
+	struct nvme_dmabuf_completion completions[MANY];
+	struct nvme_dmabuf_placement_run runs[MANY];
+	struct nvme_dmabuf_event event;
+	union call_args args;
+	int result;
+};
+
+/**
+ * struct subject - a call in which something fails
+ * @open: makes what it needs, once
+ * @prepare: makes it so that the call can succeed
+ * @run: the call; returns 0 or -errno
+ * @settle: looks at what it did and undoes it
+ * @number: _IOC_NR() of the ioctl, or CALLS if it is none
+ */
+struct subject {
+	const char *name;
+	void (*open)(struct state *s, const struct subject *subject);
+	void (*prepare)(struct state *s, const struct subject *subject);
+	int (*run)(struct state *s);
+	void (*settle)(struct state *s, const struct subject *subject);
+	unsigned int number;
+	uint32_t flags;
+	uint32_t count;
+	uint64_t size;
+	bool moves;
+};
+
+static int nth_fd = -1;
+
+static void fault_arm(unsigned int nth)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%u", nth);
+
+	check_eq(pwrite(nth_fd, text, length, 0), length);
+}
+
+/*
+ * Has it struck? To ask, and to disarm it, is to copy as well: if that fails it
+ * had not.
+ */
+static bool fault_disarm(void)
+{
+	char text[16] = "";
+	bool struck = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && !atoi(text);
+
+	while (!struck && pwrite(nth_fd, "0", 1, 0) != 1)
+		;
+	return struck;
+}
+
+/* All faults, also of allocations that can sleep; and not a word of them. */
+static void fault_setup(void)
+{
+	static const char *const settings[][2] = {
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/verbose", "0" },
+		{ "failslab/task-filter", "N" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_page_alloc/task-filter", "N" },
+		{ "fail_usercopy/verbose", "0" },
+		{ "fail_usercopy/task-filter", "N" },
+	};
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s", settings[i][0]);
+		if (!file_put(path, settings[i][1]))
+			note("%s: %m", path);
+	}
+}
+
+/* Where a function of the kernel begins and the next one does. */
+static bool find_function(const char *wanted, unsigned long *start, unsigned long *end)
+{
+	FILE *f = fopen("/proc/kallsyms", "r");
+	unsigned long address;
+	char line[512], name[128];
+
+	*start = 0;
+	*end = ~0UL;
+	/* They are not in order. */
+	for (int pass = 0; f && pass < 2; pass++) {
+		rewind(f);
+		while (fgets(line, sizeof(line), f)) {
+			if (sscanf(line, "%lx %*c %127s", &address, name) != 2)
+				continue;
+			if (!pass && !strcmp(name, wanted))
+				*start = address;
+			if (pass && address > *start && address < *end)
+				*end = address;
+		}
+	}
+	if (f)
+		fclose(f);
+	return *start;
+}
+
+/* Faults strike in what this function calls, or ("reject") not there. */
+static void fault_limit(const char *how, const char *function)
+{
+	static const char *const files[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
+	unsigned long range[2];
+	char path[128], text[32];
+
+	if (!find_function(function, &range[0], &range[1])) {
+		note("no %s in this kernel", function);
+		return;
+	}
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s/%s-%s", files[i / 2], how,
+			 i % 2 ? "end" : "start");
+		snprintf(text, sizeof(text), "%#lx", range[i % 2]);
+		if (!file_put(path, text))
+			note("%s: %m", path);
+	}
+}
+
+static int invoke(struct state *s, unsigned int number)
+{
+	return ioctl(s->fd, _IO(NVME_DMABUF_IOC_TYPE, number), &s->args) ? -errno : 0;
+}
+
+/* The arguments, with nothing in them but their size. */
+static void *arguments(struct state *s, const struct subject *subject)
+{
+	memset(&s->args, 0, sizeof(s->args));
+	s->args.size = call_size(subject->number);
+	return &s->args;
+}
+
+static void prepare_plain(struct state *s, const struct subject *subject)
+{
+	arguments(s, subject);
+}
+
+static int run_info(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_INFO));
+}
+
+static void prepare_ns_info(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_ns_info *args = arguments(s, subject);
+
+	args->ns_fd = s->w.drive.fd;
+}
+
+static int run_ns_info(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_NS_INFO));
+}
+
+static void settle_ns_info(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_ns_info *args = &s->args.ns_info;
+
+	(void)subject;
+	if (!s->result) {
+		check_eq(args->out_reason, NVME_DMABUF_REASON_NONE);
+		check_eq(args->out_block_size, s->w.drive.block);
+	}
+}
+
+static void prepare_peer_info(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_peer_info *args = arguments(s, subject);
+	struct nvme_dmabuf_map_info info;
+
+	check_eq(nvmedmabuf_get_map_info(s->w.ctx, s->map, &info), 0);
+	args->ns_fd = s->w.drive.fd;
+	args->pci_domain = info.out_pci_domain;
+	/* A bridge's, or some neighbour's. */
+	args->pci_bdf = info.out_pci_bdf & ~7U;
+}
+
+static int run_peer_info(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PEER_INFO));
+}
+
+static void prepare_map_info(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_map_info *args = arguments(s, subject);
+
+	args->map = s->map;
+}
+
+static int run_map_info(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_MAP_INFO));
+}
+
+static void prepare_placement(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_placement *args = arguments(s, subject);
+
+	args->map = s->map;
+	args->runs = (uintptr_t)s->runs;
+	args->count = MANY;
+}
+
+static int run_placement(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PLACEMENT));
+}
+
+/* What is attached, detached or not. */
+static void open_exported(struct state *s, const struct subject *subject)
+{
+	exported_create_pages(&s->exported, subject->size, subject->flags);
+	s->other = s->exported.fd;
+}
+
+static void open_bar(struct state *s, const struct subject *subject)
+{
+	exported_create_bar(&s->exported, subject->size, subject->flags);
+	s->other = s->exported.fd;
+}
+
+static void open_buffer(struct state *s, const struct subject *subject)
+{
+	const struct exporter *list;
+	unsigned int count = exporters(&list);
+
+	for (unsigned int i = 0; i < count; i++)
+		if (list[i].kind == subject->flags &&
+		    !access(list[i].path ? list[i].path : "/dev/udmabuf", R_OK | W_OK)) {
+			buffer_alloc(&s->buffer, &list[i], subject->size);
+			s->other = s->buffer.fd;
+			return;
+		}
+	skip("no such exporter here");
+}
+
+static void prepare_attach(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_attach *args = arguments(s, subject);
+
+	args->dmabuf_fd = s->other;
+	args->ns_fd = s->w.drive.fd;
+	args->access = rig_access();
+	args->length = s->exported.fd < 0 ? subject->size : s->exported.bytes;
+	s->maps++;
+}
+
+static int run_attach(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_ATTACH));
+}
+
+/* A refusal leaves no map: also where the number could not be told. */
+static void settle_attach(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_attach *args = &s->args.attach;
+
+	(void)subject;
+	if (s->result) {
+		if (s->result != -EFAULT)
+			check_eq(args->out_map, 0);
+	} else {
+		check_eq(args->out_reason, NVME_DMABUF_REASON_NONE);
+		check_eq(nvmedmabuf_read(s->w.ctx, args->out_map, 0, s->w.drive.block, s->w.first,
+					 NULL),
+			 0);
+		check_eq(nvmedmabuf_detach(s->w.ctx, args->out_map), 0);
+	}
+	if (s->exported.fd >= 0)
+		check_unused(&s->exported);
+}
+
+static void prepare_detach(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_detach *args = arguments(s, subject);
+	uint32_t reason;
+
+	if (!s->spare) {
+		check_eq(wire_attach(&s->w, &s->b, 0, PAGE, &s->spare, &reason), 0);
+		s->maps++;
+	}
+	args->map = s->spare;
+}
+
+static int run_detach(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_DETACH));
+}
+
+static void settle_detach(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_map_info info;
+	int found = nvmedmabuf_get_map_info(s->w.ctx, s->spare, &info);
+
+	(void)subject;
+	/* The map went if the arguments could be read, though not if they could not. */
+	if (s->result == -EFAULT && !found)
+		check_eq(nvmedmabuf_detach(s->w.ctx, s->spare), 0);
+	else
+		check_eq(found, -ENOENT);
+	s->spare = 0;
+}
+
+static void move(struct state *s)
+{
+	struct exporter_move result;
+
+	check_eq(exported_move(&s->b, EXPORTER_MOVE_COPY | EXPORTER_MOVE_FORCE | EXPORTER_MOVE_WAIT,
+			       &result),
+		 0);
+	check_eq(result.out_left + result.out_held, 0);
+}
+
+static void require_movable(struct state *s, const struct subject *subject)
+{
+	(void)s;
+	(void)subject;
+	if (!kernel_is_movable())
+		skip("this kernel pins buffers");
+}
+
+static void prepare_refresh(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_refresh *args = arguments(s, subject);
+
+	args->map = s->map;
+	move(s);
+}
+
+static int run_refresh(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_REFRESH));
+}
+
+static void refresh_now(struct state *s)
+{
+	const uint32_t maps[] = { s->map, s->auto_map };
+
+	for (int i = 0; i < 2; i++) {
+		struct nvme_dmabuf_refresh args = { .size = sizeof(args), .map = maps[i] };
+
+		check_sys(ioctl(s->fd, NVME_DMABUF_IOC_REFRESH, &args));
+	}
+}
+
+static void settle_refresh(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	refresh_now(s);
+}
+
+static void prepare_events(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_events *args = arguments(s, subject);
+
+	args->events = (uintptr_t)&s->event;
+	args->count = 1;
+	move(s);
+}
+
+static int run_events(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_EVENTS));
+}
+
+/*
+ * No event is lost unless it had been written when the call failed. Leaves one
+ * of @map, for both maps have one.
+ */
+static void settle_events(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_event rest[4];
+	struct nvme_dmabuf_events args = {
+		.size = sizeof(args),
+		.events = (uintptr_t)rest,
+		.count = ARRAY_SIZE(rest),
+	};
+	unsigned int got = s->event.map != 0;
+
+	(void)subject;
+	if (!s->result)
+		check_eq(got, 1);
+	check_sys(ioctl(s->fd, NVME_DMABUF_IOC_EVENTS, &args));
+	check_eq(got + args.out_count, 2);
+	s->event.map = 0;
+	refresh_now(s);
+}
+
+static void open_fence(struct state *s, const struct subject *subject)
+{
+	struct dma_buf_export_sync_file args = { .flags = DMA_BUF_SYNC_RW };
+
+	if (subject->moves)
+		require_movable(s, subject);
+	if (!(subject->flags & IN))
+		return;
+	exported_fence(&s->b, EXPORTER_FENCE_WRITE, 0);
+	if (ioctl(s->b.fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args))
+		skip("this kernel gives no sync_file of a dma-buf: %m");
+	exported_signal(&s->b);
+	s->fence = args.fd;
+}
+
+static void prepare_submit(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_submit *args = arguments(s, subject);
+	uint64_t length = WINDOW / MANY;
+	uint8_t *noise = pages_alloc(WINDOW);
+
+	rnd_fill(noise, WINDOW);
+	exported_write(&s->b, 0, noise, WINDOW);
+	munmap(noise, WINDOW);
+	for (uint32_t i = 0; i < subject->count; i++)
+		nvmedmabuf_prep_read(&s->commands[i], subject->moves ? s->auto_map : s->map,
+				     i * length, length,
+				     s->w.first + i * length / s->w.drive.block);
+	memset(s->completions, 0xa5, sizeof(s->completions));
+	args->flags = subject->flags;
+	args->commands = (uintptr_t)s->commands;
+	args->completions = subject->flags & OUT ? 0 : (uintptr_t)s->completions;
+	args->count = subject->count;
+	args->in_fence_fd = subject->flags & IN ? s->fence : 0;
+	if (subject->moves)
+		move(s);
+}
+
+static int run_submit(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_SUBMIT));
+}
+
+/* Waits for commands whose fence nobody got. */
+static void drain(struct state *s)
+{
+	uint32_t reason;
+
+	check_eq(nvmedmabuf_detach(s->w.ctx, s->map), 0);
+	check_eq(wire_attach(&s->w, &s->b, 0, s->b.bytes, &s->map, &reason), 0);
+	s->maps++;
+}
+
+/* A command was executed or not: all of its data are new, or none. */
+static void settle_submit(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_submit *args = &s->args.submit;
+	uint64_t length = WINDOW / MANY;
+	uint8_t *actual = pages_alloc(WINDOW);
+
+	if (!s->result && subject->flags & OUT) {
+		struct pollfd p = { .fd = args->out_fence_fd, .events = POLLIN };
+
+		check_eq(poll(&p, 1, 60000), 1);
+		check_sys(close(args->out_fence_fd));
+	} else if (subject->flags & OUT) {
+		drain(s);
+	}
+	exported_read(&s->b, 0, actual, WINDOW);
+	for (uint32_t i = 0; i < subject->count; i++) {
+		const struct nvme_dmabuf_completion *c = &s->completions[i];
+		bool told = !s->result && !(subject->flags & OUT);
+		uint8_t *data = actual + i * length;
+
+		if (told && c->error)
+			check_that(command_may_fail(-c->error, c->reason),
+				   "command %u: error %d, reason %s", i, c->error,
+				   nvmedmabuf_reason_name(c->reason));
+		else if (told)
+			check_eq(c->status, 0);
+		if (!memcmp(data, s->b.mirror + i * length, length) && !(told && !c->error))
+			continue;
+		compare("data of a command", data, s->w.disk + i * length, length, i * length);
+		memcpy(s->b.mirror + i * length, data, length);
+	}
+	munmap(actual, WINDOW);
+	if (subject->moves)
+		refresh_now(s);
+}
+
+static void prepare_nothing(struct state *s, const struct subject *subject)
+{
+	(void)s;
+	(void)subject;
+}
+
+static int run_open(struct state *s)
+{
+	s->spare = 0;
+	s->other = open(DEVICE, O_RDWR | O_CLOEXEC);
+	return s->other < 0 ? -errno : 0;
+}
+
+static void settle_open(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	if (s->result)
+		check_that(s->result == -ENOMEM || s->result == -EFAULT, "open: %s",
+			   strerror(-s->result));
+	else
+		check_sys(close(s->other));
+}
+
+/* With two maps, one of them revoked. */
+static void prepare_close(struct state *s, const struct subject *subject)
+{
+	struct nvmedmabuf *ctx = s->w.ctx;
+	uint32_t map, reason;
+
+	s->w.ctx = ctx_open();
+	for (int i = 0; i < 2; i++) {
+		check_eq(wire_attach(&s->w, &s->exported, 0, subject->size, &map, &reason), 0);
+		if (!i && kernel_is_movable())
+			check_eq(exported_move(&s->exported,
+					       EXPORTER_MOVE_COPY | EXPORTER_MOVE_FORCE |
+						       EXPORTER_MOVE_WAIT,
+					       NULL),
+				 0);
+	}
+	check_eq(nvmedmabuf_read(s->w.ctx, map, 0, s->w.drive.block, s->w.first, NULL), 0);
+	s->other = check_sys(dup(nvmedmabuf_fd(s->w.ctx)));
+	nvmedmabuf_close(s->w.ctx);
+	s->w.ctx = ctx;
+}
+
+static int run_close(struct state *s)
+{
+	return close(s->other) ? -errno : 0;
+}
+
+static void settle_close(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	check_eq(s->result, 0);
+	check_unused(&s->exported);
+}
+
+static void state_open(struct state *s)
+{
+	struct nvme_dmabuf_attach args = {
+		.size = sizeof(args),
+		.flags = NVME_DMABUF_ATTACH_AUTO_REFRESH,
+		.access = rig_access(),
+	};
+	uint32_t reason;
+
+	memset(s, 0, sizeof(*s));
+	s->exported.fd = -1;
+	wire_open(&s->w, main_drive(), WINDOW);
+	s->fd = nvmedmabuf_fd(s->w.ctx);
+	exported_create_pages(&s->b, MIB, EXPORTER_DYNAMIC);
+	check_eq(wire_attach(&s->w, &s->b, 0, s->b.bytes, &s->map, &reason), 0);
+	args.dmabuf_fd = s->b.fd;
+	args.ns_fd = s->w.drive.fd;
+	args.length = s->b.bytes;
+	check_sys(ioctl(s->fd, NVME_DMABUF_IOC_ATTACH, &args));
+	s->auto_map = args.out_map;
+	s->maps = 2;
+}
+
+/* What was there works, and there is no more of it. */
+static void intact(struct state *s)
+{
+	struct exporter_query query = exported_query(&s->b);
+	struct nvme_dmabuf_command command;
+
+	check_eq(query.out_attached, 2 + !!s->spare);
+	check(query.out_mapped <= query.out_attached);
+	check_eq(query.out_maps - query.out_unmaps, query.out_mapped);
+	check_eq(query.out_held, 0);
+	check_eq(open_files(), s->files);
+	nvmedmabuf_prep_read(&command, s->map, s->b.bytes - s->w.drive.block, s->w.drive.block,
+			     s->w.first + rnd_below(s->w.count));
+	wire_transfer(&s->w, &s->b, 0, command);
+}
+
+static void check_maps(struct state *s)
+{
+	struct nvme_dmabuf_map_info info;
+	unsigned int count = 0;
+
+	for (uint32_t map = 1; map <= s->maps + 16; map++)
+		count += !nvmedmabuf_get_map_info(s->w.ctx, map, &info);
+	check_eq(count, 2);
+}
+
+static void sweep(const void *arg)
+{
+	const struct subject *subject = arg;
+	unsigned int nth, failed = 0;
+	bool struck = true;
+	static struct state s;
+	uint32_t reason;
+
+	state_open(&s);
+	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
+	if (subject->open)
+		subject->open(&s, subject);
+	for (nth = 1; struck; nth++) {
+		check_that(nth < MOST_FAULTS, "there is no end of it");
+		s.files = open_files();
+		subject->prepare(&s, subject);
+		fault_arm(nth);
+		s.result = subject->run(&s);
+		struck = fault_disarm();
+		failed += !!s.result;
+
+		reason = call_reason(subject->number, &s.args);
+		check_that(struck || !s.result, "without a fault: %s, %s", strerror(-s.result),
+			   nvmedmabuf_reason_name(reason));
+		check_that(!s.result || subject->number == CALLS ||
+				   call_may_fail(subject->number, -s.result, reason),
+			   "fault %u: %s, %s", nth, strerrorname_np(-s.result),
+			   nvmedmabuf_reason_name(reason));
+		if (subject->settle)
+			subject->settle(&s, subject);
+		intact(&s);
+	}
+	note("%u faults, of which %u made the call fail", nth - 2, failed);
+	/* Closing needs no memory. */
+	check_eq(nth > 2, subject->run != run_close);
+	check_maps(&s);
+	exported_verify(&s.b);
+	wire_close(&s.w);
+	check_unused(&s.b);
+}
+
+/*
+ * A controller that the module has not seen before: the first call that names it
+ * makes what is kept for it.
+ */
+static void first_use(const void *arg)
+{
+	const char *path = module_path();
+	struct nvme_dmabuf_ns_info info;
+	unsigned int nth, failed = 0;
+	bool struck = true;
+	struct drive drive;
+	int fd, result;
+
+	(void)arg;
+	require_disposable();
+	drive_open(&drive, main_drive());
+	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
+	for (nth = 1; struck; nth++) {
+		check_that(nth < MOST_FAULTS, "there is no end of it");
+		wait_until(!file_number("/sys/module/nvme_dmabuf/refcnt"));
+		check_eq(module_remove(), 0);
+		module_insert(path, "");
+		fd = device_open();
+		info = (struct nvme_dmabuf_ns_info){ .size = sizeof(info), .ns_fd = drive.fd };
+		fault_arm(nth);
+		result = ioctl(fd, NVME_DMABUF_IOC_NS_INFO, &info) ? errno : 0;
+		struck = fault_disarm();
+		failed += !!result;
+		check_that(!result || call_may_fail(_IOC_NR(NVME_DMABUF_IOC_NS_INFO), result, 0),
+			   "fault %u: %s", nth, strerrorname_np(result));
+		check(struck || !result);
+		if (!result)
+			check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+		/* What failed once works the next time. */
+		check_sys(ioctl(fd, NVME_DMABUF_IOC_NS_INFO, &info));
+		check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+		check_sys(close(fd));
+	}
+	note("%u faults, of which %u made the call fail", nth - 2, failed);
+	check(failed);
+}
+
+/* Last, for from now on faults strike nowhere else. */
+static void loading(const void *arg)
+{
+	int file = check_sys(open(module_path(), O_RDONLY | O_CLOEXEC)), result;
+	unsigned int nth, failed = 0;
+	bool struck = true;
+
+	(void)arg;
+	require_disposable();
+	fault_limit("require", "do_one_initcall");
+	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
+	for (nth = 1; struck; nth++) {
+		check_that(nth < MOST_FAULTS, "there is no end of it");
+		wait_until(file_number("/sys/module/nvme_dmabuf/refcnt") <= 0);
+		if (!access("/sys/module/nvme_dmabuf", F_OK))
+			check_eq(module_remove(), 0);
+		fault_arm(nth);
+		result = syscall(SYS_finit_module, file, "", 0) ? errno : 0;
+		struck = fault_disarm();
+		failed += !!result;
+		check_that(struck || !result, "without a fault: %s", strerror(result));
+		check_eq(!access("/sys/module/nvme_dmabuf", F_OK), !result);
+		if (result)
+			check(access(DEVICE, F_OK));
+	}
+	note("%u faults, of which %u made it fail", nth - 2, failed);
+	check(failed);
+	wait_until(!access(DEVICE, R_OK | W_OK));
+	close(check_sys(device_open()));
+}
+
+/* It reports nothing that is younger than some seconds. */
+static void nothing_lost(const void *arg)
+{
+	bool lost = false;
+	char line[256];
+	FILE *f;
+
+	(void)arg;
+	if (access(DEBUGFS "kmemleak", W_OK))
+		skip("this kernel has no kmemleak");
+	sleep(6);
+	for (int i = 0; i < 2; i++)
+		check(file_put(DEBUGFS "kmemleak", "scan"));
+	f = fopen(DEBUGFS "kmemleak", "r");
+	check(f);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		note("%s", line);
+		lost = true;
+	}
+	fclose(f);
+	check_that(!lost, "kmemleak found memory that is lost");
+}
+
+static const struct subject subjects[] = {
+#define IOCTL(nr) .number = _IOC_NR(NVME_DMABUF_IOC_##nr)
+#define ATTACH_OF(what, how, bytes, how_flags)                                             \
+	{                                                                                  \
+		.name = "ATTACH, " what, IOCTL(ATTACH), .open = open_##how, .size = bytes, \
+		.flags = how_flags, .prepare = prepare_attach, .run = run_attach,          \
+		.settle = settle_attach                                                    \
+	}
+#define SUBMIT_OF(what, how_many, how, how_moves)                                               \
+	{                                                                                       \
+		.name = "SUBMIT, " what, IOCTL(SUBMIT), .open = open_fence, .count = how_many,  \
+		.flags = how, .moves = how_moves, .prepare = prepare_submit, .run = run_submit, \
+		.settle = settle_submit                                                         \
+	}
+	{ .name = "INFO", IOCTL(INFO), .prepare = prepare_plain, .run = run_info },
+	{ .name = "NS_INFO",
+	  IOCTL(NS_INFO),
+	  .prepare = prepare_ns_info,
+	  .run = run_ns_info,
+	  .settle = settle_ns_info },
+	{ .name = "PEER_INFO",
+	  IOCTL(PEER_INFO),
+	  .prepare = prepare_peer_info,
+	  .run = run_peer_info },
+	{ .name = "MAP_INFO", IOCTL(MAP_INFO), .prepare = prepare_map_info, .run = run_map_info },
+	{ .name = "PLACEMENT",
+	  IOCTL(PLACEMENT),
+	  .prepare = prepare_placement,
+	  .run = run_placement },
+	ATTACH_OF("a page", exported, PAGE, 0),
+	ATTACH_OF("several pages of list", exported, LARGE, 0),
+	ATTACH_OF("an exporter that moves", exported, MIB, EXPORTER_DYNAMIC),
+	ATTACH_OF("a BAR", bar, 4 * MIB, EXPORTER_DYNAMIC),
+	ATTACH_OF("udmabuf", buffer, LARGE, UDMABUF_SCATTERED),
+	ATTACH_OF("udmabuf of huge pages", buffer, LARGE, UDMABUF_HUGE),
+	ATTACH_OF("a DMA heap", buffer, LARGE, DMA_HEAP),
+	ATTACH_OF("DRM", buffer, LARGE, DRM_DUMB),
+	{ .name = "DETACH",
+	  IOCTL(DETACH),
+	  .prepare = prepare_detach,
+	  .run = run_detach,
+	  .settle = settle_detach },
+	{ .name = "REFRESH",
+	  IOCTL(REFRESH),
+	  .open = require_movable,
+	  .prepare = prepare_refresh,
+	  .run = run_refresh,
+	  .settle = settle_refresh },
+	{ .name = "EVENTS",
+	  IOCTL(EVENTS),
+	  .open = require_movable,
+	  .prepare = prepare_events,
+	  .run = run_events,
+	  .settle = settle_events },
+	SUBMIT_OF("one command", 1, 0, false),
+	SUBMIT_OF("many commands", MANY, 0, false),
+	SUBMIT_OF("after the buffers' fences", 4, IMPLICIT, false),
+	SUBMIT_OF("after a fence", 4, IN, false),
+	SUBMIT_OF("with a fence", 4, OUT, false),
+	SUBMIT_OF("many, with all fences", MANY, IMPLICIT | IN | OUT, false),
+	SUBMIT_OF("refreshing by itself", 4, 0, true),
+	SUBMIT_OF("refreshing by itself, with a fence", 4, OUT, true),
+	{ .name = "open",
+	  .number = CALLS,
+	  .prepare = prepare_nothing,
+	  .run = run_open,
+	  .settle = settle_open },
+	{ .name = "close",
+	  .number = CALLS,
+	  .open = open_exported,
+	  .flags = EXPORTER_DYNAMIC,
+	  .size = MIB,
+	  .prepare = prepare_close,
+	  .run = run_close,
+	  .settle = settle_close },
+};
+
+int main(int argc, char **argv)
+{
+	require_device();
+	require_exporter();
+	if (access("/proc/self/fail-nth", W_OK))
+		tap_skip_all("this kernel has no fault injection");
+	if (access(DEBUGFS "failslab", F_OK))
+		tap_skip_all("no failslab in debugfs");
+	fault_setup();
+	/* What watches the use of the DMA API gives up when its own memory fails. */
+	if (!access(DEBUGFS "dma-api", F_OK))
+		fault_limit("reject", "add_dma_entry");
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
+		tap_add(sweep, &subjects[i], "%s", subjects[i].name);
+	tap_add(first_use, NULL, "NS_INFO, the first of a controller");
+	tap_add(loading, NULL, "the module is loaded");
+	tap_add(nothing_lost, NULL, "no memory is lost");
+	return tap_run(argc, argv);
+}
