@@ -19,6 +19,9 @@
 /* How far around a transfer to look for damage each time. */
 #define GUARD PAGE
 
+/* A move takes no longer than the commands in flight, or not much. */
+#define MOVE_LIMIT_US (30 * 1000000ULL)
+
 static int exporter_open(void)
 {
 	static int fd = -1;
@@ -235,6 +238,15 @@ int exported_move(const struct exported *b, uint32_t flags, struct exporter_move
 	if (result)
 		*result = move;
 	return error;
+}
+
+void check_moved(const struct exporter_move *move)
+{
+	check_eq(move->out_left, 0);
+	check_eq(move->out_held, 0);
+	check_that(move->out_notify_us + move->out_fence_us + move->out_unmap_us < MOVE_LIMIT_US,
+		   "moving took %llu + %llu + %llu us", (unsigned long long)move->out_notify_us,
+		   (unsigned long long)move->out_fence_us, (unsigned long long)move->out_unmap_us);
 }
 
 void exported_fail(const struct exported *b, uint32_t what, uint32_t error, uint32_t count)

@@ -82,6 +82,9 @@ struct exporter_query exported_damage(const struct exported *b);
 /** exported_move - EXPORTER_IOC_MOVE with a minute's patience; returns 0 or -errno */
 int exported_move(const struct exported *b, uint32_t flags, struct exporter_move *result);
 
+/** check_moved - all importers had unmapped when they had been told, and that was soon */
+void check_moved(const struct exporter_move *move);
+
 void exported_fail(const struct exported *b, uint32_t call, uint32_t error, uint32_t count);
 
 /** exported_fence - add a fence; 0 ms: until exported_signal() */

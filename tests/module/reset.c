@@ -429,7 +429,7 @@ static void hung(const void *arg)
 	check_works(&d);
 }
 
-static void check_moved(const struct exporter_move *move, uint64_t limit_ms)
+static void check_moved_within(const struct exporter_move *move, uint64_t limit_ms)
 {
 	uint64_t us = move->out_notify_us + move->out_fence_us + move->out_unmap_us;
 
@@ -475,7 +475,7 @@ static void hung_killed_and_moved(const void *arg)
 	hung_start(&s, &rig);
 	check_sys(kill(child, SIGKILL));
 	check_eq(exported_move(&b, COPY | FORCE | WAIT, &move), 0);
-	check_moved(&move, LONG_MS);
+	check_moved_within(&move, LONG_MS);
 	check_eq(check_sys(waitpid(child, &status, 0)), child);
 	check_that(WIFSIGNALED(status), "the child ended too early: %#x", status);
 	submitter_join(&s);
@@ -513,7 +513,7 @@ static void *mover_run(void *arg)
 
 	while (!stopping()) {
 		check_eq(exported_move(m->b, COPY | FORCE | WAIT, &move), 0);
-		check_moved(&move, 30000);
+		check_moved_within(&move, 30000);
 		exported_check_damage(m->b);
 		m->moves++;
 	}

@@ -18,18 +18,6 @@
 
 #define WINDOW (256 * KIB)
 
-/* A move takes no longer than the commands in flight, or not much. */
-#define MOVE_LIMIT_US (30 * 1000000ULL)
-
-void check_moved(const struct exporter_move *move)
-{
-	check_eq(move->out_left, 0);
-	check_eq(move->out_held, 0);
-	check_that(move->out_notify_us + move->out_fence_us + move->out_unmap_us < MOVE_LIMIT_US,
-		   "moving took %llu + %llu + %llu us", (unsigned long long)move->out_notify_us,
-		   (unsigned long long)move->out_fence_us, (unsigned long long)move->out_unmap_us);
-}
-
 static void check_live(struct wire *w, struct exported *b, uint32_t map)
 {
 	struct nvme_dmabuf_map_info info;

@@ -13,9 +13,6 @@
 #define FORCE	EXPORTER_MOVE_FORCE
 #define WAIT	EXPORTER_MOVE_WAIT
 
-/** check_moved - all importers had unmapped when they had been told, and that was soon */
-void check_moved(const struct exporter_move *move);
-
 /** add_races - add the tests of revoke_races.c */
 void add_races(void);
 

@@ -4,16 +4,11 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "leaving.h"
 #include "revoke.h"
 
 #define THREADS 4
@@ -157,41 +152,6 @@ static void moved_under_users(const void *path)
 	wire_close(&w);
 }
 
-static bool put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool done = fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
-/* The PCI address of a namespace's controller, and the way back. */
-static void pci_of_drive(const char *path, char *pci, size_t size)
-{
-	char link[256], real[PATH_MAX];
-
-	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device", strrchr(path, '/') + 1);
-	check(realpath(link, real));
-	snprintf(pci, size, "%s", strrchr(real, '/') + 1);
-}
-
-static bool drive_of_pci(const char *pci, char *path, size_t size)
-{
-	char pattern[128];
-	bool found;
-	glob_t disks;
-
-	snprintf(pattern, sizeof(pattern), "/sys/bus/pci/devices/%s/nvme/nvme*/nvme*n*", pci);
-	if (glob(pattern, 0, NULL, &disks))
-		return false;
-	snprintf(path, size, "/dev/%s", strrchr(disks.gl_pathv[0], '/') + 1);
-	globfree(&disks);
-	found = !access(path, R_OK | W_OK);
-	return found;
-}
-
 static void *moves_run(void *arg)
 {
 	struct exporter_move move;
@@ -235,14 +195,13 @@ static void *until_gone_run(void *arg)
 
 static void drive_goes(const void *arg)
 {
-	const char *allowed = getenv("NVME_DMABUF_UNBIND");
-	char path[64], pci[32];
+	struct known known = { .pci = "" };
+	struct device device;
 
 	(void)arg;
-	if (!allowed || strcmp(allowed, "yes"))
-		skip("would take drives from their driver; NVME_DMABUF_UNBIND=yes allows it");
-	snprintf(path, sizeof(path), "%s", main_drive());
-	pci_of_drive(path, pci, sizeof(pci));
+	known_remember("PLAIN512", &known);
+	require_unbind(&known);
+	device_find(&device, UNBIND, &known);
 	for (unsigned int i = 0; i < scaled(5); i++) {
 		struct nvme_dmabuf_map_info info;
 		uint32_t idle, reason;
@@ -251,7 +210,7 @@ static void drive_goes(const void *arg)
 		struct wire w;
 		struct user u = { .w = &w, .b = &b };
 
-		wire_open(&w, path, 64 * KIB);
+		wire_open(&w, device.path, 64 * KIB);
 		exported_create_pages(&b, MIB, EXPORTER_DYNAMIC);
 		check_eq(wire_attach(&w, &b, 0, b.bytes, &idle, &reason), 0);
 		stop = 0;
@@ -259,7 +218,7 @@ static void drive_goes(const void *arg)
 		check_eq(pthread_create(&u.handle, NULL, until_gone_run, &u), 0);
 		for (uint64_t pause = 50 + rnd_below(300); pause; pause--)
 			pause_ms();
-		check(put("/sys/bus/pci/drivers/nvme/unbind", pci));
+		device_take(&device);
 		check_eq(pthread_join(u.handle, NULL), 0);
 		check_eq(nvmedmabuf_get_map_info(w.ctx, idle, &info), 0);
 		check_eq(info.out_state, NVME_DMABUF_MAP_GONE);
@@ -273,8 +232,7 @@ static void drive_goes(const void *arg)
 		check_unused(&b);
 		exported_check_damage(&b);
 		exported_close(&b);
-		check(put("/sys/bus/pci/drivers/nvme/bind", pci));
-		wait_until(drive_of_pci(pci, path, sizeof(path)));
+		device_return(&device);
 	}
 }
 
