@@ -1,0 +1,1058 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * This test calls with arguments at random: most are right but for one or two
+ * things. What is refused is refused as the interface says, what is done is
+ * done right, and nothing else changes: not the rest of the drive, not what lies
+ * around the maps. From one thread, where the same seed gives the same calls and
+ * the same results, and from two.
+ *
+ *   FUZZ_CALLS	how many calls the two threads make together, instead of 20,000;
+ *		the one thread makes a tenth of that, twice
+ *
+ * What one thread does is repeated exactly by SEED=N fuzz 'one thread*'; of two
+ * threads each makes the same calls again, but not in the same order.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/blkpg.h>
+
+#include "contract.h"
+#include "exported.h"
+
+#define THREADS	 2
+#define CONTEXTS 3
+#define MAPS	 24
+#define BUFFERS	 8
+#define FILES	 64
+#define FENCES	 4
+
+#define SUBMIT_NR _IOC_NR(NVME_DMABUF_IOC_SUBMIT)
+#define ATTACH_NR _IOC_NR(NVME_DMABUF_IOC_ATTACH)
+#define DETACH_NR _IOC_NR(NVME_DMABUF_IOC_DETACH)
+
+/* Of each buffer the last pages are never mapped for the drive to write to. */
+#define BUFFER (256 * KIB)
+#define GUARD  (4 * PAGE)
+
+/*
+ * Blocks that commands may write have these numbers, whether they are counted
+ * from the start of the namespace or from that of the partition: so it makes no
+ * difference which map a command turns out to name.
+ */
+#define SAFE  MIB
+#define SHIFT MIB
+
+/* What may be transferred by one submission. */
+#define MOST_BYTES (256 * KIB)
+
+#define PARTITION 62
+#define MOST	  4096U
+
+/* A thread's memory, at the same address in each run. */
+struct arena {
+	uint8_t args[PAGE];
+	struct nvme_dmabuf_command commands[MOST];
+	uint8_t out[64 * PAGE];
+	uint8_t readonly[PAGE]; /* and no valid arguments */
+	uint8_t edge[PAGE];
+	uint8_t hole[PAGE]; /* not there */
+};
+
+/* A dma-buf: of the test exporter, or of another one. */
+struct target {
+	int fd;
+	uint64_t size;
+	bool moves;
+	bool is_exported;
+	struct exported exported;
+	struct buffer buffer;
+};
+
+struct world {
+	struct wire w; /* its window is what commands may write, twice SAFE */
+	uint64_t safe; /* first block of the numbers that are safe */
+	int contexts[CONTEXTS];
+	struct target targets[BUFFERS];
+	unsigned int target_count;
+	int namespaces[16]; /* files of block devices */
+	unsigned int namespace_count;
+	int files[FILES]; /* of every other kind */
+	unsigned int file_count;
+	uint64_t maps[MAPS]; /* see struct known_map; atomic */
+	uint8_t *guards[4];  /* content of blocks around the window and far away */
+	uint64_t guard_at[4];
+};
+
+/* A map as it stands in the world's table. */
+struct known_map {
+	uint32_t number; /* 0: none */
+	uint32_t context;
+	uint64_t length;
+};
+
+struct fuzzer {
+	struct world *world;
+	struct arena *arena;
+	unsigned int number;
+	unsigned int rounds;
+	int fences[FENCES];
+	uint64_t hash;
+	unsigned int calls[CALLS + 1], succeeded[CALLS + 1];
+	unsigned int reads, writes, flushes, refused, moves;
+	pthread_t handle;
+};
+
+static uint64_t pack(struct known_map map)
+{
+	return (uint64_t)map.number << 32 | map.length / 4 << 4 | map.context;
+}
+
+static struct known_map unpack(uint64_t value)
+{
+	return (struct known_map){ value >> 32, value & 15, (value & 0xfffffff0) / 4 };
+}
+
+static void hash_in(struct fuzzer *f, const void *data, size_t length)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < length; i++)
+		f->hash = (f->hash ^ bytes[i]) * 0x100000001b3ULL;
+}
+
+static bool one_in(unsigned int n)
+{
+	return !rnd_below(n);
+}
+
+static uint64_t boundary(const struct fuzzer *f)
+{
+	const struct world *world = f->world;
+	static const uint64_t list[] = {
+		0,	 1,	    2,		3,	    4,		5,	    7,
+		8,	 16,	    63,		64,	    511,	512,	    513,
+		4092,	 4095,	    4096,	4097,	    8192,	65535,	    65536,
+		1 << 20, INT32_MAX, 0x80000000, UINT32_MAX, 1ULL << 32, 1ULL << 63, UINT64_MAX,
+		-2ULL,	 -4ULL,	    -512ULL,	-4096ULL,   INT64_MAX,
+	};
+	const uint64_t others[] = {
+		BUFFER,
+		BUFFER - GUARD,
+		world->w.drive.blocks,
+		world->w.drive.blocks - 1,
+		world->w.drive.blocks + 1,
+		world->safe,
+	};
+	uint64_t which = rnd_below(ARRAY_SIZE(list) + ARRAY_SIZE(others));
+
+	return which < ARRAY_SIZE(list) ? list[which] : others[which - ARRAY_SIZE(list)];
+}
+
+static int any_file(const struct fuzzer *f)
+{
+	const struct world *world = f->world;
+
+	switch (rnd_below(6)) {
+	case 0:
+		return world->targets[rnd_below(world->target_count)].fd;
+	case 1:
+		return world->namespaces[rnd_below(world->namespace_count)];
+	case 2:
+		return world->contexts[rnd_below(CONTEXTS)];
+	case 3:
+		return f->fences[rnd_below(FENCES)];
+	default:
+		return world->files[rnd_below(world->file_count)];
+	}
+}
+
+static uint64_t any_address(struct fuzzer *f)
+{
+	struct arena *a = f->arena;
+	uint64_t at[] = {
+		0,
+		8,
+		(uintptr_t)a->args,
+		(uintptr_t)a->commands,
+		(uintptr_t)&a->commands[rnd_below(MOST)],
+		(uintptr_t)a->out + rnd_below(64),
+		(uintptr_t)a->readonly,
+		(uintptr_t)a->readonly - rnd_below(256),
+		(uintptr_t)a->edge,
+		(uintptr_t)a->hole,
+		(uintptr_t)a->hole - rnd_below(256),
+		0xffff888000000000ULL,
+		0x7ffffffff000ULL,
+		0x800000000000ULL,
+		-4096ULL,
+		-1ULL,
+	};
+
+	return at[rnd_below(ARRAY_SIZE(at))];
+}
+
+/* One that is there, if there is any; or a number that may not be. */
+static struct known_map any_map(const struct fuzzer *f)
+{
+	struct known_map map;
+	unsigned int slot = rnd_below(MAPS);
+
+	for (unsigned int i = 0; i < MAPS; i++) {
+		map = unpack(__atomic_load_n(&f->world->maps[(slot + i) % MAPS], __ATOMIC_RELAXED));
+		if (map.number)
+			break;
+	}
+	if (one_in(20))
+		map.number = one_in(2) ? rnd_below(64) : rnd();
+	if (one_in(20))
+		map.context = rnd_below(CONTEXTS);
+	return map;
+}
+
+/* Arguments with which the call can succeed. Returns the context. */
+static unsigned int fill_attach(struct fuzzer *f, struct nvme_dmabuf_attach *args)
+{
+	const struct world *world = f->world;
+	const struct target *target = &world->targets[rnd_below(world->target_count)];
+
+	args->dmabuf_fd = target->fd;
+	args->ns_fd = world->namespaces[rnd_below(one_in(4) ? world->namespace_count : 3)];
+	args->access = 1 + rnd_below(3);
+	args->flags = one_in(2) ? NVME_DMABUF_ATTACH_AUTO_REFRESH : 0;
+	args->flags |= one_in(20) ? NVME_DMABUF_ATTACH_REQUIRE_P2P : 0;
+	args->offset = one_in(2) ? 0 : rnd_below(16 * PAGE / 4) * 4;
+	args->length = BUFFER - GUARD - args->offset;
+	if (one_in(4))
+		args->length = 4 + rnd_below(args->length / 4) * 4;
+	return rnd_below(CONTEXTS);
+}
+
+static void fill_command(struct fuzzer *f, struct nvme_dmabuf_command *c, struct known_map map)
+{
+	const struct world *world = f->world;
+	uint64_t block = world->w.drive.block, most = map.length / block;
+	uint64_t blocks = 1 + rnd_below(one_in(8) ? 64 : 8);
+
+	memset(c, 0, sizeof(*c));
+	c->user_data = rnd();
+	c->map = map.number;
+	if (one_in(16)) {
+		c->opcode = NVME_DMABUF_OP_FLUSH;
+		return;
+	}
+	if (blocks > most)
+		blocks = most ? most : 1;
+	c->opcode = one_in(3) ? NVME_DMABUF_OP_WRITE : NVME_DMABUF_OP_READ;
+	c->length = blocks * block;
+	c->slba = world->safe + rnd_below(SAFE / block - blocks);
+	if (map.length > c->length)
+		c->offset = rnd_below((map.length - c->length) / 4 + 1) * 4;
+	c->flags = rnd() & rnd() & 3;
+	c->timeout_ms = one_in(8) ? 1000 + rnd_below(100000) : 0;
+}
+
+static unsigned int fill_submit(struct fuzzer *f, struct nvme_dmabuf_submit *args)
+{
+	struct known_map map = any_map(f);
+	unsigned int context = map.context;
+
+	args->count = 1 + rnd_below(one_in(20) ? 64 : 6);
+	if (one_in(500))
+		args->count = MOST;
+	args->commands = (uintptr_t)f->arena->commands;
+	args->completions = (uintptr_t)f->arena->out;
+	for (uint32_t i = 0; i < args->count; i++) {
+		fill_command(f, &f->arena->commands[i], map);
+		if (one_in(4))
+			map = any_map(f);
+	}
+	if (one_in(4))
+		args->flags |= NVME_DMABUF_SUBMIT_IMPLICIT_SYNC;
+	if (one_in(4)) {
+		args->flags |= NVME_DMABUF_SUBMIT_OUT_FENCE;
+		args->completions = 0;
+	}
+	if (one_in(4)) {
+		args->flags |= NVME_DMABUF_SUBMIT_IN_FENCE;
+		args->in_fence_fd = f->fences[rnd_below(FENCES)];
+	}
+	return context;
+}
+
+static unsigned int fill(struct fuzzer *f, unsigned int number, union call_args *args)
+{
+	const struct world *world = f->world;
+	struct known_map map = any_map(f);
+	unsigned int which = one_in(3) ? rnd_below(world->namespace_count) : 0;
+
+	memset(args, 0, sizeof(*args));
+	args->size = call_size(number);
+	switch (_IO(NVME_DMABUF_IOC_TYPE, number)) {
+	case NVME_DMABUF_IOC_NS_INFO:
+		args->ns_info.ns_fd = world->namespaces[which];
+		break;
+	case NVME_DMABUF_IOC_ATTACH:
+		return fill_attach(f, &args->attach);
+	case NVME_DMABUF_IOC_DETACH:
+		args->detach.map = map.number;
+		break;
+	case NVME_DMABUF_IOC_MAP_INFO:
+		args->map_info.map = map.number;
+		break;
+	case NVME_DMABUF_IOC_PLACEMENT:
+		args->placement.map = map.number;
+		args->placement.count = rnd_below(one_in(50) ? 100000 : 64);
+		args->placement.runs = (uintptr_t)f->arena->out;
+		break;
+	case NVME_DMABUF_IOC_SUBMIT:
+		return fill_submit(f, &args->submit);
+	case NVME_DMABUF_IOC_REFRESH:
+		args->refresh.map = map.number;
+		break;
+	case NVME_DMABUF_IOC_EVENTS:
+		args->events.events = (uintptr_t)f->arena->out;
+		args->events.count = 1 + rnd_below(8);
+		break;
+	case NVME_DMABUF_IOC_PEER_INFO:
+		args->peer_info.ns_fd = world->namespaces[which];
+		args->peer_info.pci_bdf = rnd_below(10) << 3;
+		break;
+	}
+	return map.context;
+}
+
+/* One thing wrong, or at least other, in some bytes that are passed. */
+static void mutate(struct fuzzer *f, uint8_t *bytes, size_t length)
+{
+	size_t at = rnd_below(length / 4) * 4;
+	uint64_t value = boundary(f);
+	int file = any_file(f);
+
+	switch (rnd_below(5)) {
+	case 0:
+		bytes[rnd_below(length)] ^= 1 << rnd_below(8);
+		break;
+	case 1:
+		memcpy(bytes + at, &value, 4);
+		break;
+	case 2:
+		at = rnd_below(length / 8) * 8;
+		memcpy(bytes + at, &value, 8);
+		break;
+	case 3:
+		memcpy(bytes + at, &file, 4);
+		break;
+	case 4:
+		bytes[rnd_below(length)] = rnd();
+		break;
+	}
+}
+
+static void mutate_files(struct fuzzer *f, union call_args *args, unsigned int number)
+{
+	switch (_IO(NVME_DMABUF_IOC_TYPE, number)) {
+	case NVME_DMABUF_IOC_NS_INFO:
+		args->ns_info.ns_fd = any_file(f);
+		break;
+	case NVME_DMABUF_IOC_PEER_INFO:
+		args->peer_info.ns_fd = any_file(f);
+		break;
+	case NVME_DMABUF_IOC_ATTACH:
+		if (one_in(2))
+			args->attach.ns_fd = any_file(f);
+		else
+			args->attach.dmabuf_fd = any_file(f);
+		break;
+	case NVME_DMABUF_IOC_SUBMIT:
+		args->submit.flags |= NVME_DMABUF_SUBMIT_IN_FENCE;
+		args->submit.in_fence_fd = any_file(f);
+		break;
+	}
+}
+
+static void mutate_addresses(struct fuzzer *f, union call_args *args, unsigned int number)
+{
+	switch (_IO(NVME_DMABUF_IOC_TYPE, number)) {
+	case NVME_DMABUF_IOC_PLACEMENT:
+		args->placement.runs = any_address(f);
+		break;
+	case NVME_DMABUF_IOC_EVENTS:
+		args->events.events = any_address(f);
+		break;
+	case NVME_DMABUF_IOC_SUBMIT:
+		if (one_in(2))
+			args->submit.commands = any_address(f);
+		else
+			args->submit.completions = any_address(f);
+		break;
+	}
+}
+
+static void mutate_call(struct fuzzer *f, union call_args *args, unsigned int number)
+{
+	for (unsigned int i = 1 + rnd_below(3); i; i--) {
+		switch (rnd_below(6)) {
+		case 0:
+		case 1:
+			mutate(f, args->bytes, call_size(number));
+			break;
+		case 2:
+			mutate_files(f, args, number);
+			break;
+		case 3:
+			mutate_addresses(f, args, number);
+			break;
+		case 4:
+			args->size = one_in(2) ? rnd_below(300) : call_size(number) + 8;
+			if (one_in(4))
+				args->bytes[rnd_below(sizeof(*args))] = rnd();
+			break;
+		case 5:
+			if (number == SUBMIT_NR)
+				mutate(f, (uint8_t *)&f->arena->commands[rnd_below(6)],
+				       sizeof(struct nvme_dmabuf_command));
+			break;
+		}
+	}
+}
+
+/* Would it write what must not be written, unless it is refused as it must be? */
+static bool is_safe(const struct world *world, const struct nvme_dmabuf_command *c)
+{
+	uint64_t blocks = c->length / world->w.drive.block;
+
+	return c->opcode != NVME_DMABUF_OP_WRITE || c->length % world->w.drive.block ||
+	       c->slba >= world->w.drive.blocks || blocks > world->w.drive.blocks - c->slba ||
+	       (c->slba >= world->safe &&
+		c->slba + blocks <= world->safe + SAFE / world->w.drive.block);
+}
+
+/*
+ * Changes what was made up at random so that it destroys nothing that is not
+ * ours, and takes no longer than others.
+ */
+static void make_commands_safe(struct fuzzer *f, struct nvme_dmabuf_submit *args)
+{
+	const struct world *world = f->world;
+	struct nvme_dmabuf_command *commands = f->arena->commands, copy;
+	uint64_t first = (uintptr_t)commands, bytes = 0;
+
+	/* More is refused before it is read. */
+	if (!args->count || args->count > MOST)
+		return;
+	if (args->commands < first || (args->commands - first) % sizeof(copy) ||
+	    (args->commands - first) / sizeof(copy) + args->count > MOST) {
+		for (uint32_t i = 0; i < args->count; i++) {
+			struct iovec to = { &copy, sizeof(copy) };
+			struct iovec from = { (void *)(args->commands + i * sizeof(copy)),
+					      sizeof(copy) };
+
+			/* Nor what cannot be read as a whole. */
+			if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != sizeof(copy))
+				return;
+			if (!is_safe(world, &copy) || copy.length > 64 * KIB || args->count > 64) {
+				args->commands = 0;
+				return;
+			}
+		}
+		return;
+	}
+	commands += (args->commands - first) / sizeof(copy);
+	for (uint32_t i = 0; i < args->count; i++) {
+		struct nvme_dmabuf_command *c = &commands[i];
+
+		if (!is_safe(world, c))
+			c->slba = world->safe;
+		if (c->length <= BUFFER)
+			bytes += c->length;
+		if (!is_safe(world, c) || (bytes > MOST_BYTES && c->length <= BUFFER))
+			c->reserved1 = 1;
+	}
+}
+
+static const struct target *find_target(const struct world *world, int fd)
+{
+	for (unsigned int i = 0; i < world->target_count; i++)
+		if (world->targets[i].fd == fd)
+			return &world->targets[i];
+	return NULL;
+}
+
+static void make_attach_safe(struct fuzzer *f, struct nvme_dmabuf_attach *args)
+{
+	const struct target *target = find_target(f->world, args->dmabuf_fd);
+	uint64_t end;
+
+	if (!target || __builtin_add_overflow(args->offset, args->length, &end) ||
+	    end > target->size || end <= BUFFER - GUARD)
+		return;
+	if (args->offset >= BUFFER - GUARD)
+		args->offset = 0;
+	args->length = BUFFER - GUARD - args->offset;
+}
+
+/* Where the call finds its arguments; nearly always where they are whole. */
+static uint8_t *place(struct fuzzer *f, unsigned int number, const union call_args *args)
+{
+	struct arena *a = f->arena;
+	size_t there = rnd_below(call_size(number));
+	uint8_t *at = a->args + rnd_below(64) * 8;
+
+	switch (rnd_below(64)) {
+	case 0:
+		at = a->hole - there;
+		memcpy(at, args, there);
+		return at;
+	case 1:
+		at = a->readonly - there;
+		memcpy(at, args, there);
+		return at;
+	case 2:
+		return (uint8_t *)any_address(f);
+	default:
+		memset(a->args, 0, sizeof(a->args));
+		memcpy(at, args, sizeof(*args));
+		return at;
+	}
+}
+
+static void remember_map(struct fuzzer *f, unsigned int context,
+			 const struct nvme_dmabuf_attach *args)
+{
+	struct world *world = f->world;
+	uint64_t value = pack((struct known_map){ args->out_map, context, args->length });
+	struct known_map old =
+		unpack(__atomic_exchange_n(&world->maps[rnd_below(MAPS)], value, __ATOMIC_RELAXED));
+	struct nvme_dmabuf_detach detach = { .size = sizeof(detach), .map = old.number };
+
+	/* Somebody else may have detached it in the meantime. */
+	if (old.number && ioctl(world->contexts[old.context], NVME_DMABUF_IOC_DETACH, &detach))
+		check_eq(errno, ENOENT);
+}
+
+static void forget_map(struct fuzzer *f, unsigned int context, uint32_t number)
+{
+	for (unsigned int i = 0; i < MAPS; i++) {
+		uint64_t value = __atomic_load_n(&f->world->maps[i], __ATOMIC_RELAXED);
+		struct known_map map = unpack(value);
+
+		if (map.number == number && map.context == context)
+			__atomic_compare_exchange_n(&f->world->maps[i], &value, 0, false,
+						    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	}
+}
+
+static void remember_fence(struct fuzzer *f, int fd)
+{
+	int *fence = &f->fences[rnd_below(FENCES)];
+
+	check(fd >= 0);
+	if (*fence >= 0)
+		check_sys(close(*fence));
+	*fence = fd;
+}
+
+static void check_completions(struct fuzzer *f, const struct nvme_dmabuf_submit *args)
+{
+	const struct nvme_dmabuf_completion *c = (const void *)f->arena->out;
+	const struct nvme_dmabuf_command *commands;
+
+	if (args->completions != (uintptr_t)c || args->commands < (uintptr_t)f->arena->commands ||
+	    args->commands + args->count * sizeof(*commands) > (uintptr_t)f->arena->out ||
+	    args->commands % 8)
+		return;
+	commands = (const void *)args->commands;
+	check_eq(args->out_completed, args->count);
+	for (uint32_t i = 0; i < args->count; i++, c++, commands++) {
+		check_eq(c->user_data, commands->user_data);
+		hash_in(f, &c->error, sizeof(c->error) + sizeof(c->status) + sizeof(c->reason));
+		if (c->error || c->status) {
+			check_that(!c->error || command_may_fail(-c->error, c->reason),
+				   "command: error %d, reason %s", c->error,
+				   nvmedmabuf_reason_name(c->reason));
+			check(c->bytes < commands->length || !commands->length || c->status);
+			f->refused++;
+			continue;
+		}
+		check_eq(c->bytes, commands->length);
+		f->reads += commands->opcode == NVME_DMABUF_OP_READ;
+		f->writes += commands->opcode == NVME_DMABUF_OP_WRITE;
+		f->flushes += commands->opcode == NVME_DMABUF_OP_FLUSH;
+	}
+}
+
+/* What follows from what a call returned. */
+static void settle(struct fuzzer *f, unsigned int number, unsigned int context, int error,
+		   union call_args *args)
+{
+	uint32_t reason = call_reason(number, args);
+
+	/* If the arguments cannot be written, neither can the reason. */
+	if (error == EFAULT)
+		reason = 0;
+	check_that(!error || call_may_fail(number, error, reason), "%s: %s, %s", call_name(number),
+		   strerrorname_np(error), nvmedmabuf_reason_name(reason));
+	f->calls[number]++;
+	f->succeeded[number] += !error;
+	if (!error && number == ATTACH_NR) {
+		check_eq(args->attach.out_reason, NVME_DMABUF_REASON_NONE);
+		remember_map(f, context, &args->attach);
+	} else if (!error && number == DETACH_NR) {
+		forget_map(f, context, args->detach.map);
+	} else if (!error && number == SUBMIT_NR) {
+		if (args->submit.flags & NVME_DMABUF_SUBMIT_OUT_FENCE)
+			remember_fence(f, args->submit.out_fence_fd);
+		else
+			check_completions(f, &args->submit);
+	}
+}
+
+static void call_at_random(struct fuzzer *f, unsigned int number)
+{
+	struct world *world = f->world;
+	unsigned long request = _IO(NVME_DMABUF_IOC_TYPE, number);
+	union call_args args;
+	unsigned int context;
+	uint8_t *at;
+	int error;
+
+	context = fill(f, number, &args);
+	if (one_in(2))
+		mutate_call(f, &args, number);
+	if (number == SUBMIT_NR)
+		make_commands_safe(f, &args.submit);
+	if (number == ATTACH_NR)
+		make_attach_safe(f, &args.attach);
+	at = place(f, number, &args);
+	/* The same address as something else's: commands were looked at before. */
+	if (number == SUBMIT_NR && at != f->arena->args + (at - f->arena->args) % PAGE)
+		at = (uint8_t *)0;
+	error = ioctl(world->contexts[context], request, at) ? errno : 0;
+	hash_in(f, &number, sizeof(number));
+	hash_in(f, &error, sizeof(error));
+	if (error == EFAULT || at < f->arena->args || at >= f->arena->args + PAGE)
+		memset(&args, 0, sizeof(args));
+	else
+		memcpy(&args, at, sizeof(args));
+	/* Nobody can have guessed such arguments. */
+	check(!error || error == EFAULT || at >= f->arena->args);
+	settle(f, number, context, error, &args);
+}
+
+/* A call that there is not. */
+static void call_unknown(struct fuzzer *f)
+{
+	unsigned int number = CALLS + rnd_below(256 - CALLS), size = 1 + rnd_below(255);
+	unsigned long request =
+		one_in(2) ? _IO(NVME_DMABUF_IOC_TYPE, number) :
+			    _IOC(rnd_below(4), NVME_DMABUF_IOC_TYPE, rnd_below(256), size);
+
+	check_eq(ioctl(f->world->contexts[rnd_below(CONTEXTS)], request, f->arena->args), -1);
+	check_eq(errno, ENOTTY);
+	f->calls[CALLS]++;
+}
+
+/* What exporters do: move, revoke, refuse, and use the buffer themselves. */
+static void exporter_at_random(struct fuzzer *f)
+{
+	static const uint32_t ways[] = { EXPORTER_MOVE_COPY, EXPORTER_MOVE_REVOKE,
+					 EXPORTER_MOVE_RESTORE | EXPORTER_MOVE_COPY,
+					 EXPORTER_MOVE_RESTORE, EXPORTER_MOVE_RESTORE };
+	static const int errors[] = { EAGAIN, EIO, ENOMEM, EPERM, ENODEV, EOPNOTSUPP };
+	struct world *world = f->world;
+	struct target *target = &world->targets[rnd_below(world->target_count)];
+	struct exporter_move move;
+	int result;
+
+	if (!target->is_exported)
+		return;
+	switch (rnd_below(4)) {
+	case 0:
+		exported_fail(&target->exported, rnd_below(3),
+			      errors[rnd_below(ARRAY_SIZE(errors))], 1);
+		break;
+	case 1:
+		exported_fence(&target->exported, rnd_below(3), 1 + rnd_below(3));
+		break;
+	default:
+		if (!target->moves)
+			break;
+		result = exported_move(&target->exported,
+				       ways[rnd_below(ARRAY_SIZE(ways))] | EXPORTER_MOVE_FORCE,
+				       &move);
+		check_eq(result, 0);
+		check_eq(move.out_left, 0);
+		if (!(f->moves++ % 64))
+			exported_check_damage(&target->exported);
+	}
+}
+
+static void *fuzzer_run(void *arg)
+{
+	static const uint8_t weights[CALLS] = {
+		[_IOC_NR(NVME_DMABUF_IOC_INFO)] = 2,	  [_IOC_NR(NVME_DMABUF_IOC_NS_INFO)] = 4,
+		[_IOC_NR(NVME_DMABUF_IOC_ATTACH)] = 10,	  [_IOC_NR(NVME_DMABUF_IOC_DETACH)] = 4,
+		[_IOC_NR(NVME_DMABUF_IOC_MAP_INFO)] = 10, [_IOC_NR(NVME_DMABUF_IOC_PLACEMENT)] = 8,
+		[_IOC_NR(NVME_DMABUF_IOC_SUBMIT)] = 33,	  [_IOC_NR(NVME_DMABUF_IOC_REFRESH)] = 8,
+		[_IOC_NR(NVME_DMABUF_IOC_EVENTS)] = 8,	  [_IOC_NR(NVME_DMABUF_IOC_PEER_INFO)] = 3,
+	};
+	struct fuzzer *f = arg;
+
+	rnd_start(f->number + 1);
+	for (unsigned int i = 0; i < f->rounds; i++) {
+		unsigned int at = rnd_below(100), number = 0;
+
+		while (number < CALLS && at >= weights[number])
+			at -= weights[number++];
+		if (number < CALLS)
+			call_at_random(f, number);
+		else if (one_in(3))
+			call_unknown(f);
+		else
+			exporter_at_random(f);
+	}
+	return NULL;
+}
+
+static void fuzzer_open(struct fuzzer *f, struct world *world, unsigned int number,
+			unsigned int rounds)
+{
+	/* Far from where the kernel puts things. */
+	void *where = (void *)(0x200000000000ULL + number * (1ULL << 32));
+
+	*f = (struct fuzzer){ .world = world, .number = number, .rounds = rounds };
+	f->arena = mmap(where, sizeof(*f->arena), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	check(f->arena == where);
+	memset(f->arena->readonly, 0xff, PAGE);
+	check_sys(mprotect(f->arena->readonly, PAGE, PROT_READ));
+	check_sys(mprotect(f->arena->hole, PAGE, PROT_NONE));
+	for (int i = 0; i < FENCES; i++)
+		f->fences[i] = -1;
+}
+
+static void fuzzer_close(struct fuzzer *f)
+{
+	for (int i = 0; i < FENCES; i++)
+		if (f->fences[i] >= 0)
+			check_sys(close(f->fences[i]));
+	check_sys(munmap(f->arena, sizeof(*f->arena)));
+}
+
+static void add_exported(struct world *world, uint32_t flags, bool bar)
+{
+	struct target *target = &world->targets[world->target_count++];
+
+	if (bar)
+		exported_create_bar(&target->exported, BUFFER * 4 / 3 & ~(PAGE - 1), flags);
+	else
+		exported_create_pages(&target->exported, BUFFER, flags);
+	target->fd = target->exported.fd;
+	target->size = target->exported.size;
+	target->is_exported = true;
+	target->moves = flags & EXPORTER_DYNAMIC && !bar;
+}
+
+static void add_buffer(struct world *world)
+{
+	struct target *target = &world->targets[world->target_count++];
+
+	buffer_alloc(&target->buffer, exporter_any(), BUFFER);
+	target->fd = target->buffer.fd;
+	target->size = target->buffer.size;
+	buffer_begin_cpu(&target->buffer);
+	memset(target->buffer.addr, 0x3c, target->size);
+	buffer_end_cpu(&target->buffer);
+}
+
+static int partition(int disk, int operation, uint64_t start, uint64_t length)
+{
+	struct blkpg_partition args = { .start = start, .length = length, .pno = PARTITION };
+	struct blkpg_ioctl_arg arg = { .op = operation, .datalen = sizeof(args), .data = &args };
+
+	return ioctl(disk, BLKPG, &arg) ? -errno : 0;
+}
+
+/* Namespaces that must not be written to are not open for that. */
+static void open_namespaces(struct world *world)
+{
+	static const char *const others[] = {
+		"PLAIN4K", "SMALLMDTS", "METAINT", "METASEP", "PIINT",
+		"PISEP",   "ZONED",	"MPATH",   "VBLK",
+	};
+	int *to = world->namespaces, disk = world->w.drive.fd;
+	char path[128];
+
+	partition(disk, BLKPG_DEL_PARTITION, 0, 0);
+	check_eq(partition(disk, BLKPG_ADD_PARTITION, SHIFT,
+			   (world->w.drive.blocks * world->w.drive.block - SHIFT) & ~(MIB - 1)),
+		 0);
+	snprintf(path, sizeof(path), "%sp%d", world->w.drive.path, PARTITION);
+	*to++ = disk;
+	wait_until((*to = open(path, O_RDWR | O_CLOEXEC)) >= 0);
+	to++;
+	*to++ = check_sys(open(world->w.drive.path, O_RDONLY | O_CLOEXEC));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		const char *other;
+
+		snprintf(path, sizeof(path), "NVME_DMABUF_NS_%s", others[i]);
+		other = getenv(path);
+		*to = other ? open(other, O_RDONLY | O_CLOEXEC) : -1;
+		if (*to >= 0)
+			to++;
+	}
+	world->namespace_count = to - world->namespaces;
+}
+
+static void open_files_of_all_kinds(struct world *world)
+{
+	int *to = world->files, pair[2];
+
+	check_sys(pipe2(pair, O_CLOEXEC));
+	*to++ = pair[0];
+	*to++ = pair[1];
+	check_sys(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	*to++ = pair[0];
+	*to++ = pair[1];
+	*to++ = check_sys(open("/dev/null", O_RDWR | O_CLOEXEC));
+	*to++ = check_sys(open("/dev/zero", O_RDONLY | O_CLOEXEC));
+	*to++ = check_sys(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	*to++ = check_sys(open("/", O_PATH | O_CLOEXEC));
+	*to++ = check_sys(open("/", O_DIRECTORY | O_CLOEXEC));
+	*to++ = check_sys(open(world->w.drive.path, O_PATH | O_CLOEXEC));
+	*to++ = check_sys(open(EXPORTER_DEVICE, O_RDWR | O_CLOEXEC));
+	*to = open("/dev/nvme0", O_RDONLY | O_CLOEXEC);
+	to += *to >= 0;
+	*to = eventfd(0, EFD_CLOEXEC);
+	to += *to >= 0;
+	*to = epoll_create1(EPOLL_CLOEXEC);
+	to += *to >= 0;
+	*to = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	to += *to >= 0;
+	*to++ = check_sys(memfd_create("fuzz", MFD_CLOEXEC));
+	/* Closed, and never open. */
+	*to = check_sys(dup(1));
+	check_sys(close(*to++));
+	*to++ = -1;
+	*to++ = INT32_MIN;
+	*to++ = INT32_MAX;
+	*to++ = AT_FDCWD;
+	*to++ = 1 << 20;
+	world->file_count = to - world->files;
+}
+
+/* The blocks that must not change: around the window, and at both ends. */
+static void guards_open(struct world *world)
+{
+	const struct drive *drive = &world->w.drive;
+	const uint64_t n = MIB / drive->block;
+	const uint64_t at[4] = { 0, drive->blocks - n, world->w.first - n,
+				 world->w.first + world->w.count };
+
+	for (int i = 0; i < 4; i++) {
+		world->guard_at[i] = at[i];
+		world->guards[i] = pages_alloc(MIB);
+		rnd_fill(world->guards[i], MIB);
+		drive_write(drive, at[i], world->guards[i], MIB);
+	}
+}
+
+static void guards_verify(struct world *world)
+{
+	uint8_t *actual = pages_alloc(MIB);
+
+	for (int i = 0; i < 4; i++) {
+		drive_read(&world->w.drive, world->guard_at[i], actual, MIB);
+		compare("namespace outside the window", actual, world->guards[i], MIB,
+			world->guard_at[i] * world->w.drive.block);
+	}
+	munmap(actual, MIB);
+}
+
+static void world_open(struct world *world)
+{
+	uint64_t n;
+
+	memset(world, 0, sizeof(*world));
+	require_erase();
+	wire_open(&world->w, main_drive(), 2 * SAFE);
+	/* Not too near to the guards at the ends. */
+	n = 4 * MIB / world->w.drive.block;
+	world->w.first = n + rnd_below(world->w.drive.blocks - 3 * n);
+	world->safe = world->w.first;
+	guards_open(world);
+	open_namespaces(world);
+	for (int i = 0; i < CONTEXTS; i++)
+		world->contexts[i] = device_open();
+	add_exported(world, 0, false);
+	add_exported(world, EXPORTER_DYNAMIC, false);
+	add_exported(world, EXPORTER_DYNAMIC, false);
+	add_buffer(world);
+	open_files_of_all_kinds(world);
+}
+
+static void target_verify(const struct target *target)
+{
+	uint8_t *actual = pages_alloc(GUARD), *expected = pages_alloc(GUARD);
+	uint64_t at = BUFFER - GUARD;
+
+	if (target->is_exported) {
+		check_unused(&target->exported);
+		exported_check_damage(&target->exported);
+		exported_read(&target->exported, at, actual, GUARD);
+		memcpy(expected, target->exported.mirror + at, GUARD);
+	} else {
+		buffer_begin_cpu(&target->buffer);
+		memcpy(actual, target->buffer.addr + at, GUARD);
+		buffer_end_cpu(&target->buffer);
+		memset(expected, 0x3c, GUARD);
+	}
+	compare("end of a dma-buf", actual, expected, GUARD, at);
+	munmap(actual, GUARD);
+	munmap(expected, GUARD);
+}
+
+/* All as it should be, after the fuzzers' own files were closed. */
+static void world_close(struct world *world, unsigned int files)
+{
+	uint32_t map, reason;
+	struct exported *b;
+
+	check_eq(open_files(), files);
+	for (int i = 0; i < CONTEXTS; i++)
+		check_sys(close(world->contexts[i]));
+	for (unsigned int i = 0; i < world->target_count; i++)
+		target_verify(&world->targets[i]);
+	guards_verify(world);
+
+	/* And all works. What commands have written is not known. */
+	drive_read(&world->w.drive, world->w.first, world->w.disk, 2 * SAFE);
+	b = &world->targets[1].exported;
+	for (uint32_t what = 0; what < 3; what++)
+		exported_fail(b, what, EIO, 0);
+	check_eq(exported_move(b, EXPORTER_MOVE_RESTORE, NULL), 0);
+	exported_read(b, 0, b->mirror, b->bytes);
+	check_eq(wire_attach(&world->w, b, 0, b->bytes, &map, &reason), 0);
+	wire_transfers(&world->w, b, map, 0, b->bytes, 0, 8);
+	guards_verify(world);
+
+	check_sys(close(world->namespaces[1]));
+	check_eq(partition(world->w.drive.fd, BLKPG_DEL_PARTITION, 0, 0), 0);
+}
+
+static void report(const struct fuzzer *fuzzers, unsigned int count)
+{
+	unsigned int reads = 0, writes = 0, flushes = 0, refused = 0, moves = 0;
+
+	for (unsigned int number = 0; number <= CALLS; number++) {
+		unsigned int calls = 0, succeeded = 0;
+
+		for (unsigned int i = 0; i < count; i++) {
+			calls += fuzzers[i].calls[number];
+			succeeded += fuzzers[i].succeeded[number];
+		}
+		note("%-12s %8u calls, %8u succeeded", call_name(number), calls, succeeded);
+		check_that(number == CALLS || succeeded, "%s never succeeded", call_name(number));
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		reads += fuzzers[i].reads;
+		writes += fuzzers[i].writes;
+		flushes += fuzzers[i].flushes;
+		refused += fuzzers[i].refused;
+		moves += fuzzers[i].moves;
+	}
+	note("%u reads, %u writes, %u flushes done, %u commands refused; %u moves", reads, writes,
+	     flushes, refused, moves);
+	check(reads && writes && flushes && refused);
+}
+
+/* Returns a hash of all calls and results. */
+static uint64_t run(unsigned int threads, unsigned int calls)
+{
+	static struct fuzzer fuzzers[THREADS];
+	static struct world world;
+	unsigned int files;
+
+	rnd_start(0);
+	world_open(&world);
+	files = open_files();
+	for (unsigned int i = 0; i < threads; i++)
+		fuzzer_open(&fuzzers[i], &world, i, calls / threads);
+	if (threads == 1) {
+		fuzzer_run(&fuzzers[0]);
+	} else {
+		for (unsigned int i = 0; i < threads; i++)
+			check_eq(pthread_create(&fuzzers[i].handle, NULL, fuzzer_run, &fuzzers[i]),
+				 0);
+		for (unsigned int i = 0; i < threads; i++)
+			check_eq(pthread_join(fuzzers[i].handle, NULL), 0);
+	}
+	report(fuzzers, threads);
+	for (unsigned int i = 0; i < threads; i++)
+		fuzzer_close(&fuzzers[i]);
+	world_close(&world, files);
+	return fuzzers[0].hash;
+}
+
+static unsigned int total_calls(void)
+{
+	const char *given = getenv("FUZZ_CALLS");
+	unsigned long calls = given ? strtoul(given, NULL, 0) : 0;
+
+	return calls ? calls : scaled(20000);
+}
+
+static void two_threads(const void *arg)
+{
+	(void)arg;
+	run(THREADS, total_calls());
+}
+
+/* Twice, in processes of their own. */
+static void one_thread(const void *arg)
+{
+	uint64_t hash[2];
+	int pipes[2], status;
+
+	(void)arg;
+	rnd_start(0);
+	check_sys(pipe2(pipes, O_CLOEXEC));
+	for (int i = 0; i < 2; i++) {
+		pid_t child = check_sys(fork());
+
+		if (!child) {
+			hash[i] = run(1, 1 + total_calls() / 10);
+			check_eq(write(pipes[1], &hash[i], sizeof(hash[i])), sizeof(hash[i]));
+			_exit(0);
+		}
+		check_eq(check_sys(waitpid(child, &status, 0)), child);
+		check_eq(status, 0);
+		check_eq(read(pipes[0], &hash[i], sizeof(hash[i])), sizeof(hash[i]));
+	}
+	note("hash of all calls and results: %016llx", (unsigned long long)hash[0]);
+	check_that(hash[0] == hash[1], "the same seed, but not the same results");
+}
+
+int main(int argc, char **argv)
+{
+	require_device();
+	require_exporter();
+	tap_add(one_thread, NULL, "one thread, the same calls twice");
+	tap_add(two_threads, NULL, "two threads");
+	return tap_run(argc, argv);
+}
