@@ -349,6 +349,14 @@ unsigned int open_files(void)
 	return count;
 }
 
+int next_file(void)
+{
+	int fd = check_sys(dup(STDOUT_FILENO));
+
+	check_sys(close(fd));
+	return fd;
+}
+
 int module_remove(void)
 {
 	return syscall(SYS_delete_module, "nvme_dmabuf", O_NONBLOCK) ? -errno : 0;

@@ -145,6 +145,9 @@ bool file_put(const char *path, const char *text);
 /** open_files - descriptors that this process has, and a few more */
 unsigned int open_files(void);
 
+/** next_file - the descriptor that the next file gets: also shows what is reserved */
+int next_file(void);
+
 /** module_path - the module's file, or skip */
 const char *module_path(void);
 

@@ -49,6 +49,7 @@
  * @fence: a sync_file that has signalled
  * @maps: maps made so far, or tried to
  * @files: descriptors open before the call
+ * @next: the next one
  */
 struct state {
 	struct wire w;
@@ -62,6 +63,7 @@ struct state {
 	int fence;
 	uint32_t maps;
 	unsigned int files;
+	int next;
 	/* What is passed and what comes back, where no page fault can happen. */
 	struct nvme_dmabuf_command commands[MANY];
 	struct nvme_dmabuf_completion completions[MANY];
@@ -636,6 +638,7 @@ static void intact(struct state *s)
 	check_eq(query.out_maps - query.out_unmaps, query.out_mapped);
 	check_eq(query.out_held, 0);
 	check_eq(open_files(), s->files);
+	check_eq(next_file(), s->next);
 	nvmedmabuf_prep_read(&command, s->map, s->b.bytes - s->w.drive.block, s->w.drive.block,
 			     s->w.first + rnd_below(s->w.count));
 	wire_transfer(&s->w, &s->b, 0, command);
@@ -666,6 +669,7 @@ static void sweep(const void *arg)
 	for (nth = 1; struck; nth++) {
 		check_that(nth < MOST_FAULTS, "there is no end of it");
 		s.files = open_files();
+		s.next = next_file();
 		subject->prepare(&s, subject);
 		fault_arm(nth);
 		s.result = subject->run(&s);

@@ -928,12 +928,13 @@ static void target_verify(const struct target *target)
 }
 
 /* All as it should be, after the fuzzers' own files were closed. */
-static void world_close(struct world *world, unsigned int files)
+static void world_close(struct world *world, unsigned int files, int next)
 {
 	uint32_t map, reason;
 	struct exported *b;
 
 	check_eq(open_files(), files);
+	check_eq(next_file(), next);
 	for (int i = 0; i < CONTEXTS; i++)
 		check_sys(close(world->contexts[i]));
 	for (unsigned int i = 0; i < world->target_count; i++)
@@ -987,10 +988,12 @@ static uint64_t run(unsigned int threads, unsigned int calls)
 	static struct fuzzer fuzzers[THREADS];
 	static struct world world;
 	unsigned int files;
+	int next;
 
 	rnd_start(0);
 	world_open(&world);
 	files = open_files();
+	next = next_file();
 	for (unsigned int i = 0; i < threads; i++)
 		fuzzer_open(&fuzzers[i], &world, i, calls / threads);
 	if (threads == 1) {
@@ -1005,7 +1008,7 @@ static uint64_t run(unsigned int threads, unsigned int calls)
 	report(fuzzers, threads);
 	for (unsigned int i = 0; i < threads; i++)
 		fuzzer_close(&fuzzers[i]);
-	world_close(&world, files);
+	world_close(&world, files, next);
 	return fuzzers[0].hash;
 }
 

@@ -41,6 +41,7 @@ bool known_find(const struct known *known, char *path, size_t size)
 		const char *name = strrchr(disks.gl_pathv[i], '/') + 1;
 		unsigned int controller, ns;
 		char rest;
+		int fd;
 
 		if (sscanf(name, "nvme%un%u%c", &controller, &ns, &rest) != 2 ||
 		    !drive_attribute(name, "device/serial", found, sizeof(found)) ||
