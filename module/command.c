@@ -66,7 +66,7 @@ static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
 	} else if (!result->status) {
 		error = blk_status_to_errno(blk_status);
 	}
-	if (error && (READ_ONCE(map->state) == NVME_DMABUF_MAP_GONE || blk_queue_dying(rq->q))) {
+	if (error && (READ_ONCE(map->state) == NVME_DMABUF_STATE_GONE || blk_queue_dying(rq->q))) {
 		reason = NVME_DMABUF_REASON_GONE;
 		error = -ENODEV;
 	}

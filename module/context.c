@@ -43,7 +43,7 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 
 	/* All at once, so that the waits for their commands overlap. */
 	xa_for_each(&ctx->maps, id, map)
-		nvdm_map_stop(map, MAP_DETACHED);
+		nvdm_map_stop(map, STATE_DETACHED);
 	xa_for_each(&ctx->maps, id, map)
 		nvdm_map_destroy(map);
 	xa_destroy(&ctx->maps);
@@ -137,7 +137,7 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 		return -ENOENT;
 
 	/* Commands that found it just now are refused, or in flight after this. */
-	nvdm_map_stop(map, MAP_DETACHED);
+	nvdm_map_stop(map, STATE_DETACHED);
 	synchronize_srcu(&ctx->srcu);
 	nvdm_map_destroy(map);
 	return 0;

@@ -123,7 +123,7 @@ static void nvdm_controller_stop(struct nvdm_controller *ctrl)
 	spin_lock(&ctrl->maps_lock);
 	ctrl->gone = true;
 	list_for_each_entry(map, &ctrl->maps, node)
-		nvdm_map_stop(map, NVME_DMABUF_MAP_GONE);
+		nvdm_map_stop(map, NVME_DMABUF_STATE_GONE);
 	spin_unlock(&ctrl->maps_lock);
 }
 
@@ -137,7 +137,7 @@ static void nvdm_controller_remove(struct nvdm_controller *ctrl)
 
 	mutex_lock(&ctrl->lock);
 	list_for_each_entry_safe(map, next, &ctrl->maps, node) {
-		nvdm_map_stop(map, NVME_DMABUF_MAP_GONE);
+		nvdm_map_stop(map, NVME_DMABUF_STATE_GONE);
 		nvdm_map_drain(map);
 		nvdm_map_detach(map);
 	}

@@ -241,8 +241,8 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 struct nvdm_stock_result nvdm_stock_request_result(struct request *rq);
 u64 nvdm_stock_request_slba(struct request *rq);
 
-/* A map's state besides NVME_DMABUF_MAP_*: nobody can find it any more. */
-#define MAP_DETACHED (NVME_DMABUF_MAP_GONE + 1)
+/* A map's state besides NVME_DMABUF_STATE_*: nobody can find it any more. */
+#define STATE_DETACHED (NVME_DMABUF_STATE_GONE + 1)
 
 int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason);
@@ -277,7 +277,7 @@ struct nvdm_events {
  * @list_bytes: memory that @list takes
  * @generation: counts the mappings made
  * @lock: for changes of the members from @sgl to here, and of these
- * @state: NVME_DMABUF_MAP_* or MAP_DETACHED
+ * @state: NVME_DMABUF_STATE_* or STATE_DETACHED
  * @event: the map has stopped, and nobody has read so
  * @events: the context's
  * @refresh_lock: held while the map is refreshed

@@ -41,14 +41,14 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
 {
 	spin_lock(&map->lock);
 	if (map->state < state) {
-		bool live = map->state == NVME_DMABUF_MAP_LIVE;
+		bool live = map->state == NVME_DMABUF_STATE_LIVE;
 
 		/* Before the reference is killed: who gets none looks here why. */
 		WRITE_ONCE(map->state, state);
 		smp_wmb();
 		if (live)
 			percpu_ref_kill(&map->inflight);
-		if (tell || state == MAP_DETACHED)
+		if (tell || state == STATE_DETACHED)
 			nvdm_map_set_event(map, tell);
 	}
 	spin_unlock(&map->lock);
@@ -57,14 +57,14 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
 /**
  * nvdm_map_stop - let no new command in
  * @map: the map
- * @state: what new commands are to be told: NVME_DMABUF_MAP_REVOKED, _GONE or
- *	MAP_DETACHED
+ * @state: what new commands are to be told: NVME_DMABUF_STATE_REVOKED, _GONE or
+ *	STATE_DETACHED
  *
  * Allocates nothing, and does not sleep.
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
-	nvdm_map_change_state(map, state, state != MAP_DETACHED);
+	nvdm_map_change_state(map, state, state != STATE_DETACHED);
 }
 
 /**
@@ -92,7 +92,7 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
 void nvdm_map_return_event(struct nvdm_map *map)
 {
 	spin_lock(&map->lock);
-	if (map->state != MAP_DETACHED)
+	if (map->state != STATE_DETACHED)
 		nvdm_map_set_event(map, true);
 	spin_unlock(&map->lock);
 }
@@ -107,12 +107,12 @@ void nvdm_map_return_event(struct nvdm_map *map)
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
 {
 	switch (READ_ONCE(map->state)) {
-	case NVME_DMABUF_MAP_LIVE:
+	case NVME_DMABUF_STATE_LIVE:
 		return 0;
-	case NVME_DMABUF_MAP_REVOKED:
+	case NVME_DMABUF_STATE_REVOKED:
 		*reason = NVME_DMABUF_REASON_REVOKED;
 		return -ESTALE;
-	case NVME_DMABUF_MAP_GONE:
+	case NVME_DMABUF_STATE_GONE:
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
 	default:
@@ -310,7 +310,7 @@ static void nvdm_map_stop_all_of_buffer(struct nvdm_map *map)
 	spin_lock(&ctrl->maps_lock);
 	list_for_each_entry(other, &ctrl->maps, node)
 		if (other->dmabuf == map->dmabuf && other->told)
-			nvdm_map_stop(other, NVME_DMABUF_MAP_REVOKED);
+			nvdm_map_stop(other, NVME_DMABUF_STATE_REVOKED);
 	spin_unlock(&ctrl->maps_lock);
 }
 
@@ -336,9 +336,9 @@ static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
 	dma_resv_assert_held(attach->dmabuf->resv);
 	if (!map->sgt)
 		return;
-	if (READ_ONCE(map->state) == NVME_DMABUF_MAP_LIVE)
+	if (READ_ONCE(map->state) == NVME_DMABUF_STATE_LIVE)
 		nvdm_map_stop_all_of_buffer(map);
-	nvdm_map_stop(map, NVME_DMABUF_MAP_REVOKED);
+	nvdm_map_stop(map, NVME_DMABUF_STATE_REVOKED);
 	nvdm_map_drain(map);
 	nvdm_map_unmap(map);
 }
@@ -506,11 +506,11 @@ static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
 static void nvdm_map_start(struct nvdm_map *map)
 {
 	spin_lock(&map->lock);
-	if (map->state == NVME_DMABUF_MAP_REVOKED) {
+	if (map->state == NVME_DMABUF_STATE_REVOKED) {
 		/* Drained, so this does not wait. Makes all that was changed visible. */
 		reinit_completion(&map->idle);
 		percpu_ref_reinit(&map->inflight);
-		WRITE_ONCE(map->state, NVME_DMABUF_MAP_LIVE);
+		WRITE_ONCE(map->state, NVME_DMABUF_STATE_LIVE);
 	}
 	spin_unlock(&map->lock);
 }
@@ -567,7 +567,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 		return ret;
 
 	/* Its user knows. */
-	nvdm_map_change_state(map, NVME_DMABUF_MAP_REVOKED, false);
+	nvdm_map_change_state(map, NVME_DMABUF_STATE_REVOKED, false);
 	nvdm_map_drain(map);
 	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
@@ -742,7 +742,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	complete_all(&map->idle);
 	spin_lock_init(&map->lock);
 	mutex_init(&map->refresh_lock);
-	map->state = NVME_DMABUF_MAP_REVOKED;
+	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
@@ -801,7 +801,7 @@ void nvdm_map_destroy(struct nvdm_map *map)
 {
 	struct nvdm_controller *ctrl = map->ns.ctrl;
 
-	nvdm_map_stop(map, MAP_DETACHED);
+	nvdm_map_stop(map, STATE_DETACHED);
 	nvdm_map_drain(map);
 
 	mutex_lock(&ctrl->lock);
@@ -841,5 +841,5 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
 	info->out_pci_bdf = nvdm_controller_bdf(map->ns.ctrl);
 	info->out_reserved = 0;
-	return info->out_state == MAP_DETACHED ? -ENOENT : 0;
+	return info->out_state == STATE_DETACHED ? -ENOENT : 0;
 }

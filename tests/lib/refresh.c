@@ -184,7 +184,7 @@ static void answer_events(void *arg)
 	for (uint32_t i = 0; i < nr_events; i++)
 		to[i] = (struct nvme_dmabuf_event){
 			.map = 100 + i,
-			.state = NVME_DMABUF_MAP_REVOKED,
+			.state = NVME_DMABUF_STATE_REVOKED,
 			.generation = GENERATION + i,
 		};
 	query->out_count = nr_events;
@@ -224,7 +224,7 @@ static void get_events_counts_them(void **state)
 		assert_int_equal(nvmedmabuf_get_events(ctx, events, 4), nr_events);
 		for (uint32_t i = 0; i < nr_events; i++) {
 			assert_int_equal(events[i].map, 100 + i);
-			assert_int_equal(events[i].state, NVME_DMABUF_MAP_REVOKED);
+			assert_int_equal(events[i].state, NVME_DMABUF_STATE_REVOKED);
 			assert_true(events[i].generation == GENERATION + i);
 		}
 		mock_all_done();

@@ -83,7 +83,7 @@ static void information(const void *arg)
 	check_eq(ns.out_capacity, f.drive.blocks);
 	map.map = f.map;
 	CALL(f.fd, MAP_INFO, &map);
-	check_eq(map.out_state, NVME_DMABUF_MAP_LIVE);
+	check_eq(map.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(map.out_length, MIB);
 	check_eq(map.out_block_size, f.drive.block);
 }

@@ -41,7 +41,6 @@ bool known_find(const struct known *known, char *path, size_t size)
 		const char *name = strrchr(disks.gl_pathv[i], '/') + 1;
 		unsigned int controller, ns;
 		char rest;
-		int fd;
 
 		if (sscanf(name, "nvme%un%u%c", &controller, &ns, &rest) != 2 ||
 		    !drive_attribute(name, "device/serial", found, sizeof(found)) ||
@@ -150,7 +149,7 @@ void check_gone(struct rig *rig)
 	uint32_t map, reason = ~0U;
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_GONE);
+	check_eq(info.out_state, NVME_DMABUF_STATE_GONE);
 	check_eq(nvmedmabuf_read(rig->ctx, rig->map, 0, rig->drive.block, 0, &c), -ENODEV);
 	check_eq(c.reason, NVME_DMABUF_REASON_GONE);
 	check_eq(c.bytes, 0);

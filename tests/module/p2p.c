@@ -135,7 +135,7 @@ static void check_revoked(struct rig *rig, uint64_t generation)
 {
 	uint32_t map, reason = ~0U;
 
-	check_state(rig, NVME_DMABUF_MAP_REVOKED, generation);
+	check_state(rig, NVME_DMABUF_STATE_REVOKED, generation);
 	check_command_refused(rig);
 	check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), -ESTALE);
 	check_eq(nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE, rig_access(),
@@ -145,7 +145,7 @@ static void check_revoked(struct rig *rig, uint64_t generation)
 	reason = ~0U;
 	check_eq(nvmedmabuf_refresh(rig->ctx, rig->map, NULL, &reason), -ENODEV);
 	check_eq(reason, NVME_DMABUF_REASON_EXPORTER_REVOKED);
-	check_state(rig, NVME_DMABUF_MAP_REVOKED, generation);
+	check_state(rig, NVME_DMABUF_STATE_REVOKED, generation);
 }
 
 static void check_refreshed(struct rig *rig, uint64_t generation)
@@ -156,7 +156,7 @@ static void check_refreshed(struct rig *rig, uint64_t generation)
 	check_eq(nvmedmabuf_refresh(rig->ctx, rig->map, &now, &reason), 0);
 	check_eq(reason, NVME_DMABUF_REASON_NONE);
 	check_eq(now, generation);
-	check_state(rig, NVME_DMABUF_MAP_LIVE, generation);
+	check_state(rig, NVME_DMABUF_STATE_LIVE, generation);
 }
 
 static void check_placement(struct rig *rig, const struct peer *p)
@@ -271,7 +271,7 @@ static void disabled(const void *arg)
 		peer_set_memory(&p, false);
 		check_revoked(&rig, generation);
 		peer_set_memory(&p, true);
-		check_state(&rig, NVME_DMABUF_MAP_REVOKED, generation);
+		check_state(&rig, NVME_DMABUF_STATE_REVOKED, generation);
 		check_command_refused(&rig);
 		check_refreshed(&rig, generation + 1);
 		check_refreshed(&rig, generation + 1);
@@ -315,13 +315,13 @@ static void refreshed_by_itself(const void *arg)
 	rig.length = SIZE;
 	for (uint64_t generation = 1; generation < 1 + scaled(3); generation++) {
 		check_transfers(&rig, 2);
-		check_state(&rig, NVME_DMABUF_MAP_LIVE, generation);
+		check_state(&rig, NVME_DMABUF_STATE_LIVE, generation);
 		peer_set_memory(&p, false);
 		/* What the refresh was told. */
 		check_eq(nvmedmabuf_read(rig.ctx, rig.map, 0, rig.drive.block, rig.first, &c),
 			 -ENODEV);
 		check_eq(c.reason, NVME_DMABUF_REASON_EXPORTER_REVOKED);
-		check_state(&rig, NVME_DMABUF_MAP_REVOKED, generation);
+		check_state(&rig, NVME_DMABUF_STATE_REVOKED, generation);
 		peer_set_memory(&p, true);
 	}
 	check_transfers(&rig, 2);
@@ -485,7 +485,7 @@ static void reset(const void *arg)
 	for (uint64_t generation = 1; generation < 1 + scaled(2); generation++) {
 		check_transfers(&rig, 2);
 		check_eq(peer_reset(&p), 0);
-		check_state(&rig, NVME_DMABUF_MAP_REVOKED, generation);
+		check_state(&rig, NVME_DMABUF_STATE_REVOKED, generation);
 		check_command_refused(&rig);
 		/* What VFIO believes of the command register holds. */
 		peer_set_memory(&p, true);

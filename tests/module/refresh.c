@@ -59,7 +59,7 @@ static void check_refreshed(struct wire *w, uint32_t map, uint64_t generation)
 	check_eq(out.out_reason, NVME_DMABUF_REASON_NONE);
 	check_eq(out.out_generation, generation);
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_LIVE);
+	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(info.out_generation, generation);
 }
 
@@ -393,11 +393,11 @@ static void events(const void *arg)
 	check_eq(bad.out_count, 0);
 	check(has_event(&w, 0));
 	check_eq(read_events(&w, event, 2), 2);
-	check_event(&event[0], maps[0], NVME_DMABUF_MAP_REVOKED, 1);
-	check_event(&event[1], maps[1], NVME_DMABUF_MAP_REVOKED, 1);
+	check_event(&event[0], maps[0], NVME_DMABUF_STATE_REVOKED, 1);
+	check_event(&event[1], maps[1], NVME_DMABUF_STATE_REVOKED, 1);
 	check(has_event(&w, 0));
 	check_eq(read_events(&w, event, 4), 1);
-	check_event(&event[0], maps[2], NVME_DMABUF_MAP_REVOKED, 1);
+	check_event(&event[0], maps[2], NVME_DMABUF_STATE_REVOKED, 1);
 	check(!has_event(&w, 0));
 	check_eq(read_events(&w, event, 4), 0);
 
@@ -416,7 +416,7 @@ static void events(const void *arg)
 	/* A map that is detached takes its event along. */
 	check_eq(nvmedmabuf_detach(w.ctx, maps[1]), 0);
 	check_eq(read_events(&w, event, 4), 1);
-	check_event(&event[0], maps[0], NVME_DMABUF_MAP_LIVE, 4);
+	check_event(&event[0], maps[0], NVME_DMABUF_STATE_LIVE, 4);
 	check(!has_event(&w, 0));
 	move(&b, MOVE);
 	check(has_event(&w, 0));
@@ -451,7 +451,7 @@ static void event_awaited(const void *arg)
 	move(&b, MOVE);
 	check_eq(pthread_join(u.handle, NULL), 0);
 	check_eq(read_events(&w, &event, 1), 1);
-	check_event(&event, map, NVME_DMABUF_MAP_REVOKED, 1);
+	check_event(&event, map, NVME_DMABUF_STATE_REVOKED, 1);
 	close_unused(&w, &b);
 }
 

@@ -74,7 +74,7 @@ static void check_live(struct rig *rig)
 	struct nvme_dmabuf_map_info info;
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_LIVE);
+	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(info.out_generation, 1);
 }
 

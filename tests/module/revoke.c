@@ -23,7 +23,7 @@ static void check_live(struct wire *w, struct exported *b, uint32_t map)
 	struct nvme_dmabuf_map_info info;
 
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_LIVE);
+	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	wire_transfers(w, b, map, info.out_offset, info.out_length, 0, 1);
 }
 
@@ -46,7 +46,7 @@ static void check_stale(struct wire *w, uint32_t map)
 	struct nvme_dmabuf_map_info info;
 
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_REVOKED);
+	check_eq(info.out_state, NVME_DMABUF_STATE_REVOKED);
 	nvmedmabuf_prep_read(&command, map, 0, w->drive.block, w->first);
 	check_refused(w, &command);
 	/* Being revoked comes before anything that may be wrong with a command. */
@@ -257,7 +257,7 @@ static void in_flight(const void *arg)
 	mover_start(&m, &b, flags | FORCE | WAIT);
 	/* New commands are refused while those in flight go on. */
 	wait_until(!nvmedmabuf_get_map_info(w.ctx, map, &info) &&
-		   info.out_state == NVME_DMABUF_MAP_REVOKED);
+		   info.out_state == NVME_DMABUF_STATE_REVOKED);
 	check_refused(&w, &s.commands[0]);
 	check(is_waiting(s.thread) && !m.done);
 	mover_join(&m);
@@ -336,7 +336,7 @@ static void detached_and_moved(const void *arg)
 	if (move_first) {
 		mover_start(&m, &b, COPY | FORCE | WAIT);
 		wait_until(!nvmedmabuf_get_map_info(w.ctx, map, &info) &&
-			   info.out_state == NVME_DMABUF_MAP_REVOKED);
+			   info.out_state == NVME_DMABUF_STATE_REVOKED);
 	}
 	check_eq(pthread_create(&detacher, NULL, detach_run, &s), 0);
 	wait_until(nvmedmabuf_get_map_info(w.ctx, map, &info) == -ENOENT);

@@ -221,7 +221,7 @@ static void drive_goes(const void *arg)
 		device_take(&device);
 		check_eq(pthread_join(u.handle, NULL), 0);
 		check_eq(nvmedmabuf_get_map_info(w.ctx, idle, &info), 0);
-		check_eq(info.out_state, NVME_DMABUF_MAP_GONE);
+		check_eq(info.out_state, NVME_DMABUF_STATE_GONE);
 		check_eq(exported_query(&b).out_attached, 0);
 		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 		check_eq(pthread_join(mover, NULL), 0);

@@ -93,7 +93,7 @@ void rig_attach(struct rig *rig, uint64_t start, uint64_t length, uint32_t acces
 	rig->length = length;
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_MAP_LIVE);
+	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(info.out_offset, start);
 	check_eq(info.out_length, length);
 	check_eq(info.out_access, access);

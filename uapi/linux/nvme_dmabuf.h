@@ -322,14 +322,14 @@ struct nvme_dmabuf_refresh {
 };
 
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
-#define NVME_DMABUF_MAP_LIVE	0	/* takes commands */
-#define NVME_DMABUF_MAP_REVOKED	1	/* the exporter took the buffer back: ESTALE */
-#define NVME_DMABUF_MAP_GONE	2	/* the controller is gone: ENODEV */
+#define NVME_DMABUF_STATE_LIVE	0	/* takes commands */
+#define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back: ESTALE */
+#define NVME_DMABUF_STATE_GONE	2	/* the controller is gone: ENODEV */
 
 /**
  * struct nvme_dmabuf_event - what happened to a map
  * @map: its number
- * @state: NVME_DMABUF_MAP_*, when the event was read; LIVE if it was refreshed
+ * @state: NVME_DMABUF_STATE_*, when the event was read; LIVE if it was refreshed
  *	in the meantime
  * @generation: counts the mappings made for this map
  */
@@ -376,7 +376,7 @@ struct nvme_dmabuf_events {
  * @size: sizeof(struct nvme_dmabuf_map_info)
  * @flags: 0
  * @map: the map to describe
- * @out_state: NVME_DMABUF_MAP_LIVE, _REVOKED or _GONE
+ * @out_state: NVME_DMABUF_STATE_LIVE, _REVOKED or _GONE
  * @out_offset: first byte of the range in the dma-buf
  * @out_length: bytes of the range
  * @out_segments: DMA-contiguous segments that the range consists of

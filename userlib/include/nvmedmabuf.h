@@ -209,11 +209,11 @@ int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
  * nvmedmabuf_get_events - which maps stopped taking commands
  * @ctx: the context
  * @events: gets up to @max events: the map's number, its state as it is now
- *	(NVME_DMABUF_MAP_*) and its generation
+ *	(NVME_DMABUF_STATE_*) and its generation
  * @max: how many @events has room for, not 0
  *
  * An event says that a map's exporter took the buffer back, or that its
- * controller went. The state is NVME_DMABUF_MAP_LIVE if the map was refreshed
+ * controller went. The state is NVME_DMABUF_STATE_LIVE if the map was refreshed
  * in the meantime. A map has one event at most, which stays until it is read
  * here or the map is detached, so none is lost; several threads that read get
  * different ones. poll() on nvmedmabuf_fd() says POLLPRI if there are any.

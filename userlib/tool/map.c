@@ -26,11 +26,11 @@ static const char *kind_name(uint32_t kind)
 static const char *state_name(uint32_t state)
 {
 	switch (state) {
-	case NVME_DMABUF_MAP_LIVE:
+	case NVME_DMABUF_STATE_LIVE:
 		return "live";
-	case NVME_DMABUF_MAP_REVOKED:
+	case NVME_DMABUF_STATE_REVOKED:
 		return "revoked";
-	case NVME_DMABUF_MAP_GONE:
+	case NVME_DMABUF_STATE_GONE:
 		return "gone";
 	default:
 		return "unknown";
