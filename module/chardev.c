@@ -46,7 +46,7 @@ struct nvdm_ioctl_call {
 };
 
 #define ATTACH_FLAGS (NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH)
-#define SUBMIT_FLAGS                                                     \
+#define SUBMIT_FLAGS                                                      \
 	(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | NVME_DMABUF_SUBMIT_IN_FENCE | \
 	 NVME_DMABUF_SUBMIT_OUT_FENCE)
 

@@ -172,6 +172,8 @@ static int nvdm_controller_notify(struct notifier_block *nb, unsigned long event
 
 static struct notifier_block controller_notifier = {
 	.notifier_call = nvdm_controller_notify,
+	/* Before the DMA API's own, which looks for mappings that are left. */
+	.priority = 1,
 };
 
 int nvdm_controller_init(void)

@@ -75,7 +75,8 @@ static uint32_t user_attach(struct user *u, struct wire *own)
 	do {
 		result = nvmedmabuf_attach(own->ctx, u->b->fd, own->drive.fd, u->number * PART,
 					   PART, NVME_DMABUF_ACCESS_READ, &map, &reason);
-		check_that(!result || (result == -ENODEV && reason == NVME_DMABUF_REASON_EXPORTER_REVOKED),
+		check_that(!result || (result == -ENODEV &&
+				       reason == NVME_DMABUF_REASON_EXPORTER_REVOKED),
 			   "attach: %d, %s", result, nvmedmabuf_reason_name(reason));
 	} while (result && !__atomic_load_n(&stop, __ATOMIC_RELAXED));
 	u->maps += !result;
