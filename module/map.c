@@ -810,6 +810,21 @@ void nvdm_map_destroy(struct nvdm_map *map)
 	nvdm_map_free(map);
 }
 
+static u32 nvdm_map_info_flags(const struct nvdm_map *map)
+{
+	u32 flags = map->exporter_flags;
+
+	if (map->segments == 1)
+		flags |= NVME_DMABUF_MAP_CONTIGUOUS;
+	if (map->sgl)
+		flags |= NVME_DMABUF_MAP_SGL;
+	if (map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH)
+		flags |= NVME_DMABUF_MAP_AUTO_REFRESH;
+	if (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P)
+		flags |= NVME_DMABUF_MAP_REQUIRE_P2P;
+	return flags;
+}
+
 /**
  * nvdm_map_describe - answer NVME_DMABUF_IOC_MAP_INFO
  * @map: the map
@@ -827,13 +842,7 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_list_bytes = map->list_bytes;
 	info->out_generation = map->generation;
 	info->out_access = map->access;
-	info->out_flags = (map->segments == 1 ? NVME_DMABUF_MAP_CONTIGUOUS : 0) |
-			  (map->sgl ? NVME_DMABUF_MAP_SGL : 0) |
-			  (map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH ? NVME_DMABUF_MAP_AUTO_REFRESH :
-									  0) |
-			  (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P ? NVME_DMABUF_MAP_REQUIRE_P2P :
-									 0) |
-			  map->exporter_flags;
+	info->out_flags = nvdm_map_info_flags(map);
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
 	spin_unlock(&map->lock);
