@@ -118,7 +118,8 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		probe->list[last] = cpu_to_le64(probe->data_dma);
 
 	if (ret || result.status) {
-		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
+		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
+					   NVME_DMABUF_REASON_PROBE_FAILED;
 		return ret ?: -EIO;
 	}
 	if (less || !nvdm_probe_is_untouched(probe, probe->guard, guard_from) ||
