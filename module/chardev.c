@@ -4,7 +4,6 @@
  * Each value of the caller's is read once; all that is copied out was
  * initialised.
  */
-#include <linux/dma-fence.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>

@@ -783,7 +783,8 @@ int nvdm_map_verify(struct nvdm_map *map, u32 *reason)
 	int ret = 0;
 
 	*reason = NVME_DMABUF_REASON_NONE;
-	if (mutex_lock_interruptible(&map->refresh_lock))
+	/* Only a fatal signal may have a command refused that asked for no refresh. */
+	if (mutex_lock_killable(&map->refresh_lock))
 		return -EINTR;
 	if (nvdm_namespace_is_unverified(&map->ns))
 		ret = nvdm_probe_again(&map->ns, reason);
