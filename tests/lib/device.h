@@ -16,7 +16,7 @@
 static const int errnos[] = {
 	ENOTTY, EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, ENOENT, EACCES,
 	EOPNOTSUPP, ESTALE, ENODEV, ENOSPC, EMFILE, ENFILE, ENOMEM, EINTR, EIO,
-	EAGAIN,
+	EAGAIN, ECANCELED,
 };
 #define for_each_errno(e) \
 	for (const int *e = errnos; e < errnos + sizeof(errnos) / sizeof(*errnos); e++)

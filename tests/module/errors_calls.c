@@ -4,6 +4,7 @@
  * tails of structures, reserved members, and memory that is not there.
  */
 #define _GNU_SOURCE
+#include "contract.h"
 #include "errors.h"
 
 #include <errno.h>
@@ -11,20 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-
-union args {
-	struct nvme_dmabuf_info info;
-	struct nvme_dmabuf_ns_info ns_info;
-	struct nvme_dmabuf_attach attach;
-	struct nvme_dmabuf_detach detach;
-	struct nvme_dmabuf_map_info map_info;
-	struct nvme_dmabuf_placement placement;
-	struct nvme_dmabuf_submit submit;
-	struct nvme_dmabuf_refresh refresh;
-	struct nvme_dmabuf_events events;
-	struct nvme_dmabuf_peer_info peer_info;
-	uint8_t bytes[256];
-};
 
 struct member {
 	size_t offset;
@@ -49,26 +36,26 @@ struct call {
 	const char *name;
 	unsigned long request;
 	size_t size;
-	void (*fill)(struct fixture *f, union args *args);
-	void (*done)(struct fixture *f, union args *args);
+	void (*fill)(struct fixture *f, union call_args *args);
+	void (*done)(struct fixture *f, union call_args *args);
 	uint32_t flags;
 	struct member zero[2];
 	struct member outputs[16];
 	size_t reason;
 };
 
-static void fill_nothing(struct fixture *f, union args *args)
+static void fill_nothing(struct fixture *f, union call_args *args)
 {
 	(void)f;
 	(void)args;
 }
 
-static void fill_ns_info(struct fixture *f, union args *args)
+static void fill_ns_info(struct fixture *f, union call_args *args)
 {
 	args->ns_info.ns_fd = f->rig.drive.fd;
 }
 
-static void fill_attach(struct fixture *f, union args *args)
+static void fill_attach(struct fixture *f, union call_args *args)
 {
 	args->attach.ns_fd = f->rig.drive.fd;
 	args->attach.dmabuf_fd = f->rig.buffer.fd;
@@ -76,12 +63,12 @@ static void fill_attach(struct fixture *f, union args *args)
 	args->attach.length = PAGE;
 }
 
-static void done_attach(struct fixture *f, union args *args)
+static void done_attach(struct fixture *f, union call_args *args)
 {
 	check_eq(nvmedmabuf_detach(f->rig.ctx, args->attach.out_map), 0);
 }
 
-static void fill_detach(struct fixture *f, union args *args)
+static void fill_detach(struct fixture *f, union call_args *args)
 {
 	if (!f->spare) {
 		f->spare = attach(f->rig.ctx, f->rig.buffer.fd, f->rig.drive.fd, 0, PAGE,
@@ -91,21 +78,21 @@ static void fill_detach(struct fixture *f, union args *args)
 	args->detach.map = f->spare;
 }
 
-static void done_detach(struct fixture *f, union args *args)
+static void done_detach(struct fixture *f, union call_args *args)
 {
 	(void)args;
 	f->spare = 0;
 	f->maps--;
 }
 
-static void fill_map_info(struct fixture *f, union args *args)
+static void fill_map_info(struct fixture *f, union call_args *args)
 {
 	args->map_info.map = f->rig.map;
 }
 
 static struct nvme_dmabuf_placement_run run;
 
-static void fill_placement(struct fixture *f, union args *args)
+static void fill_placement(struct fixture *f, union call_args *args)
 {
 	args->placement.map = f->rig.map;
 	args->placement.count = 1;
@@ -115,7 +102,7 @@ static void fill_placement(struct fixture *f, union args *args)
 static struct nvme_dmabuf_command command;
 static struct nvme_dmabuf_completion completion;
 
-static void fill_submit(struct fixture *f, union args *args)
+static void fill_submit(struct fixture *f, union call_args *args)
 {
 	nvmedmabuf_prep_read(&command, f->rig.map, 0, f->rig.drive.block, f->rig.first);
 	args->submit.commands = (uintptr_t)&command;
@@ -123,21 +110,21 @@ static void fill_submit(struct fixture *f, union args *args)
 	args->submit.count = 1;
 }
 
-static void fill_refresh(struct fixture *f, union args *args)
+static void fill_refresh(struct fixture *f, union call_args *args)
 {
 	args->refresh.map = f->rig.map;
 }
 
 static struct nvme_dmabuf_event event;
 
-static void fill_events(struct fixture *f, union args *args)
+static void fill_events(struct fixture *f, union call_args *args)
 {
 	(void)f;
 	args->events.events = (uintptr_t)&event;
 	args->events.count = 1;
 }
 
-static void fill_peer_info(struct fixture *f, union args *args)
+static void fill_peer_info(struct fixture *f, union call_args *args)
 {
 	args->peer_info.ns_fd = f->rig.drive.fd;
 	args->peer_info.pci_bdf = 0xffff;
@@ -274,10 +261,10 @@ static const struct call calls[] = {
 	},
 };
 
-static void fill(const struct call *call, struct fixture *f, union args *args)
+static void fill(const struct call *call, struct fixture *f, union call_args *args)
 {
 	memset(args, 0, sizeof(*args));
-	args->info.size = call->size;
+	args->size = call->size;
 	call->fill(f, args);
 }
 
@@ -305,28 +292,28 @@ static void sizes(const void *arg)
 {
 	const struct call *call = arg;
 	struct fixture f;
-	union args args;
+	union call_args args;
 
 	fixture_open(&f);
 	for (uint32_t size = 0; size < call->size; size++) {
 		fill(call, &f, &args);
-		args.info.size = size;
+		args.size = size;
 		expect(call, &f, &args, -EINVAL, "size", size);
 	}
 	/* In large steps where the call succeeds: some take long. */
 	for (uint32_t size = call->size; size < sizeof(args); size += 21) {
 		fill(call, &f, &args);
-		args.info.size = size;
+		args.size = size;
 		expect(call, &f, &args, 0, "size with a tail of zeros", size);
 		/* Behind the size given, there may be anything. */
 		fill(call, &f, &args);
-		args.info.size = size;
+		args.size = size;
 		args.bytes[size] = 1;
 		expect(call, &f, &args, 0, "byte set behind the tail:", size);
 	}
 	for (uint32_t i = call->size; i < sizeof(args); i++) {
 		fill(call, &f, &args);
-		args.info.size = sizeof(args);
+		args.size = sizeof(args);
 		args.bytes[i] = 1;
 		expect(call, &f, &args, -E2BIG, "byte set in the tail:", i);
 	}
@@ -340,14 +327,14 @@ static void absurd_sizes(const void *arg)
 	static const uint32_t absurd[] = { 1 << 20, 0x7fffffff, 0x80000000, 0xfffffff8,
 					   0xffffffff };
 	const struct call *call = arg;
-	union args *args = pages_alloc(2 * PAGE);
+	union call_args *args = pages_alloc(2 * PAGE);
 	struct fixture f;
 	int result;
 
 	fixture_open(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(absurd); i++) {
 		fill(call, &f, args);
-		args->info.size = absurd[i];
+		args->size = absurd[i];
 		result = invoke(call, &f, args);
 		check_that(result == -E2BIG || result == -EFAULT, "size %#x: %d", absurd[i],
 			   result);
@@ -360,7 +347,7 @@ static void reserved_bits(const void *arg)
 {
 	const struct call *call = arg;
 	struct fixture f;
-	union args args;
+	union call_args args;
 
 	fixture_open(&f);
 	for (const struct member *m = call->zero; m < call->zero + 2 && m->size; m++)
@@ -384,7 +371,7 @@ static void reserved_bits(const void *arg)
 static void outputs(const void *arg)
 {
 	const struct call *call = arg;
-	union args first, second;
+	union call_args first, second;
 	struct fixture f;
 
 	fixture_open(&f);
@@ -421,7 +408,7 @@ static void missing_memory(const void *arg)
 	const struct call *call = arg;
 	uint8_t *page = page_before_hole(PROT_NONE), *readonly;
 	struct fixture f;
-	union args args;
+	union call_args args;
 
 	fixture_open(&f);
 	expect(call, &f, NULL, -EFAULT, "address", 0);
@@ -443,7 +430,7 @@ static void missing_memory(const void *arg)
 	if (!call->outputs[0].size)
 		return;
 	readonly = pages_alloc(PAGE);
-	fill(call, &f, (union args *)readonly);
+	fill(call, &f, (union call_args *)readonly);
 	check_sys(mprotect(readonly, PAGE, PROT_READ));
 	expect(call, &f, readonly, -EFAULT, "read-only outputs", 0);
 	allow_read(&f);
@@ -457,7 +444,7 @@ static void unknown_calls(const void *arg)
 	static const unsigned int types[] = { NVME_DMABUF_IOC_TYPE, NVME_DMABUF_IOC_TYPE - 1, 'N',
 					      0x12, 0 };
 	struct fixture f;
-	union args args;
+	union call_args args;
 
 	(void)arg;
 	fixture_open(&f);
@@ -476,7 +463,7 @@ static void unknown_calls(const void *arg)
 					    request == _IO(0, 1) || request == _IO(0, 2))
 						continue;
 					memset(&args, 0, sizeof(args));
-					args.info.size = 64;
+					args.size = 64;
 					if (!ioctl(f.fd, request, &args) || errno != ENOTTY)
 						fail("request %#x: %m", request);
 				}
