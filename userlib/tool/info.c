@@ -25,10 +25,6 @@ static const char help[] =
 	"The exit code is 4 if a NAMESPACE that was named cannot be used, and 3 if the\n"
 	"module cannot be reached. See nvme-dmabuf(8).\n";
 
-static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-					 { "help", no_argument, NULL, 'h' },
-					 { 0 } };
-
 static const struct {
 	uint64_t flag;
 	const char *key;
@@ -158,27 +154,6 @@ static int show_namespaces(struct nvmedmabuf *ctx, int count, char **words)
 	return ret;
 }
 
-static int parse(int argc, char **argv, bool *wants_help)
-{
-	int opt;
-
-	*wants_help = false;
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (opt) {
-		case 'j':
-			report_use_json();
-			break;
-		case 'h':
-			*wants_help = true;
-			return TOOL_OK;
-		default:
-			return report_bad_option(opt, argv);
-		}
-	}
-	return TOOL_OK;
-}
-
 int cmd_info(int argc, char **argv)
 {
 	struct nvme_dmabuf_info info;
@@ -188,7 +163,7 @@ int cmd_info(int argc, char **argv)
 	int module, exporters, namespaces;
 	bool wants_help;
 
-	module = parse(argc, argv, &wants_help);
+	module = report_parse_options(argc, argv, &wants_help);
 	if (module)
 		return module;
 	if (wants_help)

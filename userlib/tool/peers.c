@@ -26,10 +26,6 @@ static const char help[] =
 	"The exit code is 4 if a PEER that was named cannot be reached. See\n"
 	"nvme-dmabuf(8).\n";
 
-static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-					 { "help", no_argument, NULL, 'h' },
-					 { 0 } };
-
 #define DEVICES	 "/sys/bus/pci/devices"
 #define MAX_BARS 6
 #define MIN_BAR	 MIB
@@ -268,22 +264,11 @@ static int show_all(struct nvmedmabuf *ctx, const struct ns *ns, struct json_obj
 static int parse(int argc, char **argv, bool *wants_help)
 {
 	uint32_t domain, bdf;
-	int opt;
+	int ret;
 
-	*wants_help = false;
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (opt) {
-		case 'j':
-			report_use_json();
-			break;
-		case 'h':
-			*wants_help = true;
-			return TOOL_OK;
-		default:
-			return report_bad_option(opt, argv);
-		}
-	}
+	ret = report_parse_options(argc, argv, wants_help);
+	if (ret || *wants_help)
+		return ret;
 	if (optind == argc)
 		return report_usage("no namespace named");
 	for (int i = optind + 1; i < argc; i++) {

@@ -115,6 +115,30 @@ int report_bad_option(int c, char *const *argv)
 	return report_usage("unknown, ambiguous or malformed option '%s'", word);
 }
 
+int report_parse_options(int argc, char **argv, bool *wants_help)
+{
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "help", no_argument, NULL, 'h' },
+						 { 0 } };
+	int opt;
+
+	*wants_help = false;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (opt) {
+		case 'j':
+			report_use_json();
+			break;
+		case 'h':
+			*wants_help = true;
+			return TOOL_OK;
+		default:
+			return report_bad_option(opt, argv);
+		}
+	}
+	return TOOL_OK;
+}
+
 int report_end(int exit_code)
 {
 	if (report.json && !report.help) {

@@ -58,6 +58,9 @@ int report_usage(const char *fmt, ...) PRINTF(1, 2);
 /* The same for an option that getopt_long() did not like. */
 int report_bad_option(int c, char *const *argv);
 
+/* The command line of a subcommand that only knows --json and --help. */
+int report_parse_options(int argc, char **argv, bool *wants_help);
+
 /* Print the document, if it is JSON; returns @exit_code, or a failure. */
 int report_end(int exit_code);
 
