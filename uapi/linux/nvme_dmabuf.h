@@ -27,6 +27,7 @@
  *  ESTALE      the mapping was revoked, or the namespace's format changed
  *  ENODEV      the controller or the namespace is gone
  *  ENOSPC      a limit of this module is reached
+ *  EAGAIN      no room for a command now, and the caller did not want to wait
  *  EMFILE      a limit of open files is reached (also ENFILE)
  *  ECANCELED   a fence to be waited for signalled an error
  *  ENOMEM      the kernel has no memory for it
@@ -61,6 +62,13 @@
 #define NVME_DMABUF_IOC_REFRESH		_IO(NVME_DMABUF_IOC_TYPE, 0x07)
 #define NVME_DMABUF_IOC_EVENTS		_IO(NVME_DMABUF_IOC_TYPE, 0x08)
 #define NVME_DMABUF_IOC_PEER_INFO	_IO(NVME_DMABUF_IOC_TYPE, 0x09)
+#define NVME_DMABUF_IOC_QUEUE		_IO(NVME_DMABUF_IOC_TYPE, 0x0a)
+
+/* On the file that NVME_DMABUF_IOC_QUEUE makes, and only there. */
+#define NVME_DMABUF_IOC_ENTER		_IO(NVME_DMABUF_IOC_TYPE, 0x0b)
+
+/* cmd_op of io_uring's IORING_OP_URING_CMD: see NVME_DMABUF_CQE_BYTES. */
+#define NVME_DMABUF_URING_CMD		_IO(NVME_DMABUF_IOC_TYPE, 0x0c)
 
 /*
  * Reasons: why something was refused. The numbers never change; new ones are
@@ -132,6 +140,7 @@
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
 #define NVME_DMABUF_FEATURE_MOVABLE		(1ULL << 1) /* maps do not pin dynamic exporters' buffers */
 #define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs may be used: see NVME_DMABUF_NS_SGL */
+#define NVME_DMABUF_FEATURE_URING		(1ULL << 3) /* kernel has io_uring */
 
 /**
  * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
@@ -146,6 +155,8 @@
  *	split.
  * @out_min_timeout_ms: smallest timeout of a command, in milliseconds
  * @out_max_timeout_ms: largest timeout of a command, in milliseconds
+ * @out_max_depth: largest @depth of NVME_DMABUF_IOC_QUEUE
+ * @out_max_queues: queues that one context (open file) may hold
  *
  * What this module is and where its limits are.
  *
@@ -161,6 +172,8 @@ struct nvme_dmabuf_info {
 	__u32 out_max_command;
 	__u32 out_min_timeout_ms;
 	__u32 out_max_timeout_ms;
+	__u32 out_max_depth;
+	__u32 out_max_queues;
 };
 
 /* Properties of a namespace, in out_flags of struct nvme_dmabuf_ns_info. */
@@ -171,6 +184,7 @@ struct nvme_dmabuf_info {
 #define NVME_DMABUF_NS_SGL		(1U << 3) /* contiguous maps use SGLs; the drive checks lengths */
 #define NVME_DMABUF_NS_IOMMU		(1U << 4) /* the controller's DMA is translated by an IOMMU */
 #define NVME_DMABUF_NS_READ_ONLY	(1U << 5) /* the block device is read-only */
+#define NVME_DMABUF_NS_POLL		(1U << 6) /* the controller has polled queues (nvme.poll_queues) */
 
 /**
  * struct nvme_dmabuf_ns_info - NVME_DMABUF_IOC_NS_INFO
@@ -646,5 +660,145 @@ struct nvme_dmabuf_submit {
 	__s32 in_fence_fd;
 	__s32 out_fence_fd;
 };
+
+/* flags of struct nvme_dmabuf_queue */
+#define NVME_DMABUF_QUEUE_POLLED	(1U << 0) /* poll for completions, without interrupts */
+#define NVME_DMABUF_QUEUE_EVENTFD	(1U << 1) /* count completions in event_fd */
+
+/**
+ * struct nvme_dmabuf_ring - the completions of a queue, shared by mmap()
+ * @head: counts the completions that the caller has read; written by the caller
+ *	alone
+ * @reserved: 0
+ * @tail: counts the completions that the module has written; written by the module
+ *	alone, and never read back
+ * @entries: of @completions, a power of 2
+ * @reserved1: 0
+ * @completions: completion number n is entry n % @entries
+ *
+ * Both counters start at 0 and wrap around at 2^32. To read: load @tail with acquire
+ * semantics; while @head is not @tail, read entry @head % @entries and count @head
+ * up; then store @head with release semantics, which gives the entries back.
+ *
+ * The module believes @head for one thing: how many entries are free. With a wrong
+ * one a queue has no room, or overwrites completions that were not read; nobody
+ * else's memory or commands are affected.
+ */
+struct nvme_dmabuf_ring {
+	__u32 head;
+	__u32 reserved[15];
+	__u32 tail;
+	__u32 entries;
+	__u32 reserved1[14];
+	struct nvme_dmabuf_completion completions[];
+};
+
+/**
+ * struct nvme_dmabuf_queue - NVME_DMABUF_IOC_QUEUE
+ * @size: sizeof(struct nvme_dmabuf_queue)
+ * @flags: NVME_DMABUF_QUEUE_*
+ * @depth: commands that may be in flight, 1 to out_max_depth
+ * @event_fd: with NVME_DMABUF_QUEUE_EVENTFD, an eventfd, to which 1 is added for
+ *	each completion; else 0
+ * @out_queue_fd: the new queue, the caller's to close (O_CLOEXEC)
+ * @out_ring_entries: completions that its ring holds: a power of 2, at least
+ *	twice @depth
+ * @out_ring_bytes: what to mmap() of @out_queue_fd, at offset 0, shared, for reading
+ *	and writing, to get its struct nvme_dmabuf_ring
+ *
+ * Makes a queue, by which commands are submitted without waiting for them:
+ * see struct nvme_dmabuf_enter. Commands on it use the maps of the context it was
+ * made of, which it keeps open. Its memory is allocated here; no command allocates
+ * any.
+ *
+ * poll() on @out_queue_fd tells with POLLIN that the ring holds completions.
+ *
+ * With NVME_DMABUF_QUEUE_POLLED commands go to the drive's polled queues, where it
+ * has some (NVME_DMABUF_NS_POLL; others complete by interrupts as ever). Their
+ * completions come only while somebody looks for them: NVME_DMABUF_IOC_ENTER with
+ * @min_complete, or poll(), which looks once and does not wait for them. Hence
+ * there can be no eventfd: EINVAL.
+ *
+ * The last close (of descriptors and mappings) waits for commands in flight.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, EBADF if @event_fd is no eventfd, ENOSPC if @depth
+ * is above the limit or the context has too many queues, ENOMEM, EMFILE.
+ */
+struct nvme_dmabuf_queue {
+	__u32 size;
+	__u32 flags;
+	__u32 depth;
+	__s32 event_fd;
+	__s32 out_queue_fd;
+	__u32 out_ring_entries;
+	__aligned_u64 out_ring_bytes;
+};
+
+/* flags of struct nvme_dmabuf_enter */
+#define NVME_DMABUF_ENTER_NOWAIT	(1U << 0) /* submit only what there is room for */
+
+/**
+ * struct nvme_dmabuf_enter - NVME_DMABUF_IOC_ENTER, on a queue
+ * @size: sizeof(struct nvme_dmabuf_enter)
+ * @flags: NVME_DMABUF_ENTER_*
+ * @commands: address of @count struct nvme_dmabuf_command
+ * @count: commands to submit, perhaps 0
+ * @min_complete: then wait until the ring holds so many completions, or all that
+ *	can come if they are fewer; perhaps 0
+ * @timeout_ns: nanoseconds to wait at most in this call, or 0 for no limit
+ * @out_submitted: commands that were submitted, from the start of @commands
+ * @out_completed: completions that the ring holds
+ *
+ * Submits commands, and looks for completions. Each command submitted has one
+ * completion in the ring in the end, in no particular order; one that is refused has
+ * its at once. There is no way to cancel a command; its @timeout_ms bounds it.
+ *
+ * A command is submitted only if fewer than @depth are in flight, its completion
+ * has room in the ring, beside those in flight and those not read, and the nvme driver
+ * has a request for it. The call waits for that, if nothing could be submitted yet also
+ * for another thread to read completions; with NVME_DMABUF_ENTER_NOWAIT it does not
+ * wait. What is rare is waited for nevertheless: the refresh of a map with
+ * NVME_DMABUF_ATTACH_AUTO_REFRESH, test reads after the namespace may have been
+ * formatted, and, for a command longer than out_max_command, requests for all of it
+ * but its first part.
+ *
+ * The call succeeds if it submitted a command or if there was none to submit, and
+ * says how many: the wait for completions may have been cut short by the timeout or a
+ * signal, which @out_completed shows. It fails with EAGAIN if the first command could
+ * not be submitted without waiting or before the timeout, and with EINTR if a signal
+ * arrived before it could be. After any failure nothing was submitted.
+ *
+ * Errors: EFAULT if the first command or this structure cannot be read, or this
+ * structure cannot be written (only then commands may have been submitted), EINVAL,
+ * E2BIG, EAGAIN, EINTR.
+ */
+struct nvme_dmabuf_enter {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 commands;
+	__u32 count;
+	__u32 min_complete;
+	__aligned_u64 timeout_ns;
+	__u32 out_submitted;
+	__u32 out_completed;
+};
+
+/*
+ * io_uring. IORING_OP_URING_CMD on /dev/nvme-dmabuf with cmd_op NVME_DMABUF_URING_CMD
+ * submits one command: a struct nvme_dmabuf_command in the cmd area of the submission
+ * queue entry, so the ring must have IORING_SETUP_SQE128 (else EINVAL). Its user_data
+ * is not looked at; the completion carries the entry's own. With IORING_SETUP_IOPOLL
+ * commands go to the drive's polled queues, where it has some.
+ *
+ * res of the completion queue entry is 0 if the command succeeded, a negative error
+ * number as in error of struct nvme_dmabuf_completion, or its NVMe status. A ring with
+ * IORING_SETUP_CQE32 also gets, in big_cqe[0], the bytes and the reason of struct
+ * nvme_dmabuf_completion.
+ *
+ * A command that would have to wait to be submitted is handed to a worker by io_uring.
+ * Commands in flight are not cancelled: a ring that is closed waits for them.
+ */
+#define NVME_DMABUF_CQE_BYTES(big)	((big) & 0xffffffffffffULL)
+#define NVME_DMABUF_CQE_REASON(big)	((__u16)((big) >> 48))
 
 #endif /* _NVME_DMABUF_H */

@@ -451,6 +451,107 @@ int nvmedmabuf_write(struct nvmedmabuf *ctx, uint32_t map, uint64_t offset,
 int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map,
 		     struct nvme_dmabuf_completion *cpl);
 
+/*
+ * A queue: commands in flight that nobody waits for, through one of two front ends,
+ * the module's own calls or io_uring. Fill in commands, submit them together, read
+ * their completions. It is used by one thread: the one that made it.
+ */
+struct nvmedmabuf_queue;
+
+/* flags of nvmedmabuf_queue_create() */
+#define NVMEDMABUF_QUEUE_POLLED	(1U << 0) /* poll for completions, without interrupts */
+#define NVMEDMABUF_QUEUE_URING	(1U << 1) /* by io_uring */
+
+/* flags of nvmedmabuf_queue_submit() */
+#define NVMEDMABUF_SUBMIT_NOWAIT (1U << 0) /* submit only what there is room for */
+
+/**
+ * nvmedmabuf_queue_create - make a queue
+ * @ctx: the context, whose maps its commands use; must outlive the queue
+ * @depth: commands that may be prepared, in flight or complete and not read, 1 to
+ *	out_max_depth of struct nvme_dmabuf_info
+ * @flags: NVMEDMABUF_QUEUE_*, or 0
+ * @queue: gets the queue; the caller must nvmedmabuf_queue_free() it
+ *
+ * With NVMEDMABUF_QUEUE_POLLED commands go to the drive's polled queues, where it has
+ * some (NVME_DMABUF_NS_POLL in out_flags of struct nvme_dmabuf_ns_info; for others
+ * nothing changes): then completions come only in nvmedmabuf_queue_submit() and
+ * nvmedmabuf_queue_reap().
+ *
+ * Return: 0; -EINVAL if @depth is 0 or for other flags; -ENOSPC if @depth is above the
+ * limit or there are too many queues; -EOPNOTSUPP if the kernel, or this library, has
+ * no io_uring, or the kernel's is switched off; -EMFILE; -ENOMEM.
+ */
+int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+			    uint32_t flags, struct nvmedmabuf_queue **queue);
+
+/**
+ * nvmedmabuf_queue_free - free a queue
+ * @queue: the queue; may be NULL
+ *
+ * Waits for its commands in flight. Those that were only prepared are dropped.
+ */
+void nvmedmabuf_queue_free(struct nvmedmabuf_queue *queue);
+
+/**
+ * nvmedmabuf_queue_fd - file descriptor of a queue, for poll()
+ * @queue: the queue
+ *
+ * poll() says POLLIN if there are completions to read. Of a queue with
+ * NVMEDMABUF_QUEUE_POLLED nothing would wake it. It stays the queue's: do not close it.
+ *
+ * Return: the descriptor.
+ */
+int nvmedmabuf_queue_fd(const struct nvmedmabuf_queue *queue);
+
+/**
+ * nvmedmabuf_queue_get - the next command to fill in
+ * @queue: the queue
+ *
+ * To be filled in by nvmedmabuf_prep_read() and its like, and user_data, before the next
+ * call for this queue. nvmedmabuf_queue_submit() submits it.
+ *
+ * Return: a command, or NULL if as many as the queue's depth are prepared, in flight
+ * or not read.
+ */
+struct nvme_dmabuf_command *nvmedmabuf_queue_get(struct nvmedmabuf_queue *queue);
+
+/**
+ * nvmedmabuf_queue_submit - submit the prepared commands, and wait for completions
+ * @queue: the queue
+ * @min_complete: how many completions to wait for, or for all that can come if they
+ *	are fewer; 0 waits for none
+ * @timeout_ns: nanoseconds to wait at most, or 0 for no limit
+ * @flags: NVMEDMABUF_SUBMIT_NOWAIT (do not wait for room before submitting), or 0
+ *
+ * One system call, and none if there is nothing to submit and the completions are there.
+ * The commands may be executed in any order. A command that is refused has a completion
+ * that says so. Commands that could not be submitted stay prepared.
+ *
+ * Return: how many commands were submitted, perhaps 0 if none was prepared: then the wait
+ * may have been ended by the timeout or a signal. If there were some and none could be
+ * submitted, -EAGAIN (with NVMEDMABUF_SUBMIT_NOWAIT, or the timeout), -EINTR (a signal
+ * arrived) or -ENOMEM.
+ */
+int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue,
+			    uint32_t min_complete, uint64_t timeout_ns,
+			    uint32_t flags);
+
+/**
+ * nvmedmabuf_queue_reap - read completions
+ * @queue: the queue
+ * @cpls: gets up to @max completions, in the order in which they came; user_data says
+ *	which command each belongs to. By io_uring, result is always 0.
+ * @max: how many @cpls has room for
+ *
+ * Never waits, and makes no system call unless the queue is polled and has nothing to
+ * read.
+ *
+ * Return: how many were written, perhaps 0.
+ */
+int nvmedmabuf_queue_reap(struct nvmedmabuf_queue *queue,
+			  struct nvme_dmabuf_completion *cpls, uint32_t max);
+
 /**
  * nvmedmabuf_reason_name - short name of a reason, for programs
  * @reason: NVME_DMABUF_REASON_*
