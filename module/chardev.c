@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/nvme-dmabuf: the ioctls, and the only code that touches user memory.
- * Each value of the caller's is read once; all that is copied out was
+ * /dev/nvme-dmabuf: the ioctls. But for queue_file.c the only code that touches user
+ * memory. Each value of the caller's is read once; all that is copied out was
  * initialised.
  */
 #include <linux/file.h>
@@ -30,6 +30,7 @@ union ioctl_args {
 	struct nvme_dmabuf_refresh refresh;
 	struct nvme_dmabuf_events events;
 	struct nvme_dmabuf_peer_info peer_info;
+	struct nvme_dmabuf_queue queue;
 };
 
 /**
@@ -58,11 +59,14 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 	info->out_features =
 		(IS_ENABLED(CONFIG_PCI_P2PDMA) ? NVME_DMABUF_FEATURE_PEER_TO_PEER : 0) |
 		(COMPAT_MOVABLE ? NVME_DMABUF_FEATURE_MOVABLE : 0) |
-		(READ_ONCE(use_sgl) ? NVME_DMABUF_FEATURE_SGL : 0);
+		(READ_ONCE(use_sgl) ? NVME_DMABUF_FEATURE_SGL : 0) |
+		(IS_ENABLED(CONFIG_IO_URING) ? NVME_DMABUF_FEATURE_URING : 0);
 	info->out_max_maps = READ_ONCE(max_maps);
 	info->out_max_command = COMMAND_MAX_BYTES;
 	info->out_min_timeout_ms = COMMAND_MIN_TIMEOUT_MS;
 	info->out_max_timeout_ms = COMMAND_MAX_TIMEOUT_MS;
+	info->out_max_depth = QUEUE_MAX_DEPTH;
+	info->out_max_queues = CONTEXT_MAX_QUEUES;
 	return 0;
 }
 
@@ -325,6 +329,46 @@ static int nvdm_ioctl_peer_info(struct nvdm_context *ctx, struct nvdm_ioctl_call
 	return nvdm_ns_info_result(ret);
 }
 
+static int nvdm_ioctl_queue(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_queue *args = &call->args.queue;
+	bool has_event = args->flags & NVME_DMABUF_QUEUE_EVENTFD;
+	struct nvdm_queue *queue;
+	int fd;
+
+	args->out_queue_fd = -1;
+	args->out_ring_entries = 0;
+	args->out_ring_bytes = 0;
+	if (!args->depth || (!has_event && args->event_fd) ||
+	    (has_event && args->flags & NVME_DMABUF_QUEUE_POLLED))
+		return -EINVAL;
+	if (args->depth > QUEUE_MAX_DEPTH)
+		return -ENOSPC;
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	queue = nvdm_queue_create(ctx, args);
+	if (IS_ERR(queue)) {
+		put_unused_fd(fd);
+		return PTR_ERR(queue);
+	}
+	call->file = nvdm_queue_file(queue);
+	if (IS_ERR(call->file)) {
+		int ret = PTR_ERR(call->file);
+
+		call->file = NULL;
+		nvdm_queue_destroy(queue);
+		put_unused_fd(fd);
+		return ret;
+	}
+	call->fd = fd;
+	args->out_queue_fd = fd;
+	args->out_ring_entries = queue->entries;
+	args->out_ring_bytes = queue->ring_bytes;
+	return 0;
+}
+
 /**
  * struct nvdm_ioctl_op - an ioctl
  * @size: of its structure today
@@ -366,6 +410,7 @@ static const struct nvdm_ioctl_op ioctl_ops[] = {
 	IOCTL_OP(EVENTS, nvme_dmabuf_events, out_count, nvdm_ioctl_events),
 	IOCTL_OP(PEER_INFO, nvme_dmabuf_peer_info, out_flags, nvdm_ioctl_peer_info,
 		 .reason = offsetof(struct nvme_dmabuf_peer_info, out_reason)),
+	IOCTL_OP(QUEUE, nvme_dmabuf_queue, out_ring_bytes, nvdm_ioctl_queue, .flags = QUEUE_FLAGS),
 };
 
 static int nvdm_chardev_run(struct nvdm_context *ctx, const struct nvdm_ioctl_op *op,
@@ -442,7 +487,7 @@ static __poll_t nvdm_chardev_poll(struct file *file, struct poll_table_struct *w
 
 static int nvdm_chardev_open(struct inode *inode, struct file *file)
 {
-	file->private_data = nvdm_context_create();
+	file->private_data = nvdm_context_create(file);
 	return file->private_data ? nonseekable_open(inode, file) : -ENOMEM;
 }
 
@@ -459,6 +504,8 @@ static const struct file_operations chardev_fops = {
 	.unlocked_ioctl = nvdm_chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.poll = nvdm_chardev_poll,
+	.uring_cmd = nvdm_uring_cmd,
+	.uring_cmd_iopoll = nvdm_uring_iopoll,
 };
 
 static struct miscdevice chardev = {

@@ -2,34 +2,19 @@
 /*
  * Commands: checked against their map and namespace, split into what the drive
  * takes at once, handed to the stock driver, and completed. Nothing is mapped
- * or allocated per command. Must not know dma-bufs or user memory.
+ * or allocated per command. Must not know dma-bufs, user memory, or who submits.
  */
+#include <linux/delay.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 
 #include "internal.h"
 
-/* Requests that the block layer allocates and hands over at once. */
-#define BATCH_PLUG 32U
-
-static void nvdm_batch_complete_one(struct nvdm_batch *batch)
-{
-	if (!atomic_dec_and_test(&batch->pending))
-		return;
-	if (batch->fence)
-		nvdm_fence_signal(batch->fence, READ_ONCE(batch->error));
-	complete(&batch->done);
-	/* Its submitter was killed. In any context, where vfree() may not be called. */
-	if (refcount_dec_and_test(&batch->refs))
-		kvfree_rcu(batch, rcu);
-}
-
 /* A part of a command has ended, or the issuing of all of them. */
-static void nvdm_command_put_part(struct nvdm_command *cmd)
+static void nvdm_command_put_part(struct nvdm_command *cmd, void *poll_ctx)
 {
 	if (atomic_dec_and_test(&cmd->parts))
-		nvdm_batch_complete_one(cmd->batch);
+		cmd->complete(cmd, poll_ctx);
 }
 
 /* Parts may fail in any order: what counts is the first in order of blocks. */
@@ -37,15 +22,14 @@ static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 s
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&cmd->batch->lock, flags);
+	spin_lock_irqsave(&cmd->lock, flags);
 	if (at < cmd->failed_at) {
 		WRITE_ONCE(cmd->failed_at, at);
 		cmd->error = error;
 		cmd->status = status;
 		cmd->reason = reason;
-		WRITE_ONCE(cmd->batch->error, error ?: -EIO);
 	}
-	spin_unlock_irqrestore(&cmd->batch->lock, flags);
+	spin_unlock_irqrestore(&cmd->lock, flags);
 }
 
 /* A part that the drive did not complete, or not well. */
@@ -74,7 +58,7 @@ static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
 }
 
 static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
-				  blk_status_t blk_status)
+				  blk_status_t blk_status, void *poll_ctx)
 {
 	struct nvdm_stock_result result = nvdm_stock_request_result(rq);
 	struct nvdm_map *map = cmd->map;
@@ -82,14 +66,14 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	if (unlikely(result.status || blk_status))
 		nvdm_command_fail_part(cmd, rq, blk_status, &result);
 	WRITE_ONCE(cmd->result, result.result);
-	nvdm_command_put_part(cmd);
+	nvdm_command_put_part(cmd, poll_ctx);
 	/* Last: whoever waits for it may free the map and unload this module. */
 	percpu_ref_put(&map->inflight);
 }
 
 static enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
-	nvdm_command_end_part(rq->end_io_data, rq, blk_status);
+	nvdm_command_end_part(rq->end_io_data, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
 }
 
@@ -99,16 +83,16 @@ static enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_sta
 	struct nvdm_command *cmd = list->cmd;
 
 	nvdm_aligned_list_destroy(list);
-	nvdm_command_end_part(cmd, rq, blk_status);
+	nvdm_command_end_part(cmd, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
 }
 
-static int nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
+/* Nothing of it is in flight, and nothing will be. */
+static int nvdm_command_refusal(struct nvdm_command *cmd, int error, u32 reason)
 {
 	cmd->failed_at = 0;
 	cmd->error = error;
 	cmd->reason = reason;
-	WRITE_ONCE(cmd->batch->error, error);
 	return error;
 }
 
@@ -118,10 +102,10 @@ static int nvdm_command_check_reserved(struct nvdm_command *cmd)
 
 	if (uapi->reserved || uapi->reserved1 || uapi->reserved2[0] || uapi->reserved2[1] ||
 	    uapi->flags & ~(NVME_DMABUF_CMD_FUA | NVME_DMABUF_CMD_LIMITED_RETRY))
-		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_RESERVED);
+		return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_RESERVED);
 	if (uapi->timeout_ms && (uapi->timeout_ms < COMMAND_MIN_TIMEOUT_MS ||
 				 uapi->timeout_ms > COMMAND_MAX_TIMEOUT_MS))
-		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_TIMEOUT);
+		return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_TIMEOUT);
 	return 0;
 }
 
@@ -132,26 +116,26 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 	u64 capacity, end;
 
 	if (!uapi->length)
-		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
+		return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH);
 	if (uapi->length & ((1U << map->ns.block_shift) - 1))
-		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_BLOCK_MULTIPLE);
+		return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_BLOCK_MULTIPLE);
 	if (uapi->offset & 3)
-		return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_DWORD_ALIGN);
+		return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_DWORD_ALIGN);
 
 	if (check_add_overflow(uapi->offset, uapi->length, &end))
-		return nvdm_command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_MAP);
+		return nvdm_command_refusal(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_MAP);
 	if (end > map->length)
-		return nvdm_command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_MAP);
+		return nvdm_command_refusal(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_MAP);
 
 	if (check_add_overflow(uapi->slba, uapi->length >> map->ns.block_shift, &end))
-		return nvdm_command_refuse(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+		return nvdm_command_refusal(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	capacity = nvdm_namespace_capacity(&map->ns);
 	if (!capacity)
 		return nvdm_namespace_is_gone(&map->ns) ?
-			       nvdm_command_refuse(cmd, -ENODEV, NVME_DMABUF_REASON_GONE) :
-			       nvdm_command_refuse(cmd, -ESTALE, NVME_DMABUF_REASON_FORMAT_CHANGED);
+			       nvdm_command_refusal(cmd, -ENODEV, NVME_DMABUF_REASON_GONE) :
+			       nvdm_command_refusal(cmd, -ESTALE, NVME_DMABUF_REASON_FORMAT_CHANGED);
 	if (end > capacity)
-		return nvdm_command_refuse(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+		return nvdm_command_refusal(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	return 0;
 }
 
@@ -160,11 +144,11 @@ static int nvdm_command_check_access(struct nvdm_command *cmd, u32 access)
 	u32 reason;
 
 	if (!(cmd->map->access & access))
-		return nvdm_command_refuse(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
+		return nvdm_command_refusal(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
 	/* A device may have become read-only since it was attached. */
 	if (access == NVME_DMABUF_ACCESS_WRITE &&
 	    nvdm_namespace_access(&cmd->map->ns, access, &reason))
-		return nvdm_command_refuse(cmd, -EACCES, reason);
+		return nvdm_command_refusal(cmd, -EACCES, reason);
 	return 0;
 }
 
@@ -182,41 +166,57 @@ static int nvdm_command_check_opcode(struct nvdm_command *cmd)
 			       nvdm_command_check_range(cmd);
 	case NVME_DMABUF_OP_FLUSH:
 		if (uapi->slba || uapi->offset || uapi->length || uapi->flags)
-			return nvdm_command_refuse(cmd, -EINVAL, NVME_DMABUF_REASON_FLUSH_RANGE);
+			return nvdm_command_refusal(cmd, -EINVAL, NVME_DMABUF_REASON_FLUSH_RANGE);
 		return nvdm_command_check_access(cmd, NVME_DMABUF_ACCESS_WRITE);
 	default:
-		return nvdm_command_refuse(cmd, -EOPNOTSUPP, NVME_DMABUF_REASON_OPCODE);
+		return nvdm_command_refusal(cmd, -EOPNOTSUPP, NVME_DMABUF_REASON_OPCODE);
 	}
 }
 
-static int nvdm_command_refresh(struct nvdm_map *map, u32 *reason)
+/*
+ * What else issuing may come to. No error numbers, for those may be an exporter's.
+ *
+ * @ISSUE_AGAIN: something was waited for, so all must be looked at again
+ * @ISSUE_LATER: something would have to be waited for, which may not be
+ */
+enum { ISSUE_AGAIN = 1, ISSUE_LATER };
+
+/*
+ * Before the next part, something must be waited for, perhaps for others: what
+ * was issued must be on its way by then.
+ */
+static void nvdm_command_flush_plug(void)
 {
+	struct blk_plug *plug = current->plug;
+
+	if (plug) {
+		blk_finish_plug(plug);
+		blk_start_plug(plug);
+	}
+}
+
+static int nvdm_command_refresh(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+{
+	if (sub->nonblock)
+		return ISSUE_LATER;
+	nvdm_command_flush_plug();
 	return nvdm_map_refresh(map, false, NULL, reason);
 }
 
-/*
- * Before the next part, its map must be seen to. That waits for others: what was
- * issued must be on its way by then.
- */
-static int nvdm_command_see_to_map(struct nvdm_command *cmd,
-				   int (*see_to)(struct nvdm_map *map, u32 *reason), u32 *reason)
+static int nvdm_command_verify(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
-	struct blk_plug *plug = cmd->batch->plug;
-	int ret;
-
-	blk_finish_plug(plug);
-	ret = see_to(cmd->map, reason);
-	blk_start_plug(plug);
-	return ret;
+	if (sub->nonblock)
+		return ISSUE_LATER;
+	nvdm_command_flush_plug();
+	return nvdm_map_verify(map, reason);
 }
 
 /*
  * Takes an inflight reference, with which nothing in the map changes, or says
  * why there is none.
  */
-static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
+static int nvdm_command_get_map(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
-	struct nvdm_map *map = cmd->map;
 	int ret;
 
 	while (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
@@ -224,7 +224,7 @@ static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
 		smp_rmb();
 		ret = nvdm_map_stopped(map, reason);
 		if (ret == -ESTALE && map->flags & NVME_DMABUF_ATTACH_AUTO_REFRESH)
-			ret = nvdm_command_see_to_map(cmd, nvdm_command_refresh, reason);
+			ret = nvdm_command_refresh(sub, map, reason);
 		/* A buffer that moves all the time keeps nobody alive. */
 		if (!ret && fatal_signal_pending(current)) {
 			*reason = NVME_DMABUF_REASON_NONE;
@@ -238,32 +238,15 @@ static int nvdm_command_get_map(struct nvdm_command *cmd, u32 *reason)
 	return 0;
 }
 
-/*
- * Checks a command against its map as it is now. Whether that still counts when
- * a part is issued, see nvdm_command_start_part().
- */
-static int nvdm_command_check(struct nvdm_command *cmd, struct nvdm_stock_io *io, u32 *max)
-{
-	const struct nvdm_namespace *ns = &cmd->map->ns;
-	u32 reason = NVME_DMABUF_REASON_NONE;
-	int ret;
-
-	ret = nvdm_command_get_map(cmd, &reason);
-	if (ret)
-		return nvdm_command_refuse(cmd, ret, reason);
-	ret = nvdm_command_check_opcode(cmd);
-	cmd->block_shift = ns->block_shift;
-	io->slba = ns->start + cmd->uapi.slba;
-	*max = ns->max_command;
-	percpu_ref_put(&cmd->map->inflight);
-	return ret;
-}
-
 /* The map stays a map inside the context's SRCU, though it may be stopped. */
-static int nvdm_command_find_map(struct nvdm_command *cmd, struct nvdm_context *ctx)
+static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
-	cmd->map = nvdm_context_map(ctx, cmd->uapi.map);
-	return cmd->map ? 0 : nvdm_command_refuse(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
+	if (cmd->uapi.map != sub->map_id || !sub->map) {
+		sub->map_id = cmd->uapi.map;
+		sub->map = nvdm_context_map(sub->ctx, sub->map_id);
+	}
+	cmd->map = sub->map;
+	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
@@ -275,8 +258,8 @@ static bool nvdm_command_misaligns_list(const struct nvdm_map *map, const struct
 }
 
 /*
- * With an inflight reference, which lasts until the part has ended. Nothing
- * here may sleep for long: an exporter may be waiting for that reference.
+ * With an inflight reference, which lasts until the part has ended, and a part counted.
+ * Nothing here may sleep for long: an exporter may be waiting for that reference.
  */
 static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 				   struct nvdm_stock_io *io, u64 pos)
@@ -286,11 +269,6 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	struct nvdm_aligned_list *list;
 	int ret;
 
-	/* Formatted, and refreshed, after the command was checked. */
-	if (unlikely(cmd->block_shift != map->ns.block_shift)) {
-		blk_mq_free_request(rq);
-		return -ESTALE;
-	}
 	if (io->opcode == NVME_DMABUF_OP_FLUSH)
 		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 
@@ -314,89 +292,268 @@ static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 	return ret;
 }
 
-/* No error number: those may be an exporter's. */
-#define PART_AGAIN 1
-
-static int nvdm_command_submit_part(struct nvdm_command *cmd, struct nvdm_stock_io *io, u64 pos,
-				    u32 *reason)
+/*
+ * A request on a polled queue: remembers of what its completion is to be polled. If
+ * that cannot be, the command goes the other way.
+ */
+static struct request *nvdm_command_request_polled(struct nvdm_submitter *sub,
+						   struct nvdm_command *cmd, u8 opcode)
 {
+	struct nvdm_map *map = cmd->map;
+	struct request *rq;
+	u64 source;
+
+	rq = nvdm_stock_request_alloc(&map->ns, opcode, REQ_POLLED, BLK_MQ_REQ_NOWAIT);
+	if (IS_ERR(rq) || rq->mq_hctx->type != HCTX_TYPE_POLL)
+		return rq;
+
+	source = nvdm_poll_add(&sub->ctx->poll, map->ns.disk, rq->mq_hctx);
+	if (unlikely(!source)) {
+		blk_mq_free_request(rq);
+		return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+	}
+	sub->sources |= source;
+	if (!READ_ONCE(map->polled))
+		WRITE_ONCE(map->polled, true);
+	return rq;
+}
+
+/* Without waiting: an inflight reference may be held. */
+static struct request *nvdm_command_request(struct nvdm_submitter *sub, struct nvdm_command *cmd,
+					    u8 opcode)
+{
+	if (sub->polled)
+		return nvdm_command_request_polled(sub, cmd, opcode);
+	return nvdm_stock_request_alloc(&cmd->map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+}
+
+/*
+ * Waits until there may be a request. Those of polled queues may all be in use by commands
+ * that nobody else polls for.
+ */
+static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub,
+						 struct nvdm_command *cmd, u8 opcode)
+{
+	const struct nvdm_namespace *ns = &cmd->map->ns;
+	struct request *rq;
+
+	if (!sub->polled || nvdm_namespace_is_gone(ns))
+		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
+	for (;;) {
+		nvdm_command_flush_plug();
+		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
+			usleep_range(10, 50);
+		rq = nvdm_command_request_polled(sub, cmd, opcode);
+		if (!IS_ERR(rq))
+			return rq;
+		if (nvdm_namespace_is_gone(ns))
+			return ERR_PTR(-ENODEV);
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+	}
+}
+
+/*
+ * Issues a part, with an inflight reference, which it takes over. The last part also
+ * takes over the issuer's count of parts, unless it fails.
+ *
+ * Return: 0, ISSUE_AGAIN, ISSUE_LATER, or a negative error number.
+ */
+static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_command *cmd,
+				   struct nvdm_stock_io *io, u64 pos, u32 *reason)
+{
+	bool last = cmd->uapi.length - pos == io->length;
 	struct nvdm_map *map = cmd->map;
 	struct request *rq;
 	int ret;
 
-	*reason = NVME_DMABUF_REASON_GONE;
-	rq = nvdm_stock_request_alloc(&map->ns, io->opcode);
-	if (IS_ERR(rq))
-		return PTR_ERR(rq);
+	rq = nvdm_command_request(sub, cmd, io->opcode);
+	if (IS_ERR(rq)) {
+		/* Not while holding what others may wait for. */
+		percpu_ref_put(&map->inflight);
+		if (sub->nowait && !pos && !nvdm_namespace_is_gone(&map->ns))
+			return ISSUE_LATER;
+		*reason = NVME_DMABUF_REASON_GONE;
+		rq = nvdm_command_wait_request(sub, cmd, io->opcode);
+		if (IS_ERR(rq))
+			return PTR_ERR(rq);
+		if (!percpu_ref_tryget_live(&map->inflight)) {
+			blk_mq_free_request(rq);
+			return ISSUE_AGAIN;
+		}
+		smp_acquire__after_ctrl_dep();
+	}
 
 	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
 		/* The request is waited for by who wants to freeze the queue again. */
 		blk_mq_free_request(rq);
-		return nvdm_command_see_to_map(cmd, nvdm_map_verify, reason) ?: PART_AGAIN;
-	}
-	if (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
-		/* Not while holding what others may wait for. */
-		blk_mq_free_request(rq);
-		ret = nvdm_command_get_map(cmd, reason);
-		if (ret)
-			return ret;
 		percpu_ref_put(&map->inflight);
-		return PART_AGAIN;
+		return nvdm_command_verify(sub, map, reason) ?: ISSUE_AGAIN;
 	}
-	smp_acquire__after_ctrl_dep();
+	/* Formatted, and refreshed, after the command was checked. */
+	if (unlikely(cmd->block_shift != map->ns.block_shift)) {
+		blk_mq_free_request(rq);
+		percpu_ref_put(&map->inflight);
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
+		return -ESTALE;
+	}
 
-	atomic_inc(&cmd->parts);
+	if (!last)
+		atomic_inc(&cmd->parts);
 	ret = nvdm_command_start_part(cmd, rq, io, pos);
-	if (ret) {
+	if (unlikely(ret)) {
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
 					   NVME_DMABUF_REASON_NONE;
 		percpu_ref_put(&map->inflight);
-		atomic_dec(&cmd->parts);
+		if (!last)
+			atomic_dec(&cmd->parts);
 	}
 	return ret;
 }
 
-/* Submits the parts of a command that was checked, until one fails. */
-static void nvdm_command_submit_parts(struct nvdm_command *cmd, struct nvdm_stock_io *io, u32 max)
+/*
+ * The parts of a command but its first, until one fails. Returns true if the last one
+ * has taken over the issuer's count: then the command may be complete, and gone.
+ */
+static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_command *cmd,
+				    struct nvdm_stock_io *io, u32 max)
 {
-	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
 	u32 reason = NVME_DMABUF_REASON_NONE;
-	u64 pos = 0;
+	u64 length = cmd->uapi.length;
+	u32 shift = cmd->block_shift;
+	u64 pos;
 	int ret;
 
-	io->control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
-		      (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0);
-	io->timeout = msecs_to_jiffies(uapi->timeout_ms);
-
-	do {
-		io->length = min_t(u64, uapi->length - pos, max);
+	for (pos = io->length; pos < length; pos += io->length) {
+		if (READ_ONCE(cmd->failed_at) != U64_MAX)
+			return false;
+		io->slba += io->length >> shift;
+		io->length = min_t(u64, length - pos, max);
 		do {
-			ret = pos && fatal_signal_pending(current) ?
+			ret = fatal_signal_pending(current) ?
 				      -EINTR :
-				      nvdm_command_submit_part(cmd, io, pos, &reason);
-		} while (ret == PART_AGAIN && !fatal_signal_pending(current));
-		if (ret == PART_AGAIN)
-			ret = -EINTR;
-		if (ret == -EINTR)
-			reason = NVME_DMABUF_REASON_NONE;
-		if (ret)
-			nvdm_command_fail(cmd, pos, ret, 0, reason);
-		pos += io->length;
-		io->slba += io->length >> cmd->block_shift;
+				      nvdm_command_get_map(sub, cmd->map, &reason);
+			if (!ret)
+				ret = nvdm_command_issue_part(sub, cmd, io, pos, &reason);
+		} while (ret == ISSUE_AGAIN);
+		if (ret) {
+			nvdm_command_fail(cmd, pos, ret, 0,
+					  ret == -EINTR ? NVME_DMABUF_REASON_NONE : reason);
+			return false;
+		}
 		cond_resched();
-	} while (pos < uapi->length && READ_ONCE(cmd->failed_at) == U64_MAX);
+	}
+	return true;
 }
 
-static void nvdm_command_submit(struct nvdm_context *ctx, struct nvdm_command *cmd)
+/*
+ * Returns 0 if something of it was issued, and in *@taken whether the issuer's count was
+ * taken over: then the command may be complete, and gone.
+ */
+static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *cmd, bool *taken)
 {
-	struct nvdm_stock_io io = { .opcode = cmd->uapi.opcode };
-	u32 max;
+	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
+	struct nvdm_stock_io io = {
+		.opcode = uapi->opcode,
+		.control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
+			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
+		.timeout = msecs_to_jiffies(uapi->timeout_ms),
+	};
+	u32 reason = NVME_DMABUF_REASON_NONE, max;
+	u64 length = uapi->length;
+	int ret;
 
-	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(cmd, ctx) &&
-	    !nvdm_command_check(cmd, &io, &max))
-		nvdm_command_submit_parts(cmd, &io, max);
-	nvdm_command_put_part(cmd);
+	ret = nvdm_command_get_map(sub, cmd->map, &reason);
+	if (ret)
+		goto refuse;
+	max = cmd->map->ns.max_command;
+	ret = nvdm_command_check_opcode(cmd);
+	if (!ret && unlikely(length > max && sub->nonblock))
+		ret = ISSUE_LATER;
+	if (ret) {
+		percpu_ref_put(&cmd->map->inflight);
+		return ret;
+	}
+	cmd->block_shift = cmd->map->ns.block_shift;
+	io.slba = cmd->map->ns.start + uapi->slba;
+	io.length = min_t(u64, length, max);
+	ret = nvdm_command_issue_part(sub, cmd, &io, 0, &reason);
+	if (!ret) {
+		*taken = length <= max || nvdm_command_issue_rest(sub, cmd, &io, max);
+		return 0;
+	}
+	if (ret == ISSUE_AGAIN && fatal_signal_pending(current))
+		ret = -EINTR;
+refuse:
+	if (ret < 0)
+		nvdm_command_refusal(cmd, ret, ret == -EINTR ? NVME_DMABUF_REASON_NONE : reason);
+	return ret;
+}
+
+/**
+ * nvdm_command_init - make a command of its memory
+ * @cmd: the command
+ * @complete: called when it has ended
+ * @owner: for @complete
+ */
+void nvdm_command_init(struct nvdm_command *cmd,
+		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx), void *owner)
+{
+	cmd->complete = complete;
+	cmd->owner = owner;
+	spin_lock_init(&cmd->lock);
+}
+
+static void nvdm_command_start(struct nvdm_command *cmd)
+{
+	atomic_set(&cmd->parts, 1);
+	cmd->failed_at = U64_MAX;
+	cmd->result = 0;
+	cmd->error = 0;
+	cmd->status = 0;
+	cmd->reason = NVME_DMABUF_REASON_NONE;
+}
+
+/**
+ * nvdm_command_submit - check a command, and hand it to the driver
+ * @sub: who submits, and how
+ * @cmd: the command, with uapi filled in
+ *
+ * Also a command that is refused is completed.
+ *
+ * Return: true, and the command will be completed, or was; false, only if @sub has
+ * nowait or nonblock, if it would have to wait, and nothing has happened.
+ */
+bool nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *cmd)
+{
+	bool taken = false;
+	int ret;
+
+	nvdm_command_start(cmd);
+	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(sub, cmd)) {
+		do {
+			ret = nvdm_command_issue(sub, cmd, &taken);
+		} while (unlikely(ret == ISSUE_AGAIN));
+		if (ret == ISSUE_LATER)
+			return false;
+	}
+	if (!taken)
+		nvdm_command_put_part(cmd, NULL);
+	return true;
+}
+
+/**
+ * nvdm_command_refuse - complete a command instead of submitting it
+ * @cmd: the command
+ * @error: negative error number
+ * @reason: NVME_DMABUF_REASON_*
+ */
+void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
+{
+	nvdm_command_start(cmd);
+	nvdm_command_refusal(cmd, error, reason);
+	nvdm_command_put_part(cmd, NULL);
 }
 
 /**
@@ -414,77 +571,4 @@ void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_co
 		.status = cmd->status,
 		.reason = cmd->reason,
 	};
-}
-
-/**
- * nvdm_batch_create - memory for a submission
- * @count: number of commands, whose uapi the caller fills in
- *
- * Return: the batch, to be released by nvdm_batch_put(), or NULL.
- */
-struct nvdm_batch *nvdm_batch_create(u32 count)
-{
-	struct nvdm_batch *batch =
-		kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
-	u32 i;
-
-	if (!batch)
-		return NULL;
-	refcount_set(&batch->refs, 1);
-	init_completion(&batch->done);
-	spin_lock_init(&batch->lock);
-	batch->count = count;
-	for (i = 0; i < count; i++)
-		batch->commands[i].batch = batch;
-	return batch;
-}
-
-/**
- * nvdm_batch_put - the submitter needs the batch no more
- * @batch: the batch
- */
-void nvdm_batch_put(struct nvdm_batch *batch)
-{
-	if (refcount_dec_and_test(&batch->refs))
-		kvfree(batch);
-}
-
-/**
- * nvdm_batch_submit - submit all commands of a batch
- * @ctx: the context that owns their maps
- * @batch: the batch, with its commands' uapi filled in
- *
- * Its member done tells when all of them are complete; the commands hold the
- * batch until then.
- */
-void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
-{
-	struct blk_plug plug;
-	int srcu;
-	u32 i;
-
-	refcount_inc(&batch->refs);
-	atomic_set(&batch->pending, batch->count + 1);
-
-	batch->plug = &plug;
-	srcu = srcu_read_lock(&ctx->srcu);
-	blk_start_plug(&plug);
-	for (i = 0; i < batch->count; i++) {
-		struct nvdm_command *cmd = &batch->commands[i];
-
-		if (i % BATCH_PLUG == 0)
-			plug.nr_ios = min(batch->count - i, BATCH_PLUG);
-		cmd->failed_at = U64_MAX;
-		atomic_set(&cmd->parts, 1);
-		if (fatal_signal_pending(current)) {
-			nvdm_command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
-			nvdm_command_put_part(cmd);
-		} else {
-			nvdm_command_submit(ctx, cmd);
-		}
-	}
-	blk_finish_plug(&plug);
-	srcu_read_unlock(&ctx->srcu, srcu);
-
-	nvdm_batch_complete_one(batch);
 }

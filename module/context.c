@@ -11,10 +11,11 @@
 
 /**
  * nvdm_context_create - a context without maps
+ * @file: the file that it is of, which outlives it
  *
  * Return: the context, or NULL if there is no memory.
  */
-struct nvdm_context *nvdm_context_create(void)
+struct nvdm_context *nvdm_context_create(struct file *file)
 {
 	struct nvdm_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
 
@@ -24,9 +25,12 @@ struct nvdm_context *nvdm_context_create(void)
 		kfree(ctx);
 		return NULL;
 	}
+	ctx->file = file;
 	xa_init_flags(&ctx->maps, XA_FLAGS_ALLOC1);
 	mutex_init(&ctx->lock);
 	init_waitqueue_head(&ctx->events.wait);
+	nvdm_poll_init(&ctx->poll);
+	spin_lock_init(&ctx->commands_lock);
 	return ctx;
 }
 
@@ -38,6 +42,7 @@ struct nvdm_context *nvdm_context_create(void)
  */
 void nvdm_context_destroy(struct nvdm_context *ctx)
 {
+	struct nvdm_command *cmd;
 	unsigned long id;
 	struct nvdm_map *map;
 
@@ -47,6 +52,11 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 	xa_for_each(&ctx->maps, id, map)
 		nvdm_map_destroy(map);
 	xa_destroy(&ctx->maps);
+	while ((cmd = ctx->commands)) {
+		ctx->commands = cmd->next;
+		kfree(cmd);
+	}
+	nvdm_poll_exit(&ctx->poll);
 	cleanup_srcu_struct(&ctx->srcu);
 	mutex_destroy(&ctx->lock);
 	kfree(ctx);
@@ -97,7 +107,7 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 	if (ret)
 		return ret;
 
-	map = nvdm_map_create(args, &ctx->events, &args->out_reason);
+	map = nvdm_map_create(args, &ctx->events, &ctx->poll, &args->out_reason);
 	if (IS_ERR(map)) {
 		mutex_lock(&ctx->lock);
 		nvdm_context_release(ctx, id);

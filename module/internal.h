@@ -232,7 +232,9 @@ struct nvdm_stock_result {
 
 int nvdm_stock_check_format(struct gendisk *disk, u16 *prinfo);
 bool nvdm_stock_takes_sgl(struct gendisk *disk);
-struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode);
+struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode, blk_opf_t opf,
+					 blk_mq_req_flags_t flags);
+bool nvdm_stock_polls(struct gendisk *disk);
 int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
 			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
@@ -259,6 +261,37 @@ struct nvdm_events {
 };
 
 /**
+ * struct nvdm_poll_source - where the completions of polled commands come from
+ * @disk: a disk, of which it holds a reference
+ * @hctx: a polled hardware queue of it, which lives as long as the disk
+ */
+struct nvdm_poll_source {
+	struct gendisk *disk;
+	struct blk_mq_hw_ctx *hctx;
+};
+
+#define POLL_MAX_SOURCES 64U
+
+/**
+ * struct nvdm_poll - all that the commands of a context were ever polled of
+ * @lock: for adding
+ * @count: of @sources; read with acquire semantics
+ * @sources: they stay until the end
+ */
+struct nvdm_poll {
+	spinlock_t lock;
+	u32 count;
+	struct nvdm_poll_source sources[POLL_MAX_SOURCES];
+};
+
+void nvdm_poll_init(struct nvdm_poll *poll);
+void nvdm_poll_exit(struct nvdm_poll *poll);
+u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
+bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob);
+bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask);
+bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
+
+/**
  * struct nvdm_map - a range of a dma-buf, mapped for one namespace's controller
  * @inflight: one reference for each NVMe command in flight; dead unless LIVE
  * @idle: no command is in flight and none will be, unless LIVE
@@ -280,6 +313,8 @@ struct nvdm_events {
  * @state: NVME_DMABUF_STATE_* or STATE_DETACHED
  * @event: the map has stopped, and nobody has read so
  * @events: the context's
+ * @poll: the context's
+ * @polled: commands in flight may have to be polled for
  * @refresh_lock: held while the map is refreshed
  * @direction: of the DMA mapping
  * @dmabuf: the dma-buf
@@ -308,6 +343,8 @@ struct nvdm_map {
 	int state;
 	bool event;
 	struct nvdm_events *events;
+	struct nvdm_poll *poll;
+	bool polled;
 	struct mutex refresh_lock;
 	enum dma_data_direction direction;
 	struct dma_buf *dmabuf;
@@ -317,7 +354,7 @@ struct nvdm_map {
 };
 
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
-				 u32 *reason);
+				 struct nvdm_poll *poll, u32 *reason);
 void nvdm_map_destroy(struct nvdm_map *map);
 void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
@@ -338,23 +375,35 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
+ * @file: the open file, while anybody may use the context
  * @maps: maps by number
  * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
  * @lock: protects all of these against change
  * @events: of the maps
+ * @poll: what commands are polled of
+ * @queues: how many there are
+ * @commands_lock: (spinlock) protects @commands
+ * @commands: free commands for io_uring
  */
 struct nvdm_context {
+	struct file *file;
 	struct xarray maps;
 	struct srcu_struct srcu;
 	u32 next;
 	u32 count;
 	struct mutex lock;
 	struct nvdm_events events;
+	struct nvdm_poll poll;
+	atomic_t queues;
+	spinlock_t commands_lock;
+	struct nvdm_command *commands;
 };
 
-struct nvdm_context *nvdm_context_create(void);
+#define CONTEXT_MAX_QUEUES 256U
+
+struct nvdm_context *nvdm_context_create(struct file *file);
 void nvdm_context_destroy(struct nvdm_context *ctx);
 int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args);
 int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
@@ -366,8 +415,10 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
 
 /**
  * struct nvdm_command - an NVMe Read, Write or Flush
- * @batch: the submission it belongs to
  * @map: its map, which parts in flight hold
+ * @complete: called once, when all of it has ended, in any context; the command
+ *	is its owner's again. With iob->poll_ctx of who polls, or NULL.
+ * @owner: for @complete
  * @uapi: what the caller asked for
  * @parts: NVMe commands not finished, plus one while they are being issued
  * @block_shift: log2 of the block size by which it was checked
@@ -376,10 +427,13 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
  * @error: negative error number
  * @status: NVMe status
  * @reason: NVME_DMABUF_REASON_*
+ * @lock: for the outcome, when parts fail
+ * @next: in its owner's list of free commands
  */
 struct nvdm_command {
-	struct nvdm_batch *batch;
 	struct nvdm_map *map;
+	void (*complete)(struct nvdm_command *cmd, void *poll_ctx);
+	void *owner;
 	struct nvme_dmabuf_command uapi;
 	atomic_t parts;
 	u32 block_shift;
@@ -388,15 +442,44 @@ struct nvdm_command {
 	s32 error;
 	u16 status;
 	u16 reason;
+	spinlock_t lock;
+	struct nvdm_command *next;
 };
 
 /**
- * struct nvdm_batch - the commands of one submission
+ * struct nvdm_submitter - who submits commands, and how
+ * @ctx: the context that owns their maps; its SRCU is held
+ * @map_id: number of the map that was looked up last, or 0
+ * @map: that map
+ * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
+ * @polled: to polled queues, where there are any
+ * @nowait: do not wait for requests
+ * @nonblock: do not wait for anything
+ */
+struct nvdm_submitter {
+	struct nvdm_context *ctx;
+	u32 map_id;
+	struct nvdm_map *map;
+	u64 sources;
+	bool polled;
+	bool nowait;
+	bool nonblock;
+};
+
+/* Requests that the block layer allocates and hands over at once. */
+#define COMMAND_PLUG 32U
+
+void nvdm_command_init(struct nvdm_command *cmd,
+		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx), void *owner);
+bool nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *cmd);
+void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
+void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl);
+
+/**
+ * struct nvdm_batch - commands that are submitted and waited for together
  * @refs: one of the submitter, one of all commands together
  * @pending: commands not complete, plus one while they are being issued
  * @done: all commands are complete
- * @lock: protects the commands' outcome when parts fail
- * @plug: of the submitter, while it issues commands
  * @fence: signals when all commands are complete, or NULL
  * @error: of a command that failed, for the fence
  * @rcu: frees the batch
@@ -407,8 +490,6 @@ struct nvdm_batch {
 	refcount_t refs;
 	atomic_t pending;
 	struct completion done;
-	spinlock_t lock;
-	struct blk_plug *plug;
 	struct dma_fence *fence;
 	int error;
 	struct rcu_head rcu;
@@ -419,7 +500,69 @@ struct nvdm_batch {
 struct nvdm_batch *nvdm_batch_create(u32 count);
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch);
 void nvdm_batch_put(struct nvdm_batch *batch);
-void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl);
+
+/**
+ * struct nvdm_queue - commands in flight whose completions go to a ring
+ * @ctx: the context, whose file it holds
+ * @flags: NVME_DMABUF_QUEUE_*
+ * @depth: commands that may be in flight
+ * @entries: of the ring
+ * @ring: shared with user space; only its head is ever read
+ * @ring_bytes: pages of the ring
+ * @event: counts completions, or NULL
+ * @submit_lock: one submitter at a time; protects the members below
+ * @spare: commands that are free, taken from @free
+ * @sources: bit for each source that commands in flight may have to be polled of
+ * @submitted: counts commands; written by the submitter, read by all
+ * @lock: (spinlock) protects the members below, and writes to the ring
+ * @tail: counts completions
+ * @free: commands that are free
+ * @wait: who waits for completions
+ * @commands: all commands
+ */
+struct nvdm_queue {
+	struct nvdm_context *ctx;
+	u32 flags;
+	u32 depth;
+	u32 entries;
+	struct nvme_dmabuf_ring *ring;
+	size_t ring_bytes;
+	struct eventfd_ctx *event;
+	struct mutex submit_lock;
+	struct nvdm_command *spare;
+	u64 sources;
+	u32 submitted;
+	spinlock_t lock;
+	u32 tail;
+	struct nvdm_command *free;
+	wait_queue_head_t wait;
+	struct nvdm_command commands[] __counted_by(depth);
+};
+
+#define QUEUE_MAX_DEPTH 4096U
+#define QUEUE_FLAGS	(NVME_DMABUF_QUEUE_POLLED | NVME_DMABUF_QUEUE_EVENTFD)
+
+struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx,
+				     const struct nvme_dmabuf_queue *args);
+void nvdm_queue_destroy(struct nvdm_queue *queue);
+bool nvdm_queue_has_room(struct nvdm_queue *queue);
+u32 nvdm_queue_in_flight(struct nvdm_queue *queue);
+u32 nvdm_queue_unread(struct nvdm_queue *queue);
+struct nvdm_command *nvdm_queue_get(struct nvdm_queue *queue);
+void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd);
+bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
+		       struct nvdm_command *cmd);
+bool nvdm_queue_poll(struct nvdm_queue *queue);
+int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline);
+int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);
+
+/* queue_file.c */
+struct file *nvdm_queue_file(struct nvdm_queue *queue);
+
+/* uring.c */
+int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags);
+int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
+		      unsigned int poll_flags);
 
 /**
  * struct nvdm_aligned_list - a private copy of a part of a PRP list

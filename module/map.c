@@ -125,11 +125,13 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
  * nvdm_map_drain - wait until the drive has finished with a map
  * @map: a map for which nvdm_map_stop() was called
  *
- * The nvme driver ends each request, by its timeout if need be, so this ends.
+ * The nvme driver ends each request, by its timeout if need be, so this ends. Whoever
+ * submitted to polled queues may not be looking.
  */
 void nvdm_map_drain(struct nvdm_map *map)
 {
-	wait_for_completion(&map->idle);
+	while (!wait_for_completion_timeout(&map->idle, READ_ONCE(map->polled) ? 1 : HZ))
+		nvdm_poll_disk(map->poll, map->ns.disk);
 }
 
 static void nvdm_map_free_list(struct nvdm_map *map)
@@ -718,13 +720,14 @@ static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attac
  * nvdm_map_create - map a range of a dma-buf for a namespace
  * @args: what the caller asked for; access is valid
  * @events: where to tell that the map has stopped; must outlive it
+ * @poll: what its commands are polled of; must outlive it
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: the map, to be destroyed by nvdm_map_destroy(), or a negative error
  * number.
  */
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
-				 u32 *reason)
+				 struct nvdm_poll *poll, u32 *reason)
 {
 	struct nvdm_map *map;
 	int ret;
@@ -744,6 +747,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	mutex_init(&map->refresh_lock);
 	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
+	map->poll = poll;
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
 	map->flags = args->flags;

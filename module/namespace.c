@@ -133,6 +133,8 @@ static int nvdm_namespace_find_controller(struct nvdm_namespace *ns, unsigned in
 		ns->flags |= NVME_DMABUF_NS_IOMMU;
 	if (READ_ONCE(use_sgl) && nvdm_stock_takes_sgl(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_SGL;
+	if (nvdm_stock_polls(ns->disk))
+		ns->flags |= NVME_DMABUF_NS_POLL;
 	return 0;
 }
 

@@ -128,20 +128,35 @@ static int nvdm_stock_request_prepare(const struct nvdm_namespace *ns, struct re
 }
 
 /**
+ * nvdm_stock_polls - has the driver polled queues for this disk?
+ * @disk: the namespace
+ */
+bool nvdm_stock_polls(struct gendisk *disk)
+{
+	const struct blk_mq_tag_set *set = disk->queue->tag_set;
+
+	return set->nr_maps > HCTX_TYPE_POLL && set->map[HCTX_TYPE_POLL].nr_queues;
+}
+
+/**
  * nvdm_stock_request_alloc - a request of the driver's
  * @ns: the namespace
  * @opcode: enum nvme_opcode
+ * @opf: REQ_POLLED for a polled queue, if there are any, or 0
+ * @flags: BLK_MQ_REQ_NOWAIT or 0
  *
  * Waits for a free request if there is none, and while the driver keeps new
- * ones out: do not hold what a reset, an unbinding or a completion may need.
+ * ones out: do not hold what a reset, an unbinding or a completion may need. Or fails
+ * with -EAGAIN, if it may not wait; then also if the namespace is gone.
  *
  * Return: the request, for nvdm_stock_request_submit() or blk_mq_free_request(), or
  * -ENODEV if the namespace is gone.
  */
-struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode)
+struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode, blk_opf_t opf,
+					 blk_mq_req_flags_t flags)
 {
-	return blk_mq_alloc_request(ns->disk->queue,
-				    opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT, 0);
+	opf |= opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT;
+	return blk_mq_alloc_request(ns->disk->queue, opf, flags);
 }
 
 /**
@@ -219,7 +234,7 @@ u64 nvdm_stock_request_slba(struct request *rq)
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
 		       struct nvdm_stock_result *result)
 {
-	struct request *rq = nvdm_stock_request_alloc(ns, io->opcode);
+	struct request *rq = nvdm_stock_request_alloc(ns, io->opcode, 0, 0);
 	blk_status_t blk_status;
 	int ret;
 
@@ -270,7 +285,7 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 	struct request *rq;
 	int ret;
 
-	rq = nvdm_stock_request_alloc(ns, io.opcode);
+	rq = nvdm_stock_request_alloc(ns, io.opcode, 0, 0);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 

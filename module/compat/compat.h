@@ -10,6 +10,12 @@
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/dma-buf.h>
+#include <linux/eventfd.h>
+#ifdef HAVE_URING_HEADER
+#include <linux/io_uring/cmd.h>
+#else
+#include <linux/io_uring.h>
+#endif
 #include <linux/module.h>
 #include <linux/t10-pi.h>
 
@@ -26,6 +32,13 @@
 	struct request *rq, blk_status_t status, const struct io_comp_batch *iob
 #else
 #define RQ_END_IO_ARGS(rq, status) struct request *rq, blk_status_t status
+#endif
+
+/* Delete when 7.0 is the oldest kernel. NULL: nobody knows who polls, or nobody does. */
+#ifdef HAVE_POLL_CTX
+#define RQ_END_IO_POLL_CTX (iob ? iob->poll_ctx : NULL)
+#else
+#define RQ_END_IO_POLL_CTX NULL
 #endif
 
 /*
@@ -91,6 +104,76 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 #else
 	return integrity->metadata_size == sizeof(struct t10_pi_tuple) &&
 	       integrity->csum_type == BLK_INTEGRITY_CSUM_CRC;
+#endif
+}
+
+/* Delete when 6.8 is the oldest kernel. */
+static inline void eventfd_signal_one(struct eventfd_ctx *event)
+{
+#ifdef HAVE_EVENTFD_SIGNAL_COUNT
+	eventfd_signal(event, 1);
+#else
+	eventfd_signal(event);
+#endif
+}
+
+/* Delete when 6.5 is the oldest kernel. */
+#ifndef IORING_URING_CMD_MASK
+#define IORING_URING_CMD_MASK IORING_URING_CMD_FIXED
+#endif
+
+/** uring_payload - the cmd area of a submission queue entry, user space's memory */
+static inline const void *uring_payload(const struct io_uring_cmd *ioucmd)
+{
+#ifdef HAVE_URING_SQE
+	return ioucmd->sqe->cmd;
+#else
+	return ioucmd->cmd;
+#endif
+}
+
+/**
+ * uring_cmd_done - complete a command
+ * @ioucmd: the command, which is gone when this returns
+ * @res: of the completion queue entry
+ * @big: dword 0 and 1 of a big completion queue entry
+ * @issue_flags: of the context in which it is called, as io_uring gave them
+ */
+static inline void uring_cmd_done(struct io_uring_cmd *ioucmd, s32 res, u64 big,
+				  unsigned int issue_flags)
+{
+#ifdef HAVE_URING_CMD_DONE32
+	io_uring_cmd_done32(ioucmd, res, big, issue_flags);
+#else
+	io_uring_cmd_done(ioucmd, res, big, issue_flags);
+#endif
+}
+
+/* What a task of the ring's calls. Delete when 6.19 is the oldest kernel. */
+#ifdef HAVE_URING_TW_REQ
+#define URING_TASK_ARGS	 struct io_tw_req tw_req, io_tw_token_t tw
+#define URING_TASK_CMD	 io_uring_cmd_from_tw(tw_req)
+#define URING_TASK_FLAGS IO_URING_CMD_TASK_WORK_ISSUE_FLAGS
+#else
+#define URING_TASK_ARGS	 struct io_uring_cmd *tw_cmd, unsigned int tw_flags
+#define URING_TASK_CMD	 tw_cmd
+#define URING_TASK_FLAGS tw_flags
+#endif
+
+/* Delete when 6.4 is the oldest kernel: until then each completion wakes the task. */
+#ifdef HAVE_URING_LAZY
+#define uring_cmd_in_task io_uring_cmd_do_in_task_lazy
+#else
+#define uring_cmd_in_task io_uring_cmd_complete_in_task
+#endif
+
+/** uring_polls_itself - is this called by the command's own ring, as it polls? */
+static inline bool uring_polls_itself(struct io_uring_cmd *ioucmd, void *poll_ctx)
+{
+#ifdef HAVE_POLL_CTX
+	return poll_ctx && poll_ctx == io_uring_cmd_ctx_handle(ioucmd);
+#else
+	return false;
 #endif
 }
 

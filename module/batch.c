@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Batches: the commands of one NVME_DMABUF_IOC_SUBMIT, which are waited for together.
+ * Must not know user memory.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static void nvdm_batch_complete_one(struct nvdm_batch *batch)
+{
+	if (!atomic_dec_and_test(&batch->pending))
+		return;
+	if (batch->fence)
+		nvdm_fence_signal(batch->fence, READ_ONCE(batch->error));
+	complete(&batch->done);
+	/* Its submitter was killed. In any context, where vfree() may not be called. */
+	if (refcount_dec_and_test(&batch->refs))
+		kvfree_rcu(batch, rcu);
+}
+
+static void nvdm_batch_complete(struct nvdm_command *cmd, void *poll_ctx)
+{
+	struct nvdm_batch *batch = cmd->owner;
+
+	if (cmd->failed_at != U64_MAX)
+		WRITE_ONCE(batch->error, cmd->error ?: -EIO);
+	nvdm_batch_complete_one(batch);
+}
+
+/**
+ * nvdm_batch_create - memory for a submission
+ * @count: number of commands, whose uapi the caller fills in
+ *
+ * Return: the batch, to be released by nvdm_batch_put(), or NULL.
+ */
+struct nvdm_batch *nvdm_batch_create(u32 count)
+{
+	struct nvdm_batch *batch =
+		kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
+	u32 i;
+
+	if (!batch)
+		return NULL;
+	refcount_set(&batch->refs, 1);
+	init_completion(&batch->done);
+	batch->count = count;
+	for (i = 0; i < count; i++)
+		nvdm_command_init(&batch->commands[i], nvdm_batch_complete, batch);
+	return batch;
+}
+
+/**
+ * nvdm_batch_put - the submitter needs the batch no more
+ * @batch: the batch
+ */
+void nvdm_batch_put(struct nvdm_batch *batch)
+{
+	if (refcount_dec_and_test(&batch->refs))
+		kvfree(batch);
+}
+
+/**
+ * nvdm_batch_submit - submit all commands of a batch
+ * @ctx: the context that owns their maps
+ * @batch: the batch, with its commands' uapi filled in
+ *
+ * Its member done tells when all of them are complete; the commands hold the
+ * batch until then.
+ */
+void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
+{
+	struct nvdm_submitter sub = { .ctx = ctx };
+	struct blk_plug plug;
+	int srcu;
+	u32 i;
+
+	refcount_inc(&batch->refs);
+	atomic_set(&batch->pending, batch->count + 1);
+
+	srcu = srcu_read_lock(&ctx->srcu);
+	blk_start_plug(&plug);
+	for (i = 0; i < batch->count; i++) {
+		struct nvdm_command *cmd = &batch->commands[i];
+
+		if (i % COMMAND_PLUG == 0)
+			plug.nr_ios = min(batch->count - i, COMMAND_PLUG);
+		if (fatal_signal_pending(current))
+			nvdm_command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
+		else
+			nvdm_command_submit(&sub, cmd);
+	}
+	blk_finish_plug(&plug);
+	srcu_read_unlock(&ctx->srcu, srcu);
+
+	nvdm_batch_complete_one(batch);
+}

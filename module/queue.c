@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Queues: commands in flight that nobody waits for, and the ring to which their
+ * completions go. All memory is allocated when a queue is made. Of the ring, which user
+ * space may write to, only the head is ever read: it says how much room there is, and
+ * all that it can do wrong is to have completions overwritten. Must not know user memory
+ * but for the ring.
+ */
+#include <linux/delay.h>
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/**
+ * nvdm_queue_in_flight - commands that were submitted and have not ended
+ * @queue: the queue
+ */
+u32 nvdm_queue_in_flight(struct nvdm_queue *queue)
+{
+	/* In this order it is at most too many. */
+	u32 tail = READ_ONCE(queue->tail);
+
+	smp_rmb();
+	return READ_ONCE(queue->submitted) - tail;
+}
+
+/**
+ * nvdm_queue_unread - completions that the ring holds
+ * @queue: the queue
+ *
+ * If user space claims to have read what was not there, all of it.
+ */
+u32 nvdm_queue_unread(struct nvdm_queue *queue)
+{
+	u32 head = READ_ONCE(queue->ring->head);
+
+	return min(READ_ONCE(queue->tail) - head, queue->entries);
+}
+
+/**
+ * nvdm_queue_has_room - has the ring room for the completion of one more command?
+ * @queue: the queue
+ */
+bool nvdm_queue_has_room(struct nvdm_queue *queue)
+{
+	return READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head) < queue->entries;
+}
+
+/* Any context. The lock keeps the queue until all is told: see nvdm_queue_destroy(). */
+static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
+{
+	struct nvdm_queue *queue = cmd->owner;
+	struct nvme_dmabuf_ring *ring = queue->ring;
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	nvdm_command_describe(cmd, &ring->completions[queue->tail & (queue->entries - 1)]);
+	cmd->next = queue->free;
+	queue->free = cmd;
+	WRITE_ONCE(queue->tail, queue->tail + 1);
+	/* User space reads the completion after this. */
+	smp_store_release(&ring->tail, queue->tail);
+	if (queue->event)
+		eventfd_signal_one(queue->event);
+	if (wq_has_sleeper(&queue->wait))
+		wake_up_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
+	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+static void nvdm_queue_free(struct nvdm_queue *queue)
+{
+	if (queue->event)
+		eventfd_ctx_put(queue->event);
+	vfree(queue->ring);
+	mutex_destroy(&queue->submit_lock);
+	kvfree(queue);
+}
+
+/**
+ * nvdm_queue_create - a queue without a file
+ * @ctx: the context, whose file it holds
+ * @args: NVME_DMABUF_IOC_QUEUE; the depth is valid
+ *
+ * Return: the queue, to be released by nvdm_queue_destroy(), or -EBADF, -ENOSPC or
+ * -ENOMEM.
+ */
+struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme_dmabuf_queue *args)
+{
+	struct nvdm_queue *queue;
+	int ret = -ENOMEM;
+	u32 i;
+
+	if (!atomic_add_unless(&ctx->queues, 1, CONTEXT_MAX_QUEUES))
+		return ERR_PTR(-ENOSPC);
+	queue = kvzalloc(struct_size(queue, commands, args->depth), GFP_KERNEL_ACCOUNT);
+	if (!queue)
+		goto uncount;
+	queue->depth = args->depth;
+	queue->flags = args->flags;
+	queue->entries = roundup_pow_of_two(2 * args->depth);
+	queue->ring_bytes = PAGE_ALIGN(struct_size(queue->ring, completions, queue->entries));
+	mutex_init(&queue->submit_lock);
+	spin_lock_init(&queue->lock);
+	init_waitqueue_head(&queue->wait);
+	for (i = args->depth; i-- > 0;) {
+		nvdm_command_init(&queue->commands[i], nvdm_queue_complete, queue);
+		queue->commands[i].next = queue->spare;
+		queue->spare = &queue->commands[i];
+	}
+
+	queue->ring = vmalloc_user(queue->ring_bytes);
+	if (!queue->ring)
+		goto free;
+	queue->ring->entries = queue->entries;
+	if (args->flags & NVME_DMABUF_QUEUE_EVENTFD) {
+		queue->event = eventfd_ctx_fdget(args->event_fd);
+		if (IS_ERR(queue->event)) {
+			queue->event = NULL;
+			ret = -EBADF;
+			goto free;
+		}
+	}
+	queue->ctx = ctx;
+	get_file(ctx->file);
+	return queue;
+free:
+	nvdm_queue_free(queue);
+uncount:
+	atomic_dec(&ctx->queues);
+	return ERR_PTR(ret);
+}
+
+/**
+ * nvdm_queue_destroy - end a queue that nobody uses any more
+ * @queue: the queue
+ *
+ * Waits for commands in flight.
+ */
+void nvdm_queue_destroy(struct nvdm_queue *queue)
+{
+	struct nvdm_context *ctx = queue->ctx;
+
+	while (!wait_event_timeout(queue->wait, !nvdm_queue_in_flight(queue),
+				   READ_ONCE(queue->sources) ? 1 : HZ))
+		nvdm_queue_poll(queue);
+	/* Until the last one to complete has let go. */
+	spin_lock_irq(&queue->lock);
+	spin_unlock_irq(&queue->lock);
+
+	nvdm_queue_free(queue);
+	atomic_dec(&ctx->queues);
+	fput(ctx->file);
+}
+
+/**
+ * nvdm_queue_get - take a free command
+ * @queue: the queue, under its submit_lock
+ *
+ * Return: the command, to be submitted or put back, or NULL if all are in flight.
+ */
+struct nvdm_command *nvdm_queue_get(struct nvdm_queue *queue)
+{
+	struct nvdm_command *cmd;
+
+	if (!queue->spare) {
+		spin_lock_irq(&queue->lock);
+		queue->spare = queue->free;
+		queue->free = NULL;
+		spin_unlock_irq(&queue->lock);
+	}
+	cmd = queue->spare;
+	if (cmd)
+		queue->spare = cmd->next;
+	return cmd;
+}
+
+/**
+ * nvdm_queue_put - put back a command that was not submitted
+ * @queue: the queue, under its submit_lock
+ * @cmd: the command
+ */
+void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd)
+{
+	cmd->next = queue->spare;
+	queue->spare = cmd;
+}
+
+/**
+ * nvdm_queue_submit - submit a command
+ * @queue: the queue, under its submit_lock, which has room
+ * @sub: who submits, and how
+ * @cmd: from nvdm_queue_get(), with uapi filled in
+ *
+ * Return: false if that would have had to wait, and nothing has happened.
+ */
+bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
+		       struct nvdm_command *cmd)
+{
+	/* Counted before it can be complete. */
+	WRITE_ONCE(queue->submitted, queue->submitted + 1);
+	if (!nvdm_command_submit(sub, cmd)) {
+		WRITE_ONCE(queue->submitted, queue->submitted - 1);
+		return false;
+	}
+	if (sub->sources & ~queue->sources)
+		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
+	return true;
+}
+
+/**
+ * nvdm_queue_poll - look for completions of commands on polled queues
+ * @queue: the queue
+ *
+ * Return: whether there were any, perhaps of others.
+ */
+bool nvdm_queue_poll(struct nvdm_queue *queue)
+{
+	return nvdm_poll_mask(&queue->ctx->poll, READ_ONCE(queue->sources));
+}
+
+struct nvdm_queue_waiter {
+	wait_queue_entry_t entry;
+	struct nvdm_queue *queue;
+	u32 tail;
+};
+
+static bool nvdm_queue_reached(const struct nvdm_queue *queue, u32 tail)
+{
+	return (s32)(READ_ONCE(queue->tail) - tail) >= 0;
+}
+
+/* Who waits for many completions is not woken for each. */
+static int nvdm_queue_wake(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key)
+{
+	struct nvdm_queue_waiter *waiter = container_of(entry, struct nvdm_queue_waiter, entry);
+
+	if (!nvdm_queue_reached(waiter->queue, waiter->tail))
+		return 0;
+	return autoremove_wake_function(entry, mode, flags, key);
+}
+
+static int nvdm_queue_sleep(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
+{
+	struct nvdm_queue_waiter waiter = { .queue = queue, .tail = tail };
+	int ret = 0;
+
+	init_waitqueue_func_entry(&waiter.entry, nvdm_queue_wake);
+	waiter.entry.private = current;
+	INIT_LIST_HEAD(&waiter.entry.entry);
+	while (!ret) {
+		prepare_to_wait(&queue->wait, &waiter.entry, TASK_INTERRUPTIBLE);
+		if (nvdm_queue_reached(queue, tail))
+			break;
+		if (signal_pending(current))
+			ret = -EINTR;
+		else if (!schedule_hrtimeout(deadline == KTIME_MAX ? NULL : &deadline,
+					     HRTIMER_MODE_ABS))
+			ret = -ETIME;
+	}
+	finish_wait(&queue->wait, &waiter.entry);
+	return nvdm_queue_reached(queue, tail) ? 0 : ret;
+}
+
+/* Has somebody who polls waited long enough? */
+static int nvdm_queue_tired(ktime_t deadline)
+{
+	if (signal_pending(current))
+		return -EINTR;
+	if (deadline != KTIME_MAX && ktime_compare(ktime_get(), deadline) >= 0)
+		return -ETIME;
+	cond_resched();
+	return 0;
+}
+
+/**
+ * nvdm_queue_wait - wait for completions
+ * @queue: the queue
+ * @completions: how many more; not more than are in flight
+ * @deadline: until when, or KTIME_MAX
+ *
+ * Return: 0, -ETIME or -EINTR.
+ */
+int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline)
+{
+	u32 tail = READ_ONCE(queue->tail) + completions;
+	int ret = 0;
+
+	if (!(queue->flags & NVME_DMABUF_QUEUE_POLLED))
+		return nvdm_queue_sleep(queue, tail, deadline);
+
+	while (!nvdm_queue_reached(queue, tail) && !ret) {
+		/* Commands that are not polled are not worth a busy wait. */
+		if (READ_ONCE(queue->sources))
+			nvdm_queue_poll(queue);
+		else
+			wait_event_interruptible_timeout(queue->wait,
+							 nvdm_queue_reached(queue, tail), 1);
+		if (!nvdm_queue_reached(queue, tail))
+			ret = nvdm_queue_tired(deadline);
+	}
+	return ret;
+}
+
+/**
+ * nvdm_queue_wait_room - wait until another command may be submitted
+ * @queue: the queue
+ * @deadline: until when, or KTIME_MAX
+ *
+ * Return: 0 if it is worth to try again, -ETIME or -EINTR.
+ */
+int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline)
+{
+	if (nvdm_queue_in_flight(queue) >= queue->depth)
+		return nvdm_queue_wait(queue, 1, deadline);
+	/* Requests of polled queues may be in use by whom nobody polls for. */
+	if (!nvdm_queue_has_room(queue))
+		schedule_timeout_interruptible(1);
+	else if (!nvdm_poll_disk(&queue->ctx->poll, NULL))
+		usleep_range(10, 50);
+	return nvdm_queue_tired(deadline);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Queue files: how user space submits to a queue, waits for it, and sees its ring.
+ * Besides chardev.c the only code that touches user memory. Each value of the
+ * caller's is read once.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/* Submits what can be without waiting for room. Counts it in @args. */
+static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
+{
+	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
+	struct nvdm_submitter sub = {
+		.ctx = queue->ctx,
+		.polled = queue->flags & NVME_DMABUF_QUEUE_POLLED,
+		.nowait = sub.polled || args->flags & NVME_DMABUF_ENTER_NOWAIT,
+	};
+	u32 first = args->out_submitted;
+	struct nvdm_command *cmd;
+	struct blk_plug plug;
+	int srcu, ret = 0;
+
+	if (!nvdm_queue_in_flight(queue))
+		WRITE_ONCE(queue->sources, 0);
+	srcu = srcu_read_lock(&queue->ctx->srcu);
+	blk_start_plug(&plug);
+	while (args->out_submitted < args->count && nvdm_queue_has_room(queue)) {
+		if ((args->out_submitted - first) % COMMAND_PLUG == 0)
+			plug.nr_ios = min(args->count - args->out_submitted, COMMAND_PLUG);
+		cmd = nvdm_queue_get(queue);
+		if (!cmd)
+			break;
+		if (copy_from_user(&cmd->uapi, &from[args->out_submitted], sizeof(*from)))
+			ret = -EFAULT;
+		if (ret || !nvdm_queue_submit(queue, &sub, cmd)) {
+			nvdm_queue_put(queue, cmd);
+			break;
+		}
+		args->out_submitted++;
+	}
+	blk_finish_plug(&plug);
+	srcu_read_unlock(&queue->ctx->srcu, srcu);
+	return ret;
+}
+
+static int nvdm_queue_lock(struct nvdm_queue *queue, u32 flags)
+{
+	if (flags & NVME_DMABUF_ENTER_NOWAIT)
+		return mutex_trylock(&queue->submit_lock) ? 0 : -EAGAIN;
+	return mutex_lock_interruptible(&queue->submit_lock);
+}
+
+static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args,
+				 ktime_t deadline)
+{
+	int ret;
+
+	for (;;) {
+		ret = nvdm_queue_lock(queue, args->flags);
+		if (ret)
+			return ret;
+		ret = nvdm_queue_submit_some(queue, args);
+		mutex_unlock(&queue->submit_lock);
+		if (ret || args->out_submitted == args->count)
+			return ret;
+		if (args->flags & NVME_DMABUF_ENTER_NOWAIT)
+			return -EAGAIN;
+		/* Only who reads completions can make room: perhaps the caller. */
+		if (args->out_submitted && !nvdm_queue_has_room(queue))
+			return 0;
+		ret = nvdm_queue_wait_room(queue, deadline);
+		if (ret)
+			return ret;
+	}
+}
+
+static void nvdm_queue_wait_completions(struct nvdm_queue *queue, u32 completions,
+					ktime_t deadline)
+{
+	u32 unread = nvdm_queue_unread(queue);
+
+	if (unread < completions)
+		nvdm_queue_wait(queue, min(completions - unread, nvdm_queue_in_flight(queue)),
+				deadline);
+}
+
+static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
+{
+	ktime_t deadline = KTIME_MAX;
+	int ret = 0;
+
+	if (args->timeout_ns)
+		deadline = ktime_add_safe(ktime_get(),
+					  ns_to_ktime(min_t(u64, args->timeout_ns, KTIME_MAX)));
+	if (args->count) {
+		ret = nvdm_queue_submit_all(queue, args, deadline);
+		if (ret == -ETIME)
+			ret = -EAGAIN;
+	}
+	if (ret && !args->out_submitted)
+		return ret;
+	if (args->min_complete && ret != -EINTR)
+		nvdm_queue_wait_completions(queue, args->min_complete, deadline);
+	return 0;
+}
+
+static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct nvme_dmabuf_enter __user *user = (void __user *)arg;
+	struct nvdm_queue *queue = file->private_data;
+	struct nvme_dmabuf_enter args;
+	u32 size;
+	int ret;
+
+	if (cmd != NVME_DMABUF_IOC_ENTER)
+		return -ENOTTY;
+	if (get_user(size, &user->size))
+		return -EFAULT;
+	if (size < offsetofend(struct nvme_dmabuf_enter, out_completed))
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(&args, sizeof(args), user, size);
+	if (ret)
+		return ret;
+	if (args.flags & ~NVME_DMABUF_ENTER_NOWAIT)
+		return -EINVAL;
+
+	args.out_submitted = 0;
+	ret = nvdm_queue_enter(queue, &args);
+	if (put_user(args.out_submitted, &user->out_submitted) ||
+	    put_user(nvdm_queue_unread(queue), &user->out_completed))
+		return -EFAULT;
+	return ret;
+}
+
+static __poll_t nvdm_queue_poll_file(struct file *file, struct poll_table_struct *wait)
+{
+	struct nvdm_queue *queue = file->private_data;
+
+	poll_wait(file, &queue->wait, wait);
+	if (!nvdm_queue_unread(queue))
+		nvdm_queue_poll(queue);
+	return nvdm_queue_unread(queue) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static int nvdm_queue_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct nvdm_queue *queue = file->private_data;
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	return remap_vmalloc_range(vma, queue->ring, vma->vm_pgoff);
+}
+
+static int nvdm_queue_release(struct inode *inode, struct file *file)
+{
+	nvdm_queue_destroy(file->private_data);
+	return 0;
+}
+
+static const struct file_operations queue_fops = {
+	.owner = THIS_MODULE,
+	.release = nvdm_queue_release,
+	.unlocked_ioctl = nvdm_queue_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.poll = nvdm_queue_poll_file,
+	.mmap = nvdm_queue_mmap,
+};
+
+/**
+ * nvdm_queue_file - a file by which user space knows a queue
+ * @queue: the queue, which the file takes over
+ *
+ * Return: the file, or a negative error number; then the queue is still the caller's.
+ */
+struct file *nvdm_queue_file(struct nvdm_queue *queue)
+{
+	return anon_inode_getfile("[nvme-dmabuf-queue]", &queue_fops, queue, O_RDWR | O_CLOEXEC);
+}

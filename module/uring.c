@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * io_uring: commands as IORING_OP_URING_CMD on /dev/nvme-dmabuf. The submission
+ * queue entry is user space's memory, and is read once. Commands are kept by
+ * their context, so that none is allocated as soon as there were as many before.
+ */
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * struct nvdm_uring - what io_uring keeps for us of a command under way
+ * @result: dword 0 and 1 of the big completion queue entry
+ * @error: res of the completion queue entry
+ * @sources: what to poll for its completion, as for nvdm_poll_once()
+ */
+struct nvdm_uring {
+	u64 result;
+	u64 sources;
+	s32 error;
+};
+
+static struct nvdm_uring *nvdm_uring_of(struct io_uring_cmd *ioucmd)
+{
+	BUILD_BUG_ON(sizeof(struct nvdm_uring) > sizeof(ioucmd->pdu));
+	return (struct nvdm_uring *)&ioucmd->pdu;
+}
+
+static struct nvdm_command *nvdm_uring_get(struct nvdm_context *ctx)
+{
+	struct nvdm_command *cmd;
+
+	spin_lock_irq(&ctx->commands_lock);
+	cmd = ctx->commands;
+	if (cmd)
+		ctx->commands = cmd->next;
+	spin_unlock_irq(&ctx->commands_lock);
+	return cmd;
+}
+
+static void nvdm_uring_put(struct nvdm_context *ctx, struct nvdm_command *cmd)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ctx->commands_lock, flags);
+	cmd->next = ctx->commands;
+	ctx->commands = cmd;
+	spin_unlock_irqrestore(&ctx->commands_lock, flags);
+}
+
+static void nvdm_uring_done(URING_TASK_ARGS)
+{
+	struct io_uring_cmd *ioucmd = URING_TASK_CMD;
+	const struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+
+	uring_cmd_done(ioucmd, uring->error, uring->result, URING_TASK_FLAGS);
+}
+
+/*
+ * Any context. If the ring itself polls, the command ends here; otherwise in a task of
+ * the ring's, which is the only one that may.
+ */
+static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
+{
+	struct io_uring_cmd *ioucmd = cmd->owner;
+	struct nvdm_context *ctx = ioucmd->file->private_data;
+	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+
+	uring->error = cmd->error ?: cmd->status;
+	uring->result = min(cmd->failed_at, cmd->uapi.length) | (u64)cmd->reason << 48;
+	nvdm_uring_put(ctx, cmd);
+	if (uring_polls_itself(ioucmd, poll_ctx))
+		uring_cmd_done(ioucmd, uring->error, uring->result, 0);
+	else
+		uring_cmd_in_task(ioucmd, nvdm_uring_done);
+}
+
+static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
+					       struct io_uring_cmd *ioucmd, bool nonblock)
+{
+	struct nvdm_command *cmd = nvdm_uring_get(ctx);
+
+	if (unlikely(!cmd)) {
+		cmd = kmalloc(sizeof(*cmd), nonblock ? GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN :
+						       GFP_KERNEL_ACCOUNT);
+		if (!cmd)
+			return NULL;
+		nvdm_command_init(cmd, nvdm_uring_complete, NULL);
+	}
+	cmd->owner = ioucmd;
+	memcpy(&cmd->uapi, uring_payload(ioucmd), sizeof(cmd->uapi));
+	return cmd;
+}
+
+/**
+ * nvdm_uring_cmd - submit a command
+ * @ioucmd: io_uring's
+ * @issue_flags: io_uring's
+ *
+ * Return: -EIOCBQUEUED if it will be completed, or was; -EAGAIN if it would have to
+ * wait and may not, and a worker of io_uring's is to try again; -EINVAL, -ENOTTY or
+ * -ENOMEM.
+ */
+int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
+{
+	struct nvdm_context *ctx = ioucmd->file->private_data;
+	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+	bool nonblock = issue_flags & IO_URING_F_NONBLOCK;
+	struct nvdm_submitter sub = {
+		.ctx = ctx,
+		.polled = issue_flags & IO_URING_F_IOPOLL,
+		.nowait = nonblock,
+		.nonblock = nonblock,
+	};
+	struct nvdm_command *cmd;
+	bool submitted;
+	int srcu;
+
+	if (ioucmd->cmd_op != NVME_DMABUF_URING_CMD)
+		return -ENOTTY;
+	if (!(issue_flags & IO_URING_F_SQE128) || ioucmd->flags & IORING_URING_CMD_MASK)
+		return -EINVAL;
+	cmd = nvdm_uring_prepare(ctx, ioucmd, nonblock);
+	if (!cmd)
+		return nonblock ? -EAGAIN : -ENOMEM;
+
+	uring->sources = 0;
+	srcu = srcu_read_lock(&ctx->srcu);
+	submitted = nvdm_command_submit(&sub, cmd);
+	srcu_read_unlock(&ctx->srcu, srcu);
+	if (submitted) {
+		/* Not before we return does a ring that polls let it go, or look at it. */
+		if (sub.polled)
+			uring->sources = sub.sources;
+		return -EIOCBQUEUED;
+	}
+	nvdm_uring_put(ctx, cmd);
+	return -EAGAIN;
+}
+
+/**
+ * nvdm_uring_iopoll - look for a command's completion
+ * @ioucmd: io_uring's
+ * @iob: gets requests that the caller will complete
+ * @poll_flags: io_uring's
+ *
+ * Return: whether there were any, perhaps of others.
+ */
+int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
+		      unsigned int poll_flags)
+{
+	struct nvdm_context *ctx = ioucmd->file->private_data;
+
+	return nvdm_poll_once(&ctx->poll, nvdm_uring_of(ioucmd)->sources, iob);
+}
