@@ -545,9 +545,9 @@ struct nvdm_queue {
 struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx,
 				     const struct nvme_dmabuf_queue *args);
 void nvdm_queue_destroy(struct nvdm_queue *queue);
-bool nvdm_queue_has_room(struct nvdm_queue *queue);
-u32 nvdm_queue_in_flight(struct nvdm_queue *queue);
-u32 nvdm_queue_unread(struct nvdm_queue *queue);
+bool nvdm_queue_has_room(const struct nvdm_queue *queue);
+u32 nvdm_queue_in_flight(const struct nvdm_queue *queue);
+u32 nvdm_queue_unread(const struct nvdm_queue *queue);
 struct nvdm_command *nvdm_queue_get(struct nvdm_queue *queue);
 void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd);
 bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,

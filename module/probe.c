@@ -83,6 +83,9 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		.prp2 = probe->list_dma,
 	};
 	u32 guard_from = PRP_PAGE_SIZE / 2;
+	__le64 *start = probe->data + PRP_PAGE_SIZE / 2 / sizeof(*start);
+	const __le64 first = cpu_to_le64(get_random_u64());
+	const __le64 final = cpu_to_le64(get_random_u64());
 	bool less = false;
 	__le64 *end;
 	struct nvdm_stock_result result = { .status = 0 };
@@ -91,6 +94,7 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 
 	if (block_size < PRP_PAGE_SIZE) {
 		io.prp1 = probe->guard_dma;
+		start = probe->guard;
 		guard_from = block_size;
 	} else if (block_size == PRP_PAGE_SIZE) {
 		io.prp2 = probe->guard_dma;
@@ -108,11 +112,15 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		if (ret || !result.status)
 			break;
 	}
-	/* If the block's end is as it was, that may be what the drive holds. */
+	/*
+	 * If the block's end is as it was, that may be what the drive holds. A drive that
+	 * moves nothing at all, as emulators have for measurements, does no harm.
+	 */
 	if (!ret && !result.status && *end == cpu_to_le64(probe->data_dma)) {
-		*end = cpu_to_le64(~probe->data_dma);
+		*start = first;
+		*end = final;
 		ret = nvdm_stock_execute(ns, &io, &result);
-		less = *end == cpu_to_le64(~probe->data_dma);
+		less = *end == final && *start != first;
 	}
 	if (last)
 		probe->list[last] = cpu_to_le64(probe->data_dma);

@@ -16,17 +16,26 @@
 
 #include "internal.h"
 
+/* Of a command that is being submitted, the completion may be counted first. */
+static u32 nvdm_queue_in_flight_at(const struct nvdm_queue *queue, u32 tail)
+{
+	s32 count = READ_ONCE(queue->submitted) - tail;
+
+	return max(count, 0);
+}
+
 /**
  * nvdm_queue_in_flight - commands that were submitted and have not ended
  * @queue: the queue
  */
-u32 nvdm_queue_in_flight(struct nvdm_queue *queue)
+u32 nvdm_queue_in_flight(const struct nvdm_queue *queue)
 {
-	/* In this order it is at most too many. */
-	u32 tail = READ_ONCE(queue->tail);
+	return nvdm_queue_in_flight_at(queue, READ_ONCE(queue->tail));
+}
 
-	smp_rmb();
-	return READ_ONCE(queue->submitted) - tail;
+static u32 nvdm_queue_unread_at(const struct nvdm_queue *queue, u32 tail)
+{
+	return min(tail - READ_ONCE(queue->ring->head), queue->entries);
 }
 
 /**
@@ -35,18 +44,16 @@ u32 nvdm_queue_in_flight(struct nvdm_queue *queue)
  *
  * If user space claims to have read what was not there, all of it.
  */
-u32 nvdm_queue_unread(struct nvdm_queue *queue)
+u32 nvdm_queue_unread(const struct nvdm_queue *queue)
 {
-	u32 head = READ_ONCE(queue->ring->head);
-
-	return min(READ_ONCE(queue->tail) - head, queue->entries);
+	return nvdm_queue_unread_at(queue, READ_ONCE(queue->tail));
 }
 
 /**
  * nvdm_queue_has_room - has the ring room for the completion of one more command?
  * @queue: the queue
  */
-bool nvdm_queue_has_room(struct nvdm_queue *queue)
+bool nvdm_queue_has_room(const struct nvdm_queue *queue)
 {
 	return READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head) < queue->entries;
 }
@@ -201,12 +208,9 @@ void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd)
 bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
 		       struct nvdm_command *cmd)
 {
-	/* Counted before it can be complete. */
-	WRITE_ONCE(queue->submitted, queue->submitted + 1);
-	if (!nvdm_command_submit(sub, cmd)) {
-		WRITE_ONCE(queue->submitted, queue->submitted - 1);
+	if (!nvdm_command_submit(sub, cmd))
 		return false;
-	}
+	WRITE_ONCE(queue->submitted, queue->submitted + 1);
 	if (sub->sources & ~queue->sources)
 		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
 	return true;
@@ -277,17 +281,9 @@ static int nvdm_queue_tired(ktime_t deadline)
 	return 0;
 }
 
-/**
- * nvdm_queue_wait - wait for completions
- * @queue: the queue
- * @completions: how many more; not more than are in flight
- * @deadline: until when, or KTIME_MAX
- *
- * Return: 0, -ETIME or -EINTR.
- */
-int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline)
+/* Until so many completions were counted, which must be no more than can come. */
+static int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
 {
-	u32 tail = READ_ONCE(queue->tail) + completions;
 	int ret = 0;
 
 	if (!(queue->flags & NVME_DMABUF_QUEUE_POLLED))
@@ -307,6 +303,25 @@ int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline)
 }
 
 /**
+ * nvdm_queue_wait - wait until the ring holds completions
+ * @queue: the queue
+ * @completions: how many, or all that can come if they are fewer
+ * @deadline: until when, or KTIME_MAX
+ *
+ * Return: 0, -ETIME or -EINTR.
+ */
+int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline)
+{
+	u32 tail = READ_ONCE(queue->tail);
+	u32 unread = nvdm_queue_unread_at(queue, tail);
+
+	if (unread >= completions)
+		return 0;
+	tail += min(completions - unread, nvdm_queue_in_flight_at(queue, tail));
+	return nvdm_queue_wait_tail(queue, tail, deadline);
+}
+
+/**
  * nvdm_queue_wait_room - wait until another command may be submitted
  * @queue: the queue
  * @deadline: until when, or KTIME_MAX
@@ -315,8 +330,10 @@ int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline)
  */
 int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline)
 {
-	if (nvdm_queue_in_flight(queue) >= queue->depth)
-		return nvdm_queue_wait(queue, 1, deadline);
+	u32 tail = READ_ONCE(queue->tail);
+
+	if (nvdm_queue_in_flight_at(queue, tail) >= queue->depth)
+		return nvdm_queue_wait_tail(queue, tail + 1, deadline);
 	/* Requests of polled queues may be in use by whom nobody polls for. */
 	if (!nvdm_queue_has_room(queue))
 		schedule_timeout_interruptible(1);

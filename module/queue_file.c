@@ -82,16 +82,6 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 	}
 }
 
-static void nvdm_queue_wait_completions(struct nvdm_queue *queue, u32 completions,
-					ktime_t deadline)
-{
-	u32 unread = nvdm_queue_unread(queue);
-
-	if (unread < completions)
-		nvdm_queue_wait(queue, min(completions - unread, nvdm_queue_in_flight(queue)),
-				deadline);
-}
-
 static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
 {
 	ktime_t deadline = KTIME_MAX;
@@ -108,7 +98,7 @@ static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *
 	if (ret && !args->out_submitted)
 		return ret;
 	if (args->min_complete && ret != -EINTR)
-		nvdm_queue_wait_completions(queue, args->min_complete, deadline);
+		nvdm_queue_wait(queue, args->min_complete, deadline);
 	return 0;
 }
 
