@@ -37,12 +37,13 @@ void nvdm_aligned_list_exit(struct nvdm_controller *ctrl)
  * nvdm_aligned_list_create - copy the part of a list that a command needs
  * @cmd: the command, whose controller is prepared
  * @offset: first byte of the transfer, from the start of the map
- * @io: the transfer, of at least three pages; its prp2 is replaced
+ * @prp1: the transfer's first byte
+ * @length: its bytes, of at least three pages
  *
  * Return: the copy, or NULL if there is no memory.
  */
-struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset,
-						   struct nvdm_stock_io *io)
+struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset, u64 prp1,
+						   u32 length)
 {
 	const struct prp_list *from = &cmd->map->list;
 	struct nvdm_aligned_list *list;
@@ -61,10 +62,9 @@ struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64
 	}
 
 	/* The first page stands in PRP1. */
-	for (pos = PRP_PAGE_SIZE - (io->prp1 & PRP_PAGE_MASK); pos < io->length;
+	for (pos = PRP_PAGE_SIZE - (prp1 & PRP_PAGE_MASK); pos < length;
 	     pos += PRP_PAGE_SIZE)
 		list->slots[i++] = cpu_to_le64(prp_list_address(from, offset + pos));
-	io->prp2 = list->dma;
 	return list;
 }
 

@@ -72,24 +72,27 @@ void nvdm_batch_put(struct nvdm_batch *batch)
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 {
 	struct nvdm_submitter sub = { .ctx = ctx };
+	struct nvdm_command *cmds[COMMAND_PLUG];
 	struct blk_plug plug;
+	u32 at, count, i;
 	int srcu;
-	u32 i;
 
 	refcount_inc(&batch->refs);
 	atomic_set(&batch->pending, batch->count + 1);
 
 	srcu = srcu_read_lock(&ctx->srcu);
 	blk_start_plug(&plug);
-	for (i = 0; i < batch->count; i++) {
-		struct nvdm_command *cmd = &batch->commands[i];
-
-		if (i % COMMAND_PLUG == 0)
-			plug.nr_ios = min(batch->count - i, COMMAND_PLUG);
-		if (fatal_signal_pending(current))
-			nvdm_command_refuse(cmd, -EINTR, NVME_DMABUF_REASON_NONE);
-		else
-			nvdm_command_submit(&sub, cmd);
+	for (at = 0; at < batch->count; at += count) {
+		count = min(batch->count - at, COMMAND_PLUG);
+		plug.nr_ios = count;
+		for (i = 0; i < count; i++)
+			cmds[i] = &batch->commands[at + i];
+		if (!fatal_signal_pending(current)) {
+			nvdm_command_submit(&sub, cmds, count);
+			continue;
+		}
+		for (i = 0; i < count; i++)
+			nvdm_command_refuse(cmds[i], -EINTR, NVME_DMABUF_REASON_NONE);
 	}
 	blk_finish_plug(&plug);
 	srcu_read_unlock(&ctx->srcu, srcu);

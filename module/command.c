@@ -9,6 +9,30 @@
 #include <linux/sched/signal.h>
 
 #include "internal.h"
+#include "stock.h"
+
+/*
+ * A command as it came, in words. Most commands are plain: a Read or Write without flags
+ * or a timeout, for the same map as the one before. One word tells.
+ */
+struct command_words {
+	u64 user_data;
+	u64 slba;
+	u64 offset;
+	u64 length;
+	u64 kind;
+	u64 rest[3];
+};
+
+static_assert(sizeof(struct command_words) == sizeof(struct nvme_dmabuf_command));
+static_assert(offsetof(struct command_words, kind) == offsetof(struct nvme_dmabuf_command, map));
+static_assert(offsetof(struct command_words, rest) ==
+	      offsetof(struct nvme_dmabuf_command, timeout_ms));
+
+static const struct command_words *nvdm_command_words(const struct nvme_dmabuf_command *uapi)
+{
+	return (const struct command_words *)uapi;
+}
 
 /* A part of a command has ended, or the issuing of all of them. */
 static void nvdm_command_put_part(struct nvdm_command *cmd, void *poll_ctx)
@@ -33,9 +57,10 @@ static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 s
 }
 
 /* A part that the drive did not complete, or not well. */
-static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
-				   blk_status_t blk_status, const struct nvdm_stock_result *result)
+static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
+					    blk_status_t blk_status)
 {
+	const struct nvdm_stock_result result = nvdm_stock_request_result(rq);
 	const struct nvdm_map *map = cmd->map;
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 block = 0;
@@ -44,28 +69,28 @@ static void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
 	if (cmd->uapi.opcode != NVME_DMABUF_OP_FLUSH)
 		block = nvdm_stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
 
-	if (result->cancelled) {
+	if (result.cancelled) {
 		reason = NVME_DMABUF_REASON_CANCELLED;
 		error = -EIO;
-	} else if (!result->status) {
+	} else if (!result.status) {
 		error = blk_status_to_errno(blk_status);
 	}
 	if (error && (READ_ONCE(map->state) == NVME_DMABUF_STATE_GONE || blk_queue_dying(rq->q))) {
 		reason = NVME_DMABUF_REASON_GONE;
 		error = -ENODEV;
 	}
-	nvdm_command_fail(cmd, block << map->ns.block_shift, error, result->status, reason);
+	nvdm_command_fail(cmd, block << map->ns.block_shift, error, result.status, reason);
 }
 
-static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
-				  blk_status_t blk_status, void *poll_ctx)
+static __always_inline void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
+						  blk_status_t blk_status, void *poll_ctx)
 {
-	struct nvdm_stock_result result = nvdm_stock_request_result(rq);
 	struct nvdm_map *map = cmd->map;
+	u64 result;
 
-	if (unlikely(result.status || blk_status))
-		nvdm_command_fail_part(cmd, rq, blk_status, &result);
-	WRITE_ONCE(cmd->result, result.result);
+	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
+		nvdm_command_fail_part(cmd, rq, blk_status);
+	WRITE_ONCE(cmd->result, result);
 	nvdm_command_put_part(cmd, poll_ctx);
 	/* Last: whoever waits for it may free the map and unload this module. */
 	percpu_ref_put(&map->inflight);
@@ -85,6 +110,16 @@ static enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_sta
 	nvdm_aligned_list_destroy(list);
 	nvdm_command_end_part(cmd, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
+}
+
+static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
+{
+	atomic_set(&cmd->parts, 1);
+	cmd->failed_at = U64_MAX;
+	cmd->result = 0;
+	cmd->error = 0;
+	cmd->status = 0;
+	cmd->reason = NVME_DMABUF_REASON_NONE;
 }
 
 /* Nothing of it is in flight, and nothing will be. */
@@ -181,6 +216,14 @@ static int nvdm_command_check_opcode(struct nvdm_command *cmd)
  */
 enum { ISSUE_AGAIN = 1, ISSUE_LATER };
 
+/* Gives back what was taken for commands that do not follow, before anything is waited for. */
+static void nvdm_submitter_let_go(struct nvdm_submitter *sub)
+{
+	if (sub->refs)
+		percpu_ref_put_many(&sub->map->inflight, sub->refs);
+	sub->refs = 0;
+}
+
 /*
  * Before the next part, something must be waited for, perhaps for others: what
  * was issued must be on its way by then.
@@ -195,7 +238,7 @@ static void nvdm_command_flush_plug(void)
 	}
 }
 
-static int nvdm_command_refresh(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
@@ -203,23 +246,45 @@ static int nvdm_command_refresh(const struct nvdm_submitter *sub, struct nvdm_ma
 	return nvdm_map_refresh(map, false, NULL, reason);
 }
 
-static int nvdm_command_verify(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
+	nvdm_submitter_let_go(sub);
 	nvdm_command_flush_plug();
 	return nvdm_map_verify(map, reason);
 }
 
+/* The map stays a map inside the context's SRCU, though it may be stopped. */
+static noinline void nvdm_submitter_use_map(struct nvdm_submitter *sub, u32 id)
+{
+	nvdm_submitter_let_go(sub);
+	sub->map = nvdm_context_map(sub->ctx, id);
+	sub->hctx = NULL;
+}
+
 /*
- * Takes an inflight reference, with which nothing in the map changes, or says
- * why there is none.
+ * Takes inflight references: while there is one, nothing in the map changes. In advance
+ * also those for commands to follow, which are most likely for the same map.
  */
-static int nvdm_command_get_map(const struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+static bool nvdm_submitter_take(struct nvdm_submitter *sub)
+{
+	if (!sub->map || !percpu_ref_tryget_live(&sub->map->inflight))
+		return false;
+	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
+	smp_acquire__after_ctrl_dep();
+	if (sub->following)
+		percpu_ref_get_many(&sub->map->inflight, sub->following);
+	sub->refs = 1 + sub->following;
+	return true;
+}
+
+/* Takes a reference from the submitter, or says why there is none to get. */
+static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	int ret;
 
-	while (unlikely(!percpu_ref_tryget_live(&map->inflight))) {
+	while (!sub->refs && !nvdm_submitter_take(sub)) {
 		/* The state was set before the reference was killed. */
 		smp_rmb();
 		ret = nvdm_map_stopped(map, reason);
@@ -233,117 +298,122 @@ static int nvdm_command_get_map(const struct nvdm_submitter *sub, struct nvdm_ma
 		if (ret)
 			return ret;
 	}
-	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
-	smp_acquire__after_ctrl_dep();
+	sub->refs--;
 	return 0;
 }
 
-/* The map stays a map inside the context's SRCU, though it may be stopped. */
 static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
-	if (cmd->uapi.map != sub->map_id || !sub->map) {
-		sub->map_id = cmd->uapi.map;
-		sub->map = nvdm_context_map(sub->ctx, sub->map_id);
-	}
+	if (!sub->map || cmd->uapi.map != sub->map->id)
+		nvdm_submitter_use_map(sub, cmd->uapi.map);
 	cmd->map = sub->map;
 	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
-static bool nvdm_command_misaligns_list(const struct nvdm_map *map, const struct nvdm_stock_io *io)
+static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map, const struct nvdm_stock_io *io)
 {
 	u32 pages_end = (io->prp1 & PRP_PAGE_MASK) + io->length;
 
 	return !io->sgl && pages_end > 2 * PRP_PAGE_SIZE && io->prp2 & (map->list_align - 1);
 }
 
-/*
- * With an inflight reference, which lasts until the part has ended, and a part counted.
- * Nothing here may sleep for long: an exporter may be waiting for that reference.
- */
-static int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
-				   struct nvdm_stock_io *io, u64 pos)
+static noinline int nvdm_command_start_aligned(struct nvdm_submitter *sub, struct nvdm_command *cmd,
+					       struct request *rq, struct nvdm_stock_io io,
+					       u64 offset)
 {
-	const struct nvdm_map *map = cmd->map;
-	u64 offset = cmd->uapi.offset + pos;
-	struct nvdm_aligned_list *list;
+	struct nvdm_aligned_list *list =
+		nvdm_aligned_list_create(cmd, offset, io.prp1, io.length);
 	int ret;
 
-	if (io->opcode == NVME_DMABUF_OP_FLUSH)
-		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
-
-	io->sgl = map->sgl;
-	if (io->sgl)
-		io->prp1 = map->contiguous + offset;
-	else
-		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
-
-	if (likely(!nvdm_command_misaligns_list(map, io)))
-		return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
-
-	list = nvdm_aligned_list_create(cmd, offset, io);
 	if (!list) {
 		blk_mq_free_request(rq);
 		return -ENOMEM;
 	}
-	ret = nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io_aligned, list);
+	io.prp2 = list->dma;
+	ret = nvdm_stock_request_submit(&cmd->map->ns, rq, &io, &cmd->nvme,
+					nvdm_command_end_io_aligned, list);
 	if (ret)
 		nvdm_aligned_list_destroy(list);
 	return ret;
 }
 
 /*
- * A request on a polled queue: remembers of what its completion is to be polled. If
- * that cannot be, the command goes the other way.
+ * With an inflight reference, which lasts until the part has ended, and a part counted.
+ * Nothing here may sleep for long: an exporter may be waiting for that reference.
  */
-static struct request *nvdm_command_request_polled(struct nvdm_submitter *sub,
-						   struct nvdm_command *cmd, u8 opcode)
+static __always_inline int nvdm_command_start_part(struct nvdm_submitter *sub,
+						   struct nvdm_command *cmd, struct request *rq,
+						   struct nvdm_stock_io io, u64 pos)
 {
-	struct nvdm_map *map = cmd->map;
-	struct request *rq;
+	const struct nvdm_map *map = cmd->map;
+	u64 offset = cmd->uapi.offset + pos;
+
+	if (likely(io.opcode != NVME_DMABUF_OP_FLUSH)) {
+		io.sgl = map->sgl;
+		if (io.sgl)
+			io.prp1 = map->contiguous + offset;
+		else
+			prp_list_window(&map->list, offset, io.length, &io.prp1, &io.prp2);
+		if (unlikely(nvdm_command_misaligns_list(map, &io)))
+			return nvdm_command_start_aligned(sub, cmd, rq, io, offset);
+	}
+	return nvdm_stock_request_submit(&map->ns, rq, &io, &cmd->nvme, nvdm_command_end_io, cmd);
+}
+
+/*
+ * The first request on another hardware queue: remembers of what completions are to be
+ * polled. If that cannot be, the command goes the other way.
+ */
+static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, struct nvdm_map *map,
+						 struct request *rq, u8 opcode)
+{
 	u64 source;
 
-	rq = nvdm_stock_request_alloc(&map->ns, opcode, REQ_POLLED, BLK_MQ_REQ_NOWAIT);
-	if (IS_ERR(rq) || rq->mq_hctx->type != HCTX_TYPE_POLL)
-		return rq;
-
-	source = nvdm_poll_add(&sub->ctx->poll, map->ns.disk, rq->mq_hctx);
-	if (unlikely(!source)) {
-		blk_mq_free_request(rq);
-		return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+	if (rq->mq_hctx->type == HCTX_TYPE_POLL) {
+		source = nvdm_poll_add(&sub->ctx->poll, map->ns.disk, rq->mq_hctx);
+		if (!source) {
+			blk_mq_free_request(rq);
+			return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+		}
+		sub->sources |= source;
+		if (!READ_ONCE(map->polled))
+			WRITE_ONCE(map->polled, true);
 	}
-	sub->sources |= source;
-	if (!READ_ONCE(map->polled))
-		WRITE_ONCE(map->polled, true);
+	sub->hctx = rq->mq_hctx;
 	return rq;
 }
 
 /* Without waiting: an inflight reference may be held. */
-static struct request *nvdm_command_request(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-					    u8 opcode)
+static __always_inline struct request *
+nvdm_command_request(struct nvdm_submitter *sub, struct nvdm_map *map, u8 opcode)
 {
-	if (sub->polled)
-		return nvdm_command_request_polled(sub, cmd, opcode);
-	return nvdm_stock_request_alloc(&cmd->map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+	struct request *rq = nvdm_stock_request_alloc(
+		&map->ns, opcode, sub->polled ? REQ_POLLED : 0, BLK_MQ_REQ_NOWAIT);
+
+	if (IS_ERR(rq) || likely(rq->mq_hctx == sub->hctx))
+		return rq;
+	return nvdm_command_note_request(sub, map, rq, opcode);
 }
 
 /*
  * Waits until there may be a request. Those of polled queues may all be in use by commands
  * that nobody else polls for.
  */
-static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub,
-						 struct nvdm_command *cmd, u8 opcode)
+static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, struct nvdm_map *map,
+						 u8 opcode)
 {
-	const struct nvdm_namespace *ns = &cmd->map->ns;
+	const struct nvdm_namespace *ns = &map->ns;
 	struct request *rq;
 
+	nvdm_submitter_let_go(sub);
 	if (!sub->polled || nvdm_namespace_is_gone(ns))
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
 		nvdm_command_flush_plug();
 		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
 			usleep_range(10, 50);
-		rq = nvdm_command_request_polled(sub, cmd, opcode);
+		rq = nvdm_command_request(sub, map, opcode);
 		if (!IS_ERR(rq))
 			return rq;
 		if (nvdm_namespace_is_gone(ns))
@@ -360,21 +430,21 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub,
  * Return: 0, ISSUE_AGAIN, ISSUE_LATER, or a negative error number.
  */
 static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-				   struct nvdm_stock_io *io, u64 pos, u32 *reason)
+				   const struct nvdm_stock_io *io, u64 pos, u32 *reason)
 {
 	bool last = cmd->uapi.length - pos == io->length;
 	struct nvdm_map *map = cmd->map;
 	struct request *rq;
 	int ret;
 
-	rq = nvdm_command_request(sub, cmd, io->opcode);
+	rq = nvdm_command_request(sub, map, io->opcode);
 	if (IS_ERR(rq)) {
 		/* Not while holding what others may wait for. */
 		percpu_ref_put(&map->inflight);
 		if (sub->nowait && !pos && !nvdm_namespace_is_gone(&map->ns))
 			return ISSUE_LATER;
 		*reason = NVME_DMABUF_REASON_GONE;
-		rq = nvdm_command_wait_request(sub, cmd, io->opcode);
+		rq = nvdm_command_wait_request(sub, map, io->opcode);
 		if (IS_ERR(rq))
 			return PTR_ERR(rq);
 		if (!percpu_ref_tryget_live(&map->inflight)) {
@@ -400,7 +470,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 
 	if (!last)
 		atomic_inc(&cmd->parts);
-	ret = nvdm_command_start_part(cmd, rq, io, pos);
+	ret = nvdm_command_start_part(sub, cmd, rq, *io, pos);
 	if (unlikely(ret)) {
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
@@ -417,7 +487,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
  * has taken over the issuer's count: then the command may be complete, and gone.
  */
 static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-				    struct nvdm_stock_io *io, u32 max)
+				    struct nvdm_stock_io io, u32 max)
 {
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 length = cmd->uapi.length;
@@ -425,17 +495,17 @@ static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_comm
 	u64 pos;
 	int ret;
 
-	for (pos = io->length; pos < length; pos += io->length) {
+	for (pos = io.length; pos < length; pos += io.length) {
 		if (READ_ONCE(cmd->failed_at) != U64_MAX)
 			return false;
-		io->slba += io->length >> shift;
-		io->length = min_t(u64, length - pos, max);
+		io.slba += io.length >> shift;
+		io.length = min_t(u64, length - pos, max);
 		do {
 			ret = fatal_signal_pending(current) ?
 				      -EINTR :
 				      nvdm_command_get_map(sub, cmd->map, &reason);
 			if (!ret)
-				ret = nvdm_command_issue_part(sub, cmd, io, pos, &reason);
+				ret = nvdm_command_issue_part(sub, cmd, &io, pos, &reason);
 		} while (ret == ISSUE_AGAIN);
 		if (ret) {
 			nvdm_command_fail(cmd, pos, ret, 0,
@@ -458,7 +528,7 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 		.opcode = uapi->opcode,
 		.control = (uapi->flags & NVME_DMABUF_CMD_FUA ? NVME_RW_FUA : 0) |
 			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
-		.timeout = msecs_to_jiffies(uapi->timeout_ms),
+		.timeout = uapi->timeout_ms ? msecs_to_jiffies(uapi->timeout_ms) : 0,
 	};
 	u32 reason = NVME_DMABUF_REASON_NONE, max;
 	u64 length = uapi->length;
@@ -480,7 +550,7 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 	io.length = min_t(u64, length, max);
 	ret = nvdm_command_issue_part(sub, cmd, &io, 0, &reason);
 	if (!ret) {
-		*taken = length <= max || nvdm_command_issue_rest(sub, cmd, &io, max);
+		*taken = length <= max || nvdm_command_issue_rest(sub, cmd, io, max);
 		return 0;
 	}
 	if (ret == ISSUE_AGAIN && fatal_signal_pending(current))
@@ -489,6 +559,23 @@ refuse:
 	if (ret < 0)
 		nvdm_command_refusal(cmd, ret, ret == -EINTR ? NVME_DMABUF_REASON_NONE : reason);
 	return ret;
+}
+
+/**
+ * nvdm_command_recognise - prepare to recognise plain commands for a map
+ * @map: the map
+ * @id: its number in its context
+ */
+void nvdm_command_recognise(struct nvdm_map *map, u32 id)
+{
+	const struct nvme_dmabuf_command read = { .map = id, .opcode = NVME_DMABUF_OP_READ };
+	const struct nvme_dmabuf_command write = { .map = id, .opcode = NVME_DMABUF_OP_WRITE };
+	bool reads = map->access & NVME_DMABUF_ACCESS_READ;
+	bool writes = map->access & NVME_DMABUF_ACCESS_WRITE;
+
+	map->id = id;
+	map->plain_read = nvdm_command_words(reads ? &read : &write)->kind;
+	map->plain_write = nvdm_command_words(writes ? &write : &read)->kind;
 }
 
 /**
@@ -503,29 +590,77 @@ void nvdm_command_init(struct nvdm_command *cmd,
 	cmd->complete = complete;
 	cmd->owner = owner;
 	spin_lock_init(&cmd->lock);
+	memset(&cmd->nvme, 0, sizeof(cmd->nvme));
 }
 
-static void nvdm_command_start(struct nvdm_command *cmd)
-{
-	atomic_set(&cmd->parts, 1);
-	cmd->failed_at = U64_MAX;
-	cmd->result = 0;
-	cmd->error = 0;
-	cmd->status = 0;
-	cmd->reason = NVME_DMABUF_REASON_NONE;
-}
-
-/**
- * nvdm_command_submit - check a command, and hand it to the driver
- * @sub: who submits, and how
- * @cmd: the command, with uapi filled in
- *
- * Also a command that is refused is completed.
- *
- * Return: true, and the command will be completed, or was; false, only if @sub has
- * nowait or nonblock, if it would have to wait, and nothing has happened.
+/*
+ * Is there nothing to be said against this command, nor anything special about it? What
+ * is not so is looked at by nvdm_command_issue(), which knows what to say. With an
+ * inflight reference.
  */
-bool nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *cmd)
+static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
+						  const struct command_words *words)
+{
+	const struct nvdm_namespace *ns = &map->ns;
+	u64 capacity = nvdm_namespace_capacity(ns);
+	u64 length = words->length;
+
+	if (words->kind != map->plain_read &&
+	    (words->kind != map->plain_write || bdev_read_only(ns->bdev)))
+		return false;
+	return !(words->rest[0] | words->rest[1] | words->rest[2]) &&
+	       length - 1 < ns->max_command && !(length & (ns->block_size - 1)) &&
+	       !(words->offset & 3) && words->offset <= map->length &&
+	       length <= map->length - words->offset && words->slba < capacity &&
+	       length >> ns->block_shift <= capacity - words->slba;
+}
+
+/*
+ * The short way, that most commands go. Returns false if it is not for this one, or not
+ * now: then nothing has happened.
+ */
+static __always_inline bool nvdm_command_submit_plain(struct nvdm_submitter *sub,
+						      struct nvdm_command *cmd)
+{
+	const struct command_words *words = nvdm_command_words(&cmd->uapi);
+	struct nvdm_map *map = sub->map;
+	struct nvdm_stock_io io;
+	struct request *rq;
+
+	if (unlikely(!map || cmd->uapi.map != map->id)) {
+		map = READ_ONCE(sub->ctx->last);
+		if (unlikely(!map || cmd->uapi.map != map->id || sub->refs))
+			return false;
+		sub->map = map;
+		sub->hctx = NULL;
+	}
+	if (unlikely(!sub->refs && !nvdm_submitter_take(sub)))
+		return false;
+	if (unlikely(!nvdm_command_is_plain(map, words)))
+		return false;
+
+	io = (struct nvdm_stock_io){
+		.opcode = cmd->uapi.opcode,
+		.slba = map->ns.start + words->slba,
+		.length = words->length,
+	};
+	rq = nvdm_command_request(sub, map, io.opcode);
+	if (IS_ERR(rq))
+		return false;
+	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
+		blk_mq_free_request(rq);
+		return false;
+	}
+	nvdm_command_start(cmd);
+	cmd->map = map;
+	if (unlikely(nvdm_command_start_part(sub, cmd, rq, io, 0)))
+		return false;
+	sub->refs--;
+	return true;
+}
+
+/* The long way, which knows all reasons, and waits if it must and may. */
+static noinline bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	bool taken = false;
 	int ret;
@@ -534,13 +669,38 @@ bool nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(sub, cmd)) {
 		do {
 			ret = nvdm_command_issue(sub, cmd, &taken);
-		} while (unlikely(ret == ISSUE_AGAIN));
+		} while (ret == ISSUE_AGAIN);
 		if (ret == ISSUE_LATER)
 			return false;
 	}
 	if (!taken)
 		nvdm_command_put_part(cmd, NULL);
 	return true;
+}
+
+/**
+ * nvdm_command_submit - check commands, and hand them to the driver
+ * @sub: who submits, and how
+ * @cmds: commands with uapi filled in
+ * @count: how many
+ *
+ * Also a command that is refused is completed.
+ *
+ * Return: how many will be completed, or were. Only if @sub has nowait or nonblock they
+ * may be fewer: the next one would have to wait, and nothing of it has happened.
+ */
+u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *const *cmds, u32 count)
+{
+	u32 done;
+
+	for (done = 0; done < count; done++) {
+		sub->following = count - done - 1;
+		if (unlikely(!nvdm_command_submit_plain(sub, cmds[done])) &&
+		    !nvdm_command_submit_any(sub, cmds[done]))
+			break;
+	}
+	nvdm_submitter_let_go(sub);
+	return done;
 }
 
 /**
@@ -554,21 +714,4 @@ void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
 	nvdm_command_start(cmd);
 	nvdm_command_refusal(cmd, error, reason);
 	nvdm_command_put_part(cmd, NULL);
-}
-
-/**
- * nvdm_command_describe - the completion that the caller gets
- * @cmd: a command that is complete
- * @cpl: the completion
- */
-void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl)
-{
-	*cpl = (struct nvme_dmabuf_completion){
-		.user_data = cmd->uapi.user_data,
-		.result = cmd->result,
-		.bytes = min(cmd->failed_at, cmd->uapi.length),
-		.error = cmd->error,
-		.status = cmd->status,
-		.reason = cmd->reason,
-	};
 }

@@ -115,6 +115,7 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 		return PTR_ERR(map);
 	}
 
+	nvdm_command_recognise(map, id);
 	args->out_map = id;
 	args->out_reason = NVME_DMABUF_REASON_NONE;
 	mutex_lock(&ctx->lock);
@@ -149,6 +150,9 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 	/* Commands that found it just now are refused, or in flight after this. */
 	nvdm_map_stop(map, STATE_DETACHED);
 	synchronize_srcu(&ctx->srcu);
+	/* From now on nobody remembers it who did not before. */
+	if (cmpxchg(&ctx->last, map, NULL) == map)
+		synchronize_srcu(&ctx->srcu);
 	nvdm_map_destroy(map);
 	return 0;
 }
@@ -263,5 +267,9 @@ int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write)
  */
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 {
-	return xa_load(&ctx->maps, id);
+	struct nvdm_map *map = xa_load(&ctx->maps, id);
+
+	if (map && READ_ONCE(ctx->last) != map)
+		WRITE_ONCE(ctx->last, map);
+	return map;
 }

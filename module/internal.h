@@ -157,6 +157,7 @@ u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl);
  * @start: first logical block of @bdev on the namespace
  * @nsid: namespace identifier
  * @block_shift: log2 of the block size, when the namespace was opened
+ * @block_size: the block size
  * @max_command: bytes that a command may move
  * @flags: NVME_DMABUF_NS_*
  * @freezes: counts how often the queue was frozen, perhaps to format the
@@ -172,6 +173,7 @@ struct nvdm_namespace {
 	u64 start;
 	u32 nsid;
 	u32 block_shift;
+	u32 block_size;
 	u32 max_command;
 	u32 flags;
 	atomic_t freezes;
@@ -230,18 +232,12 @@ struct nvdm_stock_result {
 	bool cancelled;
 };
 
-int nvdm_stock_check_format(struct gendisk *disk, u16 *prinfo);
 bool nvdm_stock_takes_sgl(struct gendisk *disk);
-struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode, blk_opf_t opf,
-					 blk_mq_req_flags_t flags);
+bool nvdm_stock_has_format(struct gendisk *disk);
 bool nvdm_stock_polls(struct gendisk *disk);
-int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
-			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
 		       struct nvdm_stock_result *result);
 int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2);
-struct nvdm_stock_result nvdm_stock_request_result(struct request *rq);
-u64 nvdm_stock_request_slba(struct request *rq);
 
 /* A map's state besides NVME_DMABUF_STATE_*: nobody can find it any more. */
 #define STATE_DETACHED (NVME_DMABUF_STATE_GONE + 1)
@@ -293,6 +289,10 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
 
 /**
  * struct nvdm_map - a range of a dma-buf, mapped for one namespace's controller
+ * @id: its number in the context
+ * @plain_read: of a plain Read of this map, struct command_words' kind; if there is none,
+ *	the same as @plain_write
+ * @plain_write: likewise
  * @inflight: one reference for each NVMe command in flight; dead unless LIVE
  * @idle: no command is in flight and none will be, unless LIVE
  * @ns: the namespace
@@ -323,6 +323,9 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
  * @node: in the controller's list of maps, while attached
  */
 struct nvdm_map {
+	u32 id;
+	u64 plain_read;
+	u64 plain_write;
 	struct percpu_ref inflight;
 	struct completion idle;
 	struct nvdm_namespace ns;
@@ -377,6 +380,7 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
  * @file: the open file, while anybody may use the context
  * @maps: maps by number
+ * @last: a map that was looked up, or NULL
  * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
@@ -390,6 +394,7 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
 struct nvdm_context {
 	struct file *file;
 	struct xarray maps;
+	struct nvdm_map *last;
 	struct srcu_struct srcu;
 	u32 next;
 	u32 count;
@@ -429,6 +434,7 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
  * @reason: NVME_DMABUF_REASON_*
  * @lock: for the outcome, when parts fail
  * @next: in its owner's list of free commands
+ * @nvme: memory in which NVMe commands are made; zero, or was used for this before
  */
 struct nvdm_command {
 	struct nvdm_map *map;
@@ -444,13 +450,16 @@ struct nvdm_command {
 	u16 reason;
 	spinlock_t lock;
 	struct nvdm_command *next;
+	struct nvme_command nvme;
 };
 
 /**
  * struct nvdm_submitter - who submits commands, and how
  * @ctx: the context that owns their maps; its SRCU is held
- * @map_id: number of the map that was looked up last, or 0
- * @map: that map
+ * @map: the map that was looked up last, or NULL
+ * @following: commands to come after the next one, as far as that is known
+ * @refs: inflight references of @map that were taken for these
+ * @hctx: the hardware queue to which the last one went
  * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
  * @polled: to polled queues, where there are any
  * @nowait: do not wait for requests
@@ -458,8 +467,10 @@ struct nvdm_command {
  */
 struct nvdm_submitter {
 	struct nvdm_context *ctx;
-	u32 map_id;
 	struct nvdm_map *map;
+	u32 following;
+	u32 refs;
+	struct blk_mq_hw_ctx *hctx;
 	u64 sources;
 	bool polled;
 	bool nowait;
@@ -469,11 +480,29 @@ struct nvdm_submitter {
 /* Requests that the block layer allocates and hands over at once. */
 #define COMMAND_PLUG 32U
 
+void nvdm_command_recognise(struct nvdm_map *map, u32 id);
 void nvdm_command_init(struct nvdm_command *cmd,
 		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx), void *owner);
-bool nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *cmd);
+u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *const *cmds, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
-void nvdm_command_describe(const struct nvdm_command *cmd, struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvdm_command_describe - the completion that the caller gets
+ * @cmd: a command that is complete
+ * @cpl: the completion
+ */
+static inline void nvdm_command_describe(const struct nvdm_command *cmd,
+					 struct nvme_dmabuf_completion *cpl)
+{
+	*cpl = (struct nvme_dmabuf_completion){
+		.user_data = cmd->uapi.user_data,
+		.result = cmd->result,
+		.bytes = min(cmd->failed_at, cmd->uapi.length),
+		.error = cmd->error,
+		.status = cmd->status,
+		.reason = cmd->reason,
+	};
+}
 
 /**
  * struct nvdm_batch - commands that are submitted and waited for together
@@ -545,13 +574,13 @@ struct nvdm_queue {
 struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx,
 				     const struct nvme_dmabuf_queue *args);
 void nvdm_queue_destroy(struct nvdm_queue *queue);
-bool nvdm_queue_has_room(const struct nvdm_queue *queue);
+u32 nvdm_queue_room(const struct nvdm_queue *queue);
 u32 nvdm_queue_in_flight(const struct nvdm_queue *queue);
 u32 nvdm_queue_unread(const struct nvdm_queue *queue);
-struct nvdm_command *nvdm_queue_get(struct nvdm_queue *queue);
-void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd);
-bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
-		       struct nvdm_command *cmd);
+u32 nvdm_queue_get(struct nvdm_queue *queue, struct nvdm_command **cmds, u32 max);
+u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
+		      struct nvdm_command *const *cmds, u32 count);
+void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *const *cmds, u32 count);
 bool nvdm_queue_poll(struct nvdm_queue *queue);
 int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline);
 int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);
@@ -578,8 +607,8 @@ struct nvdm_aligned_list {
 
 int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl);
 void nvdm_aligned_list_exit(struct nvdm_controller *ctrl);
-struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset,
-						   struct nvdm_stock_io *io);
+struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset, u64 prp1,
+						   u32 length);
 void nvdm_aligned_list_destroy(struct nvdm_aligned_list *list);
 
 /* fence.c */

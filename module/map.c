@@ -573,6 +573,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	nvdm_map_drain(map);
 	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
+	map->ns.block_size = now.block_size;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
 	spin_unlock(&map->lock);

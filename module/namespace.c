@@ -158,7 +158,6 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 	u32 block_size = queue_logical_block_size(ns->disk->queue);
 	u32 sectors = block_size >> SECTOR_SHIFT;
 	u64 start = ns->bdev->bd_start_sect;
-	u16 prinfo;
 
 	if (!get_capacity(ns->disk)) {
 		/* Also the first thing that the driver does to one that goes. */
@@ -169,7 +168,7 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 		*reason = NVME_DMABUF_REASON_NO_CAPACITY;
 		return -EOPNOTSUPP;
 	}
-	if (nvdm_stock_check_format(ns->disk, &prinfo)) {
+	if (!nvdm_stock_has_format(ns->disk)) {
 		*reason = NVME_DMABUF_REASON_METADATA;
 		return -EOPNOTSUPP;
 	}
@@ -177,6 +176,7 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 		ns->flags |= NVME_DMABUF_NS_PI;
 
 	ns->block_shift = ilog2(block_size);
+	ns->block_size = block_size;
 	if (bdev_is_partition(ns->bdev)) {
 		ns->flags |= NVME_DMABUF_NS_PARTITION;
 		if ((start | bdev_nr_sectors(ns->bdev)) & (sectors - 1)) {

@@ -16,7 +16,7 @@
 
 #include "internal.h"
 
-/* Of a command that is being submitted, the completion may be counted first. */
+/* Of commands that are being submitted, completions may be counted first. */
 static u32 nvdm_queue_in_flight_at(const struct nvdm_queue *queue, u32 tail)
 {
 	s32 count = READ_ONCE(queue->submitted) - tail;
@@ -50,12 +50,14 @@ u32 nvdm_queue_unread(const struct nvdm_queue *queue)
 }
 
 /**
- * nvdm_queue_has_room - has the ring room for the completion of one more command?
+ * nvdm_queue_room - of how many more commands can the ring take the completions?
  * @queue: the queue
  */
-bool nvdm_queue_has_room(const struct nvdm_queue *queue)
+u32 nvdm_queue_room(const struct nvdm_queue *queue)
 {
-	return READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head) < queue->entries;
+	u32 used = READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head);
+
+	return used < queue->entries ? queue->entries - used : 0;
 }
 
 /* Any context. The lock keeps the queue until all is told: see nvdm_queue_destroy(). */
@@ -165,55 +167,64 @@ void nvdm_queue_destroy(struct nvdm_queue *queue)
 }
 
 /**
- * nvdm_queue_get - take a free command
+ * nvdm_queue_get - take free commands
  * @queue: the queue, under its submit_lock
+ * @cmds: where to return them
+ * @max: how many
  *
- * Return: the command, to be submitted or put back, or NULL if all are in flight.
+ * Return: how many there were, of those that the ring has room for.
  */
-struct nvdm_command *nvdm_queue_get(struct nvdm_queue *queue)
+u32 nvdm_queue_get(struct nvdm_queue *queue, struct nvdm_command **cmds, u32 max)
 {
-	struct nvdm_command *cmd;
+	u32 count, room = min(nvdm_queue_room(queue), max);
 
-	if (!queue->spare) {
-		spin_lock_irq(&queue->lock);
-		queue->spare = queue->free;
-		queue->free = NULL;
-		spin_unlock_irq(&queue->lock);
+	for (count = 0; count < room; count++) {
+		if (!queue->spare) {
+			spin_lock_irq(&queue->lock);
+			queue->spare = queue->free;
+			queue->free = NULL;
+			spin_unlock_irq(&queue->lock);
+			if (!queue->spare)
+				break;
+		}
+		cmds[count] = queue->spare;
+		queue->spare = queue->spare->next;
 	}
-	cmd = queue->spare;
-	if (cmd)
-		queue->spare = cmd->next;
-	return cmd;
+	return count;
 }
 
 /**
- * nvdm_queue_put - put back a command that was not submitted
+ * nvdm_queue_put - put back commands that were not submitted
  * @queue: the queue, under its submit_lock
- * @cmd: the command
+ * @cmds: the commands
+ * @count: how many
  */
-void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *cmd)
+void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *const *cmds, u32 count)
 {
-	cmd->next = queue->spare;
-	queue->spare = cmd;
+	while (count-- > 0) {
+		cmds[count]->next = queue->spare;
+		queue->spare = cmds[count];
+	}
 }
 
 /**
- * nvdm_queue_submit - submit a command
- * @queue: the queue, under its submit_lock, which has room
+ * nvdm_queue_submit - submit commands
+ * @queue: the queue, under its submit_lock
  * @sub: who submits, and how
- * @cmd: from nvdm_queue_get(), with uapi filled in
+ * @cmds: from nvdm_queue_get(), with uapi filled in
+ * @count: how many
  *
- * Return: false if that would have had to wait, and nothing has happened.
+ * Return: how many were submitted; the next one would have had to wait.
  */
-bool nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
-		       struct nvdm_command *cmd)
+u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
+		      struct nvdm_command *const *cmds, u32 count)
 {
-	if (!nvdm_command_submit(sub, cmd))
-		return false;
-	WRITE_ONCE(queue->submitted, queue->submitted + 1);
+	u32 done = nvdm_command_submit(sub, cmds, count);
+
 	if (sub->sources & ~queue->sources)
 		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
-	return true;
+	WRITE_ONCE(queue->submitted, queue->submitted + done);
+	return done;
 }
 
 /**
@@ -335,7 +346,7 @@ int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline)
 	if (nvdm_queue_in_flight_at(queue, tail) >= queue->depth)
 		return nvdm_queue_wait_tail(queue, tail + 1, deadline);
 	/* Requests of polled queues may be in use by whom nobody polls for. */
-	if (!nvdm_queue_has_room(queue))
+	if (!nvdm_queue_room(queue))
 		schedule_timeout_interruptible(1);
 	else if (!nvdm_poll_disk(&queue->ctx->poll, NULL))
 		usleep_range(10, 50);

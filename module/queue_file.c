@@ -14,17 +14,42 @@
 
 #include "internal.h"
 
+/*
+ * What is copied is as long as a number of words, and they are few: no loop of the
+ * processor's does it with fewer instructions. Returns how many commands were read.
+ */
+static u32 nvdm_queue_read(struct nvdm_command *const *cmds,
+			   const struct nvme_dmabuf_command __user *from, u32 count)
+{
+	u32 done = 0, i;
+
+	if (!user_access_begin(from, count * sizeof(*from)))
+		return 0;
+	for (; done < count; done++) {
+		const u64 __user *source = (const u64 __user *)&from[done];
+		u64 *to = (u64 *)&cmds[done]->uapi;
+
+#pragma GCC unroll 8
+		for (i = 0; i < sizeof(*from) / sizeof(*to); i++)
+			unsafe_get_user(to[i], &source[i], fault);
+	}
+fault:
+	user_access_end();
+	return done;
+}
+
 /* Submits what can be without waiting for room. Counts it in @args. */
 static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
 {
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
+	bool polled = queue->flags & NVME_DMABUF_QUEUE_POLLED;
 	struct nvdm_submitter sub = {
 		.ctx = queue->ctx,
-		.polled = queue->flags & NVME_DMABUF_QUEUE_POLLED,
-		.nowait = sub.polled || args->flags & NVME_DMABUF_ENTER_NOWAIT,
+		.polled = polled,
+		.nowait = polled || args->flags & NVME_DMABUF_ENTER_NOWAIT,
 	};
-	u32 first = args->out_submitted;
-	struct nvdm_command *cmd;
+	struct nvdm_command *cmds[COMMAND_PLUG];
+	u32 got, read, done;
 	struct blk_plug plug;
 	int srcu, ret = 0;
 
@@ -32,20 +57,17 @@ static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_e
 		WRITE_ONCE(queue->sources, 0);
 	srcu = srcu_read_lock(&queue->ctx->srcu);
 	blk_start_plug(&plug);
-	while (args->out_submitted < args->count && nvdm_queue_has_room(queue)) {
-		if ((args->out_submitted - first) % COMMAND_PLUG == 0)
-			plug.nr_ios = min(args->count - args->out_submitted, COMMAND_PLUG);
-		cmd = nvdm_queue_get(queue);
-		if (!cmd)
-			break;
-		if (copy_from_user(&cmd->uapi, &from[args->out_submitted], sizeof(*from)))
+	do {
+		got = nvdm_queue_get(queue, cmds,
+				     min(args->count - args->out_submitted, COMMAND_PLUG));
+		read = nvdm_queue_read(cmds, &from[args->out_submitted], got);
+		plug.nr_ios = read;
+		done = nvdm_queue_submit(queue, &sub, cmds, read);
+		nvdm_queue_put(queue, cmds + done, got - done);
+		args->out_submitted += done;
+		if (done == read && read < got)
 			ret = -EFAULT;
-		if (ret || !nvdm_queue_submit(queue, &sub, cmd)) {
-			nvdm_queue_put(queue, cmd);
-			break;
-		}
-		args->out_submitted++;
-	}
+	} while (done == COMMAND_PLUG && args->out_submitted < args->count);
 	blk_finish_plug(&plug);
 	srcu_read_unlock(&queue->ctx->srcu, srcu);
 	return ret;
@@ -74,7 +96,7 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 		if (args->flags & NVME_DMABUF_ENTER_NOWAIT)
 			return -EAGAIN;
 		/* Only who reads completions can make room: perhaps the caller. */
-		if (args->out_submitted && !nvdm_queue_has_room(queue))
+		if (args->out_submitted && !nvdm_queue_room(queue))
 			return 0;
 		ret = nvdm_queue_wait_room(queue, deadline);
 		if (ret)

@@ -126,7 +126,7 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 
 	uring->sources = 0;
 	srcu = srcu_read_lock(&ctx->srcu);
-	submitted = nvdm_command_submit(&sub, cmd);
+	submitted = nvdm_command_submit(&sub, &cmd, 1);
 	srcu_read_unlock(&ctx->srcu, srcu);
 	if (submitted) {
 		/* Not before we return does a ring that polls let it go, or look at it. */

@@ -107,6 +107,32 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 #endif
 }
 
+/**
+ * plug_like_last - blk_execute_rq_nowait(), if the plug's last request is one like it
+ * @rq: a passthrough request
+ *
+ * For then nothing of the plug changes but its list. Not for requests that are accounted.
+ * Older kernels have another list.
+ *
+ * Return: false if it was not done.
+ */
+static inline bool plug_like_last(struct request *rq)
+{
+#ifdef HAVE_PLUG_RQ_LIST
+	struct blk_plug *plug = current->plug;
+
+	if (!plug || !plug->rq_count || plug->rq_count >= 32 ||
+	    plug->mq_list.tail->mq_hctx != rq->mq_hctx ||
+	    rq->rq_flags & RQF_SCHED_TAGS || blk_queue_passthrough_stat(rq->q))
+		return false;
+	rq_list_add_tail(&plug->mq_list, rq);
+	plug->rq_count++;
+	return true;
+#else
+	return false;
+#endif
+}
+
 /* Delete when 6.8 is the oldest kernel. */
 static inline void eventfd_signal_one(struct eventfd_ctx *event)
 {
