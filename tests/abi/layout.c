@@ -18,8 +18,11 @@ EQUAL(NVME_DMABUF_IOC_SUBMIT, 0xde06);
 EQUAL(NVME_DMABUF_IOC_REFRESH, 0xde07);
 EQUAL(NVME_DMABUF_IOC_EVENTS, 0xde08);
 EQUAL(NVME_DMABUF_IOC_PEER_INFO, 0xde09);
+EQUAL(NVME_DMABUF_IOC_QUEUE, 0xde0a);
+EQUAL(NVME_DMABUF_IOC_ENTER, 0xde0b);
+EQUAL(NVME_DMABUF_URING_CMD, 0xde0c);
 
-SIZE(nvme_dmabuf_info, 40);
+SIZE(nvme_dmabuf_info, 48);
 ALIGN(nvme_dmabuf_info, 8);
 MEMBER(nvme_dmabuf_info, size, 0, 4);
 MEMBER(nvme_dmabuf_info, flags, 4, 4);
@@ -30,6 +33,8 @@ MEMBER(nvme_dmabuf_info, out_max_maps, 24, 4);
 MEMBER(nvme_dmabuf_info, out_max_command, 28, 4);
 MEMBER(nvme_dmabuf_info, out_min_timeout_ms, 32, 4);
 MEMBER(nvme_dmabuf_info, out_max_timeout_ms, 36, 4);
+MEMBER(nvme_dmabuf_info, out_max_depth, 40, 4);
+MEMBER(nvme_dmabuf_info, out_max_queues, 44, 4);
 
 SIZE(nvme_dmabuf_ns_info, 56);
 ALIGN(nvme_dmabuf_ns_info, 8);
@@ -141,6 +146,36 @@ MEMBER(nvme_dmabuf_submit, out_completed, 28, 4);
 MEMBER(nvme_dmabuf_submit, in_fence_fd, 32, 4);
 MEMBER(nvme_dmabuf_submit, out_fence_fd, 36, 4);
 
+/* The completions follow. */
+SIZE(nvme_dmabuf_ring, 128);
+ALIGN(nvme_dmabuf_ring, 8);
+MEMBER(nvme_dmabuf_ring, head, 0, 4);
+MEMBER(nvme_dmabuf_ring, reserved, 4, 60);
+MEMBER(nvme_dmabuf_ring, tail, 64, 4);
+MEMBER(nvme_dmabuf_ring, entries, 68, 4);
+MEMBER(nvme_dmabuf_ring, reserved1, 72, 56);
+
+SIZE(nvme_dmabuf_queue, 32);
+ALIGN(nvme_dmabuf_queue, 8);
+MEMBER(nvme_dmabuf_queue, size, 0, 4);
+MEMBER(nvme_dmabuf_queue, flags, 4, 4);
+MEMBER(nvme_dmabuf_queue, depth, 8, 4);
+MEMBER(nvme_dmabuf_queue, event_fd, 12, 4);
+MEMBER(nvme_dmabuf_queue, out_queue_fd, 16, 4);
+MEMBER(nvme_dmabuf_queue, out_ring_entries, 20, 4);
+MEMBER(nvme_dmabuf_queue, out_ring_bytes, 24, 8);
+
+SIZE(nvme_dmabuf_enter, 40);
+ALIGN(nvme_dmabuf_enter, 8);
+MEMBER(nvme_dmabuf_enter, size, 0, 4);
+MEMBER(nvme_dmabuf_enter, flags, 4, 4);
+MEMBER(nvme_dmabuf_enter, commands, 8, 8);
+MEMBER(nvme_dmabuf_enter, count, 16, 4);
+MEMBER(nvme_dmabuf_enter, min_complete, 20, 4);
+MEMBER(nvme_dmabuf_enter, timeout_ns, 24, 8);
+MEMBER(nvme_dmabuf_enter, out_submitted, 32, 4);
+MEMBER(nvme_dmabuf_enter, out_completed, 36, 4);
+
 SIZE(nvme_dmabuf_refresh, 24);
 ALIGN(nvme_dmabuf_refresh, 8);
 MEMBER(nvme_dmabuf_refresh, size, 0, 4);
@@ -221,12 +256,14 @@ EQUAL(NVME_DMABUF_REASON_NO_SUCH_PEER, 43);
 EQUAL(NVME_DMABUF_FEATURE_PEER_TO_PEER, 0x1);
 EQUAL(NVME_DMABUF_FEATURE_MOVABLE, 0x2);
 EQUAL(NVME_DMABUF_FEATURE_SGL, 0x4);
+EQUAL(NVME_DMABUF_FEATURE_URING, 0x8);
 EQUAL(NVME_DMABUF_NS_PARTITION, 0x1);
 EQUAL(NVME_DMABUF_NS_MULTIPATH, 0x2);
 EQUAL(NVME_DMABUF_NS_PI, 0x4);
 EQUAL(NVME_DMABUF_NS_SGL, 0x8);
 EQUAL(NVME_DMABUF_NS_IOMMU, 0x10);
 EQUAL(NVME_DMABUF_NS_READ_ONLY, 0x20);
+EQUAL(NVME_DMABUF_NS_POLL, 0x40);
 EQUAL(NVME_DMABUF_ACCESS_READ, 0x1);
 EQUAL(NVME_DMABUF_ACCESS_WRITE, 0x2);
 EQUAL(NVME_DMABUF_ATTACH_REQUIRE_P2P, 0x1);
@@ -252,3 +289,10 @@ EQUAL(NVME_DMABUF_CMD_LIMITED_RETRY, 0x2);
 EQUAL(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC, 0x1);
 EQUAL(NVME_DMABUF_SUBMIT_IN_FENCE, 0x2);
 EQUAL(NVME_DMABUF_SUBMIT_OUT_FENCE, 0x4);
+EQUAL(NVME_DMABUF_QUEUE_POLLED, 0x1);
+EQUAL(NVME_DMABUF_QUEUE_EVENTFD, 0x2);
+EQUAL(NVME_DMABUF_ENTER_NOWAIT, 0x1);
+
+/* 48 bits and 16, of big_cqe[0] of a completion of io_uring */
+EQUAL(NVME_DMABUF_CQE_BYTES(0x123456789abcdef0ULL), 0x56789abcdef0ULL);
+EQUAL(NVME_DMABUF_CQE_REASON(0xfedcba9876543210ULL), 0xfedc);
