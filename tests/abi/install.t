@@ -60,7 +60,7 @@ shared_libs() {
 
 # our archive, and what it needs as shared libraries
 archive_libs() {
-	echo "$LIB/libnvmedmabuf.a $(pkg-config --libs libdrm libnvme)"
+	echo "$LIB/libnvmedmabuf.a $(pkg-config --libs libdrm libnvme liburing)"
 }
 
 static_libs() {
@@ -70,7 +70,7 @@ static_libs() {
 # Some distributions' own flags name libraries that they do not install.
 static_dependencies() {
 	local flags
-	read -ra flags <<<"$(pkg-config --static --libs libdrm libnvme)"
+	read -ra flags <<<"$(pkg-config --static --libs libdrm libnvme liburing)"
 	echo 'int main(void) { return 0; }' |
 		"$CC" -x c - -x none -o "$TMP/empty" "${flags[@]}" 2> /dev/null
 }
@@ -125,7 +125,7 @@ if static_dependencies; then
 	check "a C program with pkg-config --static" client c-static static_libs "$CC" -x c
 	refuse "does not use the soname" uses "$TMP/c-static" libnvmedmabuf
 else
-	skip "a C program with pkg-config --static" "libdrm's and libnvme's own flags do not link here"
+	skip "a C program with pkg-config --static" "its dependencies' own flags do not link here"
 fi
 
 check "installs again" userlib install

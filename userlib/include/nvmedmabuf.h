@@ -15,8 +15,9 @@
  *
  * Threads. A context may be used by several threads at once, in any function
  * but nvmedmabuf_close(), which must not run together with another call on the
- * same context. Different buffers are independent of each other. One buffer may
- * be used by several threads at once in any function but
+ * same context. A queue is used by one thread, the one that made it. Different
+ * queues are independent of each other, and so are different buffers. One buffer
+ * may be used by several threads at once in any function but
  * nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
  * themselves. All other functions may be called at any time.
  *
@@ -479,8 +480,8 @@ struct nvmedmabuf_queue;
  * nvmedmabuf_queue_reap().
  *
  * Return: 0; -EINVAL if @depth is 0 or for other flags; -ENOSPC if @depth is above the
- * limit or there are too many queues; -EOPNOTSUPP if the kernel, or this library, has
- * no io_uring, or the kernel's is switched off; -EMFILE; -ENOMEM.
+ * limit or there are too many queues; -EOPNOTSUPP if the kernel has no io_uring or it
+ * is switched off; -ENOTTY if the module is older than queues; -EMFILE; -ENOMEM.
  */
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
 			    uint32_t flags, struct nvmedmabuf_queue **queue);
@@ -509,7 +510,8 @@ int nvmedmabuf_queue_fd(const struct nvmedmabuf_queue *queue);
  * @queue: the queue
  *
  * To be filled in by nvmedmabuf_prep_read() and its like, and user_data, before the next
- * call for this queue. nvmedmabuf_queue_submit() submits it.
+ * nvmedmabuf_queue_submit(), which submits it. Until then it may be changed; no command
+ * can be taken back.
  *
  * Return: a command, or NULL if as many as the queue's depth are prepared, in flight
  * or not read.
@@ -519,19 +521,23 @@ struct nvme_dmabuf_command *nvmedmabuf_queue_get(struct nvmedmabuf_queue *queue)
 /**
  * nvmedmabuf_queue_submit - submit the prepared commands, and wait for completions
  * @queue: the queue
- * @min_complete: how many completions to wait for, or for all that can come if they
- *	are fewer; 0 waits for none
+ * @min_complete: how many completions to wait for, those that can be read already
+ *	included, or for all that can come if they are fewer; 0 waits for none
  * @timeout_ns: nanoseconds to wait at most, or 0 for no limit
  * @flags: NVMEDMABUF_SUBMIT_NOWAIT (do not wait for room before submitting), or 0
  *
- * One system call, and none if there is nothing to submit and the completions are there.
- * The commands may be executed in any order. A command that is refused has a completion
- * that says so. Commands that could not be submitted stay prepared.
+ * One system call, and none if there is nothing to submit and the completions are there;
+ * polling by io_uring may take several. The commands may be executed in any order. A
+ * command that is refused has a completion that says so. Commands that could not be
+ * submitted stay prepared, and must not be filled in again.
+ *
+ * By io_uring nothing waits for room before submitting: what would have to wait is given
+ * to a thread of the kernel's.
  *
  * Return: how many commands were submitted, perhaps 0 if none was prepared: then the wait
  * may have been ended by the timeout or a signal. If there were some and none could be
  * submitted, -EAGAIN (with NVMEDMABUF_SUBMIT_NOWAIT, or the timeout), -EINTR (a signal
- * arrived) or -ENOMEM.
+ * arrived) or -ENOMEM. -EINVAL for other flags.
  */
 int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue,
 			    uint32_t min_complete, uint64_t timeout_ns,
@@ -541,11 +547,12 @@ int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue,
  * nvmedmabuf_queue_reap - read completions
  * @queue: the queue
  * @cpls: gets up to @max completions, in the order in which they came; user_data says
- *	which command each belongs to. By io_uring, result is always 0.
+ *	which command each belongs to. By io_uring, result is always 0, and status is 0 if
+ *	error is not.
  * @max: how many @cpls has room for
  *
- * Never waits, and makes no system call unless the queue is polled and has nothing to
- * read.
+ * Never waits. Makes a system call only if it has nothing to read, and either the queue is
+ * polled or, by io_uring, the kernel has completions that it has not written yet.
  *
  * Return: how many were written, perhaps 0.
  */
