@@ -11,6 +11,7 @@
 
 #define DEVICE		"/dev/nvme-dmabuf"
 #define MAX_COMMANDS	4
+#define MAX_DEPTH	64
 #define GARBAGE		0xa5
 
 static const int errnos[] = {
@@ -31,11 +32,13 @@ static inline void answer_info(void *arg)
 
 	info->out_version = 0x10203;
 	info->out_max_commands = max_commands;
-	info->out_features = NVME_DMABUF_FEATURE_SGL;
+	info->out_features = NVME_DMABUF_FEATURE_SGL | NVME_DMABUF_FEATURE_URING;
 	info->out_max_maps = 17;
 	info->out_max_command = 1 << 20;
 	info->out_min_timeout_ms = 100;
 	info->out_max_timeout_ms = 120000;
+	info->out_max_depth = MAX_DEPTH;
+	info->out_max_queues = 3;
 }
 
 #define EXPECT_INFO(error) { DEVICE, NVME_DMABUF_IOC_INFO, &info_in, \

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 
 #include <linux/magic.h>
 
+#include "mock_uring.h"
+
 #define MAX_IOCTLS	16
 #define HUGE_PAGE	(2 << 20)
 
@@ -28,6 +31,7 @@ char mock_open_path[300];
 int mock_open_flags;
 unsigned int mock_memfd_flags;
 int mock_mmap_prot;
+int mock_polls;
 
 static struct mock_ioctl expected[MAX_IOCTLS];
 static size_t nr_expected, nr_called;
@@ -36,6 +40,8 @@ static int failing_errno;
 static void *mapping;		/* the one CPU mapping there may be */
 static size_t mapping_len;
 static int nr_files;
+static short poll_revents;
+static void (*poll_effect)(void);
 
 int __real_open(const char *path, int flags, ...);
 int __real_memfd_create(const char *name, unsigned int flags);
@@ -60,6 +66,7 @@ int __wrap_munmap(void *addr, size_t len);
 int __wrap_fstatfs(int fd, struct statfs *fs);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t nmemb, size_t size);
+int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout);
 
 static bool fails(const char *function)
 {
@@ -119,6 +126,7 @@ void mock_ioctls(const struct mock_ioctl *calls, size_t count)
 void mock_all_done(void)
 {
 	assert_int_equal(nr_called, nr_expected);
+	mock_uring_all_done();
 	assert_null(failing);
 }
 
@@ -132,6 +140,9 @@ int mock_setup(void **state)
 	mock_open_flags = -1;
 	mock_memfd_flags = 0;
 	mock_mmap_prot = -1;
+	mock_poll(0, NULL);
+	mock_polls = 0;
+	mock_uring_setup();
 	nr_files = count_files();
 	return 0;
 }
@@ -293,4 +304,22 @@ void *__wrap_malloc(size_t size)
 void *__wrap_calloc(size_t nmemb, size_t size)
 {
 	return fails("calloc") ? NULL : __real_calloc(nmemb, size);
+}
+
+void mock_poll(short revents, void (*effect)(void))
+{
+	poll_revents = revents;
+	poll_effect = effect;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout)
+{
+	assert_int_equal(nfds, 1);
+	assert_int_equal(timeout, 0);
+	assert_non_null(mock_name(fds->fd));
+	mock_polls++;
+	if (poll_effect)
+		poll_effect();
+	fds->revents = fds->events & poll_revents;
+	return fds->revents ? 1 : 0;
 }

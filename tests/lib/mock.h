@@ -60,6 +60,13 @@ extern int mock_open_flags;
 extern unsigned int mock_memfd_flags;
 extern int mock_mmap_prot;
 
+/*
+ * What poll() finds, which must be called for one descriptor and without waiting:
+ * @revents, after @effect, which may be NULL. How often it was called.
+ */
+void mock_poll(short revents, void (*effect)(void));
+extern int mock_polls;
+
 /* The name of the memfd behind a descriptor, or NULL if it is none. */
 const char *mock_name(int fd);
 
