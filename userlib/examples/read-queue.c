@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reads the first 4 MiB of a namespace in pieces of 64 KiB, eight of them at a time, and
+ * writes them to standard output: read-queue /dev/nvme0n1 | xxd
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include <nvmedmabuf.h>
+
+#define LENGTH (4 * 1024 * 1024)
+#define PIECE  (64 * 1024)
+#define DEPTH  8
+
+static int check(const struct nvme_dmabuf_completion *cpl)
+{
+	if (!cpl->error && !cpl->status)
+		return 0;
+	fprintf(stderr, "at byte %llu: %s\n", (unsigned long long)cpl->user_data,
+		cpl->status ? nvmedmabuf_status_text(cpl->status) :
+			      nvmedmabuf_reason_text(cpl->reason));
+	return cpl->error ? cpl->error : -EIO;
+}
+
+static int read_all(struct nvmedmabuf_queue *queue, uint32_t map, uint32_t block_size)
+{
+	struct nvme_dmabuf_completion cpls[DEPTH];
+	struct nvme_dmabuf_command *cmd;
+	uint64_t next = 0, done = 0;
+	int i, n, err = 0;
+
+	while (!err && done < LENGTH) {
+		while (next < LENGTH && (cmd = nvmedmabuf_queue_get(queue))) {
+			nvmedmabuf_prep_read(cmd, map, next, PIECE, next / block_size);
+			cmd->user_data = next;
+			next += PIECE;
+		}
+		n = nvmedmabuf_queue_submit(queue, 1, 0, 0);
+		if (n < 0)
+			return n;
+		n = nvmedmabuf_queue_reap(queue, cpls, DEPTH);
+		for (i = 0; i < n && !err; i++) {
+			err = check(&cpls[i]);
+			done += cpls[i].bytes;
+		}
+	}
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	struct nvmedmabuf_queue *queue = NULL;
+	struct nvmedmabuf_buffer *buf = NULL;
+	struct nvmedmabuf *ctx = NULL;
+	struct nvme_dmabuf_ns_info info;
+	void *data = NULL;
+	uint32_t map;
+	int err, ns;
+
+	ns = open(argc > 1 ? argv[1] : "/dev/nvme0n1", O_RDONLY);
+	err = nvmedmabuf_open(&ctx);
+	if (!err)
+		err = nvmedmabuf_get_ns_info(ctx, ns, &info);
+	if (!err)
+		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
+	if (!err)
+		err = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns, 0, LENGTH,
+					NVME_DMABUF_ACCESS_READ, &map, NULL);
+	if (!err)
+		err = nvmedmabuf_queue_create(ctx, DEPTH, 0, &queue);
+	if (!err)
+		err = read_all(queue, map, info.out_block_size);
+
+	nvmedmabuf_queue_free(queue); /* waits for what is in flight */
+	nvmedmabuf_close(ctx);
+	if (!err)
+		err = nvmedmabuf_buffer_mmap(buf, &data);
+	if (!err)
+		err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
+	if (!err) {
+		fwrite(data, 1, LENGTH, stdout);
+		nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
+	} else {
+		fprintf(stderr, "%s\n", strerror(-err));
+	}
+	nvmedmabuf_buffer_free(buf);
+	return err != 0;
+}
