@@ -57,7 +57,7 @@ constants_are_told() {
 	local name missing=0
 	while read -r name; do
 		grep -q "\b$name\b" "$DEVICE" || { echo "$name"; missing=1; }
-	done < <(grep -oE '^#define NVME_DMABUF_(IOC|FEATURE|NS|ACCESS|ATTACH|MAP|PLACEMENT|OP|CMD|SUBMIT)_[A-Z_0-9]+' "$UAPI" |
+	done < <(grep -oE '^#define NVME_DMABUF_(IOC|URING|FEATURE|NS|ACCESS|ATTACH|MAP|PLACEMENT|OP|CMD|SUBMIT|QUEUE|ENTER|CQE)_[A-Z_0-9]+' "$UAPI" |
 		grep -v IOC_TYPE | cut -d' ' -f2)
 	return "$missing"
 }
