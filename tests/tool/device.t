@@ -338,6 +338,19 @@ unusable() {
 		write_one "$2" "$ns"
 }
 
+# What sysfs says of polled queues is what info says.
+info_of_queues() {
+	local text=no value=false
+	if grep -qx 1 "/sys/class/block/${NS##*/}/queue/io_poll"; then
+		text=yes value=true
+	fi
+	run info "$NS" --json
+	code 0 && json namespaces.0.polled_queues "$value" && json module.features.io_uring true &&
+		json module.limits.max_queues 256 && json module.limits.max_depth 4096 || return 1
+	run info "$NS"
+	code 0 && says out "polled queues: $text" && says out "io_uring: yes" && says out "256 queues"
+}
+
 not_permitted() {
 	cp "$NVME_DMABUF" "$TMP/tool"
 	chmod 755 "$TMP" "$TMP/tool"
@@ -492,6 +505,7 @@ put "$TMP/start" "$NS4K" 0
 
 check "info names what is usable" refused 0 null info "$NS" "$NS4K"
 check "info of all" refused 0 null info
+check "info of queues" info_of_queues
 for exporter in $("$NVME_DMABUF" info --json |
 	perl -MJSON::PP -e '$_->{available} && print "$_->{name}\n" for @{decode_json(join "", <>)->{exporters}}'); do
 	check "read through $exporter" read_file "$NS" 1 20000 --buffer "$exporter"

@@ -33,6 +33,7 @@ static const struct {
 	{ NVME_DMABUF_FEATURE_PEER_TO_PEER, "peer_to_peer", "peer to peer" },
 	{ NVME_DMABUF_FEATURE_MOVABLE, "movable", "movable buffers" },
 	{ NVME_DMABUF_FEATURE_SGL, "sgl", "SGLs" },
+	{ NVME_DMABUF_FEATURE_URING, "io_uring", "io_uring" },
 };
 
 static const char *version_text(uint32_t version, char *text, size_t size)
@@ -61,6 +62,8 @@ static void module_to_json(const struct nvme_dmabuf_info *info, const char *stat
 	put_u64(obj, "max_command_bytes", info->out_max_command);
 	put_u64(obj, "min_timeout_ms", info->out_min_timeout_ms);
 	put_u64(obj, "max_timeout_ms", info->out_max_timeout_ms);
+	put_u64(obj, "max_queues", info->out_max_queues);
+	put_u64(obj, "max_depth", info->out_max_depth);
 }
 
 static void module_to_text(const struct nvme_dmabuf_info *info)
@@ -82,9 +85,11 @@ static void module_to_text(const struct nvme_dmabuf_info *info)
 		       "none: this kernel has no PCI peer-to-peer DMA (CONFIG_PCI_P2PDMA)");
 	printf("\nlimits:    %" PRIu32 " maps per open file, %" PRIu32
 	       " commands per call, %s per NVMe command,\n"
-	       "           timeouts of %" PRIu32 " to %" PRIu32 " ms\n",
+	       "           timeouts of %" PRIu32 " to %" PRIu32 " ms,\n"
+	       "           %" PRIu32 " queues per open file, of up to %" PRIu32 " commands each\n",
 	       info->out_max_maps, info->out_max_commands, size_text(info->out_max_command, text),
-	       info->out_min_timeout_ms, info->out_max_timeout_ms);
+	       info->out_min_timeout_ms, info->out_max_timeout_ms, info->out_max_queues,
+	       info->out_max_depth);
 }
 
 static void exporter_to_json(struct json_object *array, const struct exporter *e)

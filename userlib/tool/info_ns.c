@@ -162,6 +162,7 @@ static void to_json(struct json_object *obj, const struct facts *f)
 	put_text(obj, "iommu_domain", true, f->iommu_domain);
 	put_yes_no(obj, "sgl", usable, has_flag(f, NVME_DMABUF_NS_SGL));
 	put_yes_no(obj, "sgl_supported", f->has_drive, drive->sgl_supported);
+	put_yes_no(obj, "polled_queues", usable, has_flag(f, NVME_DMABUF_NS_POLL));
 	put_yes_no(obj, "pi", usable, has_flag(f, NVME_DMABUF_NS_PI));
 	put_number(obj, "pi_type", f->has_drive, drive->pi_type);
 	put_number(obj, "metadata_bytes", f->has_drive, drive->metadata_size);
@@ -221,6 +222,8 @@ static void module_to_text(const struct facts *f)
 	       has_flag(f, NVME_DMABUF_NS_SGL)	      ? "SGL for contiguous buffers, else PRP" :
 	       f->has_drive && f->drive.sgl_supported ? "PRP, although the drive takes SGLs" :
 							"PRP");
+	printf("  queues       polled queues: %s\n",
+	       has_flag(f, NVME_DMABUF_NS_POLL) ? "yes" : "no");
 	printf("  iommu        %s%s%s\n",
 	       has_flag(f, NVME_DMABUF_NS_IOMMU) ? "translates" : "does not translate",
 	       f->iommu_domain[0] ? ", domain type " : "", f->iommu_domain);
