@@ -13,18 +13,6 @@
 #define DEFAULT_CHUNK (4 * MIB)
 #define MAX_CHUNK     (1024 * MIB)
 
-static int parse_value(const char *name, const char *text, int (*parse)(const char *, uint64_t *),
-		       uint64_t *value)
-{
-	int ret = parse(text, value);
-
-	if (ret == -ERANGE)
-		return report_usage("%s %s is too large", name, text);
-	if (ret)
-		return report_usage("%s '%s' is no number", name, text);
-	return TOOL_OK;
-}
-
 static int parse_option(struct copy *c, int opt)
 {
 	switch (opt) {
@@ -34,21 +22,17 @@ static int parse_option(struct copy *c, int opt)
 		return TOOL_OK;
 	case OPT_START:
 		c->has_start = true;
-		return parse_value("--start", optarg, parse_number, &c->start);
+		return report_parse_value("--start", optarg, parse_number, &c->start);
 	case OPT_COUNT:
 		c->has_count = true;
-		return parse_value("--count", optarg, parse_number, &c->count);
+		return report_parse_value("--count", optarg, parse_number, &c->count);
 	case OPT_BYTES:
 		c->has_bytes = true;
-		return parse_value("--bytes", optarg, parse_size, &c->bytes);
+		return report_parse_value("--bytes", optarg, parse_size, &c->bytes);
 	case OPT_CHUNK:
-		return parse_value("--chunk", optarg, parse_size, &c->chunk);
+		return report_parse_value("--chunk", optarg, parse_size, &c->chunk);
 	case OPT_BUFFER:
-		if (exporter_parse(optarg, &c->exporter))
-			return report_usage(
-				"--buffer '%s' is none of udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
-				optarg);
-		return TOOL_OK;
+		return exporter_parse_or_report(optarg, &c->exporter);
 	case OPT_FUA:
 		c->fua = true;
 		return TOOL_OK;

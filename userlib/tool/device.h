@@ -128,6 +128,7 @@ struct exporter {
 
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);
+int exporter_parse_or_report(const char *text, struct exporter *exporter);
 
 /* All exporters of this machine, those that cannot be used included. */
 int exporter_list(struct exporter **list);

@@ -55,6 +55,15 @@ int exporter_parse(const char *text, struct exporter *e)
 	return 0;
 }
 
+int exporter_parse_or_report(const char *text, struct exporter *e)
+{
+	if (exporter_parse(text, e))
+		return report_usage(
+			"--buffer '%s' is none of udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
+			text);
+	return TOOL_OK;
+}
+
 static const char *node_obstacle(const char *path, const char *missing)
 {
 	if (access(path, R_OK | W_OK) == 0)

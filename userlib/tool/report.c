@@ -115,6 +115,18 @@ int report_bad_option(int c, char *const *argv)
 	return report_usage("unknown, ambiguous or malformed option '%s'", word);
 }
 
+int report_parse_value(const char *name, const char *text,
+		       int (*parse)(const char *text, uint64_t *value), uint64_t *value)
+{
+	int ret = parse(text, value);
+
+	if (ret == -ERANGE)
+		return report_usage("%s %s is too large", name, text);
+	if (ret)
+		return report_usage("%s '%s' is no number", name, text);
+	return TOOL_OK;
+}
+
 int report_parse_options(int argc, char **argv, bool *wants_help)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' },

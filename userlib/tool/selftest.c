@@ -131,33 +131,22 @@ void selftest_note(const char *fmt, ...)
 	fflush(stdout);
 }
 
-static int parse_value(const char *name, uint64_t *value)
-{
-	if (parse_number(optarg, value))
-		return report_usage("%s '%s' is no number, or too large", name, optarg);
-	return TOOL_OK;
-}
-
 static int parse_option(struct selftest *st, int opt)
 {
 	switch (opt) {
 	case OPT_BUFFER:
-		if (exporter_parse(optarg, &st->exporter))
-			return report_usage(
-				"--buffer '%s' is none of udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
-				optarg);
-		return TOOL_OK;
+		return exporter_parse_or_report(optarg, &st->exporter);
 	case OPT_ROUNDS:
-		return parse_value("--rounds", &st->rounds);
+		return report_parse_value("--rounds", optarg, parse_number, &st->rounds);
 	case OPT_SEED:
 		st->has_seed = true;
-		return parse_value("--seed", &st->seed);
+		return report_parse_value("--seed", optarg, parse_number, &st->seed);
 	case OPT_START:
 		st->has_start = true;
-		return parse_value("--start", &st->start);
+		return report_parse_value("--start", optarg, parse_number, &st->start);
 	case OPT_COUNT:
 		st->has_count = true;
-		return parse_value("--count", &st->count);
+		return report_parse_value("--count", optarg, parse_number, &st->count);
 	case OPT_JSON:
 		report_use_json();
 		return TOOL_OK;

@@ -58,6 +58,10 @@ int report_usage(const char *fmt, ...) PRINTF(1, 2);
 /* The same for an option that getopt_long() did not like. */
 int report_bad_option(int c, char *const *argv);
 
+/* The argument of option @name, by parse_number() or parse_size(). Reports. */
+int report_parse_value(const char *name, const char *text,
+		       int (*parse)(const char *text, uint64_t *value), uint64_t *value);
+
 /* The command line of a subcommand that only knows --json and --help. */
 int report_parse_options(int argc, char **argv, bool *wants_help);
 
