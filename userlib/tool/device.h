@@ -98,6 +98,9 @@ int ns_uses(const struct ns *ns, struct use *list, int max);
 const char *use_text(const struct use *use, char *text, size_t size);
 void uses_to_json(struct json_object *array, const struct use *list, int count);
 
+/* Whether others may write to it now: used, or claimed, by someone. */
+bool ns_is_busy(const struct ns *ns);
+
 /*
  * Open to write to it. Unless @force, claims it exclusively, so that nobody
  * mounts it meanwhile, and reports anyone who uses it already. With @force
@@ -108,6 +111,24 @@ int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced);
 /* Write back, and then forget, what the page cache has of a byte range. */
 int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
+
+/* A namespace by the block layer, past the page cache and past the module. */
+struct direct {
+	int fd;
+	uint32_t block_size;
+};
+
+/* Reports. */
+int direct_open_or_report(struct direct *d, const struct ns *ns,
+			  const struct nvme_dmabuf_ns_info *info, bool write);
+void direct_close(struct direct *d);
+
+/* Aligned for it; NULL if there is no memory. free() it. */
+uint8_t *direct_alloc(uint64_t length);
+
+/* Whole blocks. */
+int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length);
+int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint64_t length);
 
 /* Where dma-bufs come from: the argument of --buffer. */
 enum exporter_kind {

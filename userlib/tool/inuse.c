@@ -164,6 +164,17 @@ int ns_uses(const struct ns *ns, struct use *list, int max)
 	return uses.count;
 }
 
+bool ns_is_busy(const struct ns *ns)
+{
+	struct use use;
+	struct ns claim;
+
+	if (ns_open(&claim, ns->path, O_RDONLY | O_EXCL))
+		return true;
+	ns_close(&claim);
+	return ns_uses(ns, &use, 1) > 0;
+}
+
 const char *use_text(const struct use *use, char *text, size_t size)
 {
 	static const struct {

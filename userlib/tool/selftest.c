@@ -10,8 +10,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "selftest.h"
 
@@ -176,7 +174,7 @@ static int parse(struct selftest *st, int argc, char **argv)
 
 	memset(st, 0, sizeof(*st));
 	st->ns.fd = -1;
-	st->direct_fd = -1;
+	st->direct.fd = -1;
 	st->rounds = 32;
 	exporter_parse("auto", &st->exporter);
 
@@ -204,20 +202,6 @@ static int parse(struct selftest *st, int argc, char **argv)
 	return TOOL_OK;
 }
 
-/* Without a claim nothing is known of who writes: the test must be lenient. */
-static bool is_busy(const struct selftest *st)
-{
-	struct use use;
-	struct ns claim;
-
-	if (st->write)
-		return false;
-	if (ns_open(&claim, st->ns_word, O_RDONLY | O_EXCL))
-		return true;
-	ns_close(&claim);
-	return ns_uses(&st->ns, &use, 1) > 0;
-}
-
 static int open_namespace(struct selftest *st)
 {
 	int forced, ret;
@@ -232,25 +216,20 @@ static int open_namespace(struct selftest *st)
 	ret = ns_query(st->ctx, &st->ns, &st->info);
 	if (ret)
 		return ret;
-	st->direct_fd = open(st->ns.path, (st->write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
-	if (st->direct_fd < 0)
-		return report_error(TOOL_REFUSED, "cannot-open",
-				    "cannot open %s for direct I/O: %s", st->ns.path,
-				    strerror(errno));
-	st->busy = is_busy(st);
-	return TOOL_OK;
+	/* Without a claim nothing is known of who writes: the test must be lenient. */
+	st->busy = !st->write && ns_is_busy(&st->ns);
+	return direct_open_or_report(&st->direct, &st->ns, &st->info, st->write);
+}
+
+uint64_t selftest_random(struct selftest *st, uint64_t limit)
+{
+	return random_below(&st->random, limit);
 }
 
 static void seed(struct selftest *st)
 {
-	struct timespec ts;
-
-	if (!st->has_seed) {
-		clock_gettime(CLOCK_REALTIME, &ts);
-		st->seed = (uint64_t)ts.tv_sec << 20 ^ ts.tv_nsec;
-		/* Short enough to be typed again. */
-		st->seed &= 0xffffffff;
-	}
+	if (!st->has_seed)
+		st->seed = random_seed();
 	st->random = st->seed;
 	put_u64(report_root(), "seed", st->seed);
 }
@@ -348,8 +327,7 @@ int cmd_selftest(int argc, char **argv)
 		return report_help(help);
 	ret = run(&st);
 	selftest_write_free(&st);
-	if (st.direct_fd >= 0)
-		close(st.direct_fd);
+	direct_close(&st.direct);
 	ns_close(&st.ns);
 	nvmedmabuf_close(st.ctx);
 	return ret;

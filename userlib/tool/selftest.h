@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of 'selftest' share: what is tested, the results, random
- * numbers, patterns, and the independent way to the same blocks.
+ * What the parts of 'selftest' share: what is tested, the results, and which
+ * blocks go where.
  */
 #ifndef NVME_DMABUF_TOOL_SELFTEST_H
 #define NVME_DMABUF_TOOL_SELFTEST_H
@@ -30,8 +30,8 @@ struct selftest {
 	struct nvme_dmabuf_info module;
 	struct ns ns;
 	struct nvme_dmabuf_ns_info info;
-	int direct_fd; /* the same namespace, O_DIRECT */
-	bool busy;     /* others may write to it meanwhile */
+	struct direct direct; /* the same namespace */
+	bool busy;	      /* others may write to it meanwhile */
 	uint64_t random;
 	struct write_test *write_test; /* the part that writes */
 
@@ -53,21 +53,6 @@ void selftest_note(const char *fmt, ...) PRINTF(1, 2);
 
 /* A number from 0 to @limit - 1. */
 uint64_t selftest_random(struct selftest *st, uint64_t limit);
-
-/*
- * Memory is filled with words that tell their own place, so that data that
- * went astray is seen wherever it lands. Offsets are multiples of 4.
- * pattern_find() returns the first offset that differs, or @to.
- */
-void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
-uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
-
-/* Aligned for O_DIRECT; NULL if there is no memory. free() it. */
-uint8_t *direct_alloc(uint64_t length);
-
-/* Whole blocks past the module, by the block layer. 0 or -errno. */
-int direct_read(const struct selftest *st, uint8_t *mem, uint64_t slba, uint64_t length);
-int direct_write(const struct selftest *st, const uint8_t *mem, uint64_t slba, uint64_t length);
 
 /* Where in a buffer and on the namespace a command goes. */
 struct extent {

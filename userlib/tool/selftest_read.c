@@ -111,7 +111,7 @@ static bool submit(struct read_test *t)
 
 static bool pread_extent(struct read_test *t, const struct extent *e, uint8_t *mem)
 {
-	int ret = direct_read(t->st, mem, e->slba, e->length);
+	int ret = direct_read(&t->st->direct, mem, e->slba, e->length);
 
 	if (ret)
 		selftest_fail(t->st, t->part, "pread of %" PRIu64 " bytes at block %" PRIu64 ": %s",

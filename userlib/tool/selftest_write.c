@@ -53,7 +53,7 @@ static bool window_holds(struct write_test *t, const uint8_t *image, const char 
 	uint64_t at = 0, block;
 	int ret;
 
-	ret = direct_read(t->st, t->seen, t->first, t->bytes);
+	ret = direct_read(&t->st->direct, t->seen, t->first, t->bytes);
 	if (ret)
 		return failed(t, "pread", ret);
 	if (memcmp(t->seen, image, t->bytes) == 0)
@@ -251,9 +251,9 @@ static void restore(struct write_test *t)
 	int ret;
 
 	t->part = "restore";
-	ret = direct_write(st, in_window(t, t->saved, st->start), st->start,
+	ret = direct_write(&st->direct, in_window(t, t->saved, st->start), st->start,
 			   st->count * st->info.out_block_size);
-	if (!ret && fsync(st->direct_fd))
+	if (!ret && fsync(st->direct.fd))
 		ret = -errno;
 	if (ret) {
 		failed(t,
@@ -268,7 +268,7 @@ static void restore(struct write_test *t)
 			      "the original contents of blocks %" PRIu64 " to %" PRIu64 " are back",
 			      st->start, st->start + st->count - 1);
 	else
-		direct_write(st, t->saved, t->first, t->bytes);
+		direct_write(&st->direct, t->saved, t->first, t->bytes);
 	ns_cache_drop(&st->ns, t->first * st->info.out_block_size, t->bytes);
 }
 
@@ -355,7 +355,7 @@ static int prepare(struct write_test *t)
 	if (!t->saved || !t->image || !t->seen)
 		return report_error(TOOL_FAILED, "no-memory", "out of memory");
 	ns_cache_write_back(&st->ns, t->first * st->info.out_block_size, t->bytes);
-	ret = direct_read(st, t->saved, t->first, t->bytes);
+	ret = direct_read(&st->direct, t->saved, t->first, t->bytes);
 	if (ret)
 		return report_error(TOOL_FAILED, "cannot-save",
 				    "cannot read what is there now: %s; nothing was written",

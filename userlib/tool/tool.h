@@ -88,6 +88,21 @@ const char *errno_name(int err);
 int parse_number(const char *text, uint64_t *value);
 int parse_size(const char *text, uint64_t *value);
 
+/*
+ * Random numbers from 0 to @limit - 1, which go on from *@state: not for secrets.
+ * A seed to begin with is short enough to be typed again.
+ */
+uint64_t random_seed(void);
+uint64_t random_below(uint64_t *state, uint64_t limit);
+
+/*
+ * Memory is filled with words that tell their own place, so that data that
+ * went astray is seen wherever it lands. Offsets are multiples of 4.
+ * pattern_find() returns the first offset that differs, or @to.
+ */
+void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
+uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
+
 /* "1.5 GiB", or "512 bytes"; @text holds at least SIZE_TEXT bytes. */
 #define SIZE_TEXT 24
 const char *size_text(uint64_t bytes, char *text);

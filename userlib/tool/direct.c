@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The block layer's own reads and writes of a namespace, past the page cache and
+ * past the module: what others are compared with.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+
+int direct_open_or_report(struct direct *d, const struct ns *ns,
+			  const struct nvme_dmabuf_ns_info *info, bool write)
+{
+	d->block_size = info->out_block_size;
+	d->fd = open(ns->path, (write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	if (d->fd < 0)
+		return report_error(TOOL_REFUSED, "cannot-open",
+				    "cannot open %s for direct I/O: %s", ns->path, strerror(errno));
+	return TOOL_OK;
+}
+
+void direct_close(struct direct *d)
+{
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = -1;
+}
+
+uint8_t *direct_alloc(uint64_t length)
+{
+	return aligned_alloc(4096, (length + 4095) / 4096 * 4096);
+}
+
+int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length)
+{
+	uint64_t at = slba * d->block_size;
+
+	while (length) {
+		ssize_t n = pread(d->fd, mem, length, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		mem += n;
+		at += n;
+		length -= n;
+	}
+	return 0;
+}
+
+int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint64_t length)
+{
+	uint64_t at = slba * d->block_size;
+
+	while (length) {
+		ssize_t n = pwrite(d->fd, mem, length, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		mem += n;
+		at += n;
+		length -= n;
+	}
+	return 0;
+}
