@@ -108,6 +108,22 @@ bool ns_is_busy(const struct ns *ns);
  */
 int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced);
 
+/* What a person is shown, and agrees to, before blocks are overwritten. */
+struct overwrite {
+	const struct ns *ns;
+	const struct nvme_dmabuf_ns_info *info;
+	uint64_t start; /* logical blocks */
+	uint64_t count;
+	const uint8_t *contents;      /* what is in the first of them now */
+	uint64_t looked_at;	      /* how many those are */
+	const char *intent;	      /* "This will overwrite …" */
+	const char *warning;	      /* what cannot be undone; ends with a newline */
+	const char *confirmed_serial; /* --yes-overwrite, or NULL: ask */
+};
+
+/* Reports if nobody agrees, or if the drive cannot be identified. */
+int overwrite_confirm(const struct overwrite *o);
+
 /* Write back, and then forget, what the page cache has of a byte range. */
 int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);

@@ -87,8 +87,4 @@ int selftest_write_prepare(struct selftest *st);
 void selftest_write(struct selftest *st, const struct exporter *list, int count);
 void selftest_write_free(struct selftest *st);
 
-/* What is shown before it is asked. */
-int selftest_confirm(struct selftest *st, const struct nvmedmabuf_drive *drive,
-		     const uint8_t *contents);
-
 #endif /* NVME_DMABUF_TOOL_SELFTEST_H */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -337,18 +338,35 @@ static int set_range(struct write_test *t)
 	return TOOL_OK;
 }
 
+static int confirm(const struct write_test *t)
+{
+	const struct selftest *st = t->st;
+	const char *file = st->save_file;
+	struct overwrite o = {
+		.ns = &st->ns,
+		.info = &st->info,
+		.start = st->start,
+		.count = st->count,
+		.contents = in_window(t, t->saved, st->start),
+		.looked_at = st->count,
+		.intent = "This test will overwrite, and put back at the end:",
+		.confirmed_serial = st->confirmed_serial,
+	};
+	char warning[160 + PATH_MAX];
+
+	snprintf(warning, sizeof(warning),
+		 "If this is interrupted by SIGKILL, a crash or a power failure, the original\n"
+		 "contents are lost%s%s.\n",
+		 file ? ", but for the copy in " : "; --save FILE keeps a copy", file ? file : "");
+	o.warning = warning;
+	return overwrite_confirm(&o);
+}
+
 static int prepare(struct write_test *t)
 {
-	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
 	struct selftest *st = t->st;
 	int ret;
 
-	ret = nvmedmabuf_get_drive(st->ns.fd, &drive);
-	if (ret)
-		return report_error(
-			TOOL_REFUSED, "no-drive",
-			"the drive behind %s cannot be identified (%s), so it is not written to; run this as root",
-			st->ns.path, strerror(-ret));
 	t->saved = direct_alloc(t->bytes);
 	t->image = direct_alloc(t->bytes);
 	t->seen = direct_alloc(t->bytes);
@@ -361,7 +379,7 @@ static int prepare(struct write_test *t)
 				    "cannot read what is there now: %s; nothing was written",
 				    strerror(-ret));
 	memcpy(t->image, t->saved, t->bytes);
-	ret = selftest_confirm(st, &drive, in_window(t, t->saved, st->start));
+	ret = confirm(t);
 	return ret ? ret : save_to_file(t);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What 'selftest --write' shows before it overwrites anything, and how a person
- * agrees. The only file that knows libblkid.
+ * What is shown before blocks are overwritten for the sake of a test, and how a
+ * person agrees. The only file that knows libblkid.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include <blkid/blkid.h>
 
-#include "selftest.h"
+#include "device.h"
 
 /* "ext4 (label home)", "gpt partition table"; false if nothing is known. */
 static bool looks_like(int fd, char *text, size_t size)
@@ -56,64 +56,74 @@ static void show_bytes(const uint8_t *mem, size_t length)
 	}
 }
 
-static void show(const struct selftest *st, const struct nvmedmabuf_drive *drive,
-		 const uint8_t *contents)
+static uint64_t blocks_in_use(const struct overwrite *o)
 {
-	uint64_t length = st->count * st->info.out_block_size, used = 0;
-	char text[256], size[SIZE_TEXT];
+	uint64_t bs = o->info->out_block_size, used = 0;
 
-	for (uint64_t b = 0; b < st->count; b++) {
-		const uint8_t *block = contents + b * st->info.out_block_size;
+	for (uint64_t b = 0; b < o->looked_at; b++) {
+		const uint8_t *block = o->contents + b * bs;
 
 		/* Zeroes: the first is, and each equals the one before. */
-		used += block[0] || memcmp(block, block + 1, st->info.out_block_size - 1);
+		used += block[0] || memcmp(block, block + 1, bs - 1);
 	}
+	return used;
+}
+
+static void show(const struct overwrite *o, const struct nvmedmabuf_drive *drive)
+{
+	uint64_t length = o->count * o->info->out_block_size;
+	char text[256], size[SIZE_TEXT];
 
 	fprintf(stderr,
-		"This test will overwrite, and put back at the end:\n"
+		"%s\n"
 		"  device        %s, namespace %" PRIu32 "\n"
 		"  drive         %s, serial %s, firmware %s\n"
 		"  blocks        %" PRIu64 " to %" PRIu64 " of %s, %" PRIu64 " bytes each\n",
-		st->ns.path, st->info.out_nsid, drive->model, drive->serial, drive->firmware,
-		st->start, st->start + st->count - 1, st->ns.name,
-		(uint64_t)st->info.out_block_size);
-	if (st->ns.partition)
+		o->intent, o->ns->path, o->info->out_nsid, drive->model, drive->serial,
+		drive->firmware, o->start, o->start + o->count - 1, o->ns->name,
+		(uint64_t)o->info->out_block_size);
+	if (o->ns->partition)
 		fprintf(stderr, "                (blocks %" PRIu64 " to %" PRIu64 " of %s)\n",
-			(uint64_t)st->info.out_start + st->start,
-			(uint64_t)st->info.out_start + st->start + st->count - 1, st->ns.disk);
+			(uint64_t)o->info->out_start + o->start,
+			(uint64_t)o->info->out_start + o->start + o->count - 1, o->ns->disk);
 	fprintf(stderr,
 		"  size          %s (%" PRIu64 " bytes)\n"
 		"  looks like    %s\n"
-		"  holds         %" PRIu64 " blocks that are not all zeroes, of %" PRIu64
+		"  holds         %" PRIu64 " blocks that are not all zeroes, of %s%" PRIu64
 		"; it begins:\n",
 		size_text(length, size), length,
-		looks_like(st->ns.fd, text, sizeof(text)) ?
+		looks_like(o->ns->fd, text, sizeof(text)) ?
 			text :
 			"nothing known (no file system, no partition table)",
-		used, st->count);
-	show_bytes(contents, 64);
-	fprintf(stderr,
-		"If this is interrupted by SIGKILL, a crash or a power failure, the original\n"
-		"contents are lost%s%s.\n",
-		st->save_file ? ", but for the copy in " : "; --save FILE keeps a copy",
-		st->save_file ? st->save_file : "");
+		blocks_in_use(o), o->looked_at < o->count ? "the first " : "", o->looked_at);
+	show_bytes(o->contents, 64);
+	fputs(o->warning, stderr);
 }
 
-int selftest_confirm(struct selftest *st, const struct nvmedmabuf_drive *drive,
-		     const uint8_t *contents)
+int overwrite_confirm(const struct overwrite *o)
 {
-	/* A drive without a serial number is confirmed by its name. */
-	const char *serial = drive->serial[0] ? drive->serial : st->ns.name;
+	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
+	const char *serial;
 	char answer[80];
+	int ret;
 
-	show(st, drive, contents);
-	if (st->confirmed_serial) {
-		if (strcmp(st->confirmed_serial, serial) == 0)
+	ret = nvmedmabuf_get_drive(o->ns->fd, &drive);
+	if (ret)
+		return report_error(
+			TOOL_REFUSED, "no-drive",
+			"the drive behind %s cannot be identified (%s), so it is not written to; run this as root",
+			o->ns->path, strerror(-ret));
+	/* A drive without a serial number is confirmed by its name. */
+	serial = drive.serial[0] ? drive.serial : o->ns->name;
+
+	show(o, &drive);
+	if (o->confirmed_serial) {
+		if (strcmp(o->confirmed_serial, serial) == 0)
 			return TOOL_OK;
 		return report_error(
 			TOOL_REFUSED, "not-confirmed",
 			"--yes-overwrite=%s is not the serial number of this drive, %s; nothing was written",
-			st->confirmed_serial, serial);
+			o->confirmed_serial, serial);
 	}
 	if (!isatty(STDIN_FILENO))
 		return report_error(
