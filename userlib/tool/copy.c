@@ -82,11 +82,9 @@ int copy_parse(struct copy *c, int argc, char **argv, const char *short_options,
 		if (ret || c->help)
 			return ret;
 	}
-	if (optind == argc)
-		return report_usage("no namespace named");
-	if (optind + 1 < argc)
-		return report_usage("unexpected argument '%s'", argv[optind + 1]);
-	c->ns_word = argv[optind];
+	ret = report_parse_namespace(argc, argv, &c->ns_word);
+	if (ret)
+		return ret;
 
 	if (c->has_count && c->has_bytes)
 		return report_usage("--count and --bytes exclude each other");

@@ -127,6 +127,16 @@ int report_parse_value(const char *name, const char *text,
 	return TOOL_OK;
 }
 
+int report_parse_namespace(int argc, char **argv, const char **word)
+{
+	if (optind == argc)
+		return report_usage("no namespace named");
+	if (optind + 1 < argc)
+		return report_usage("unexpected argument '%s'", argv[optind + 1]);
+	*word = argv[optind];
+	return TOOL_OK;
+}
+
 int report_parse_options(int argc, char **argv, bool *wants_help)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' },

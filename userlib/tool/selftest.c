@@ -186,11 +186,9 @@ static int parse(struct selftest *st, int argc, char **argv)
 		if (ret || st->help)
 			return ret;
 	}
-	if (optind == argc)
-		return report_usage("no namespace named");
-	if (optind + 1 < argc)
-		return report_usage("unexpected argument '%s'", argv[optind + 1]);
-	st->ns_word = argv[optind];
+	ret = report_parse_namespace(argc, argv, &st->ns_word);
+	if (ret)
+		return ret;
 	if (!st->rounds || st->rounds > 1000000)
 		return report_usage("--rounds must be from 1 to 1000000");
 	if (!st->write && (st->has_start || st->has_count || st->save_file || st->confirmed_serial))

@@ -62,6 +62,9 @@ int report_bad_option(int c, char *const *argv);
 int report_parse_value(const char *name, const char *text,
 		       int (*parse)(const char *text, uint64_t *value), uint64_t *value);
 
+/* What getopt_long() left of the command line: the one namespace. Reports. */
+int report_parse_namespace(int argc, char **argv, const char **word);
+
 /* The command line of a subcommand that only knows --json and --help. */
 int report_parse_options(int argc, char **argv, bool *wants_help);
 
