@@ -60,12 +60,8 @@ static uint64_t blocks_in_use(const struct overwrite *o)
 {
 	uint64_t bs = o->info->out_block_size, used = 0;
 
-	for (uint64_t b = 0; b < o->looked_at; b++) {
-		const uint8_t *block = o->contents + b * bs;
-
-		/* Zeroes: the first is, and each equals the one before. */
-		used += block[0] || memcmp(block, block + 1, bs - 1);
-	}
+	for (uint64_t b = 0; b < o->looked_at; b++)
+		used += !is_zero(o->contents + b * bs, bs);
 	return used;
 }
 

@@ -34,12 +34,13 @@ uint8_t *direct_alloc(uint64_t length)
 	return aligned_alloc(4096, (length + 4095) / 4096 * 4096);
 }
 
-int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length)
+static int transfer(const struct direct *d, bool write, uint8_t *mem, uint64_t slba,
+		    uint64_t length)
 {
 	uint64_t at = slba * d->block_size;
 
 	while (length) {
-		ssize_t n = pread(d->fd, mem, length, at);
+		ssize_t n = write ? pwrite(d->fd, mem, length, at) : pread(d->fd, mem, length, at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -52,20 +53,12 @@ int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t le
 	return 0;
 }
 
+int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length)
+{
+	return transfer(d, false, mem, slba, length);
+}
+
 int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint64_t length)
 {
-	uint64_t at = slba * d->block_size;
-
-	while (length) {
-		ssize_t n = pwrite(d->fd, mem, length, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		mem += n;
-		at += n;
-		length -= n;
-	}
-	return 0;
+	return transfer(d, true, (uint8_t *)mem, slba, length);
 }

@@ -263,7 +263,7 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	if (ret == -ENOENT)
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";
 	else if (ret == -EINVAL && e->kind != EXPORTER_DRM)
-		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller --chunk";
+		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one";
 	else if (ret == -ENOMEM && e->kind == EXPORTER_HUGE)
 		hint = "; reserve huge pages: sysctl vm.nr_hugepages=32";
 	return report_error(TOOL_FAILED, "no-buffer", "%s gives no dma-buf of %s: %s%s", e->name,

@@ -20,6 +20,7 @@ static const struct subcommand {
 	{ "read", cmd_read },
 	{ "write", cmd_write },
 	{ "selftest", cmd_selftest },
+	{ "bench", cmd_bench },
 	/* clang-format on */
 };
 
@@ -33,6 +34,7 @@ static const struct subcommand {
 	"  read       copy from a namespace to a file, through a dma-buf\n"                \
 	"  write      copy from a file to a namespace, through a dma-buf\n"                \
 	"  selftest   check that data moves right on this machine\n"                       \
+	"  bench      measure a drive, by this module and by the kernel's own paths\n"     \
 	"\n"                                                                               \
 	"  --help     this text; 'nvme-dmabuf SUBCOMMAND --help' tells more\n"             \
 	"  --version  the tool's version\n"                                                \

@@ -40,6 +40,12 @@ void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt)
 	}
 }
 
+bool is_zero(const uint8_t *mem, uint64_t length)
+{
+	/* The first byte is, and each equals the one before. */
+	return !mem[0] && memcmp(mem, mem + 1, length - 1) == 0;
+}
+
 uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt)
 {
 	for (uint64_t at = from; at < to; at += 4) {

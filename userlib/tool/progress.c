@@ -44,7 +44,7 @@ bool stop_requested(void)
 	return stop;
 }
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
 	struct timespec ts;
 
@@ -93,4 +93,18 @@ void progress_end(struct progress *p, uint64_t done)
 	if (p->tty)
 		fputc('\n', stderr);
 	p->on = false;
+}
+
+void progress_text(struct progress *p, const char *text)
+{
+	if (!p->on)
+		return;
+	fprintf(stderr, "%s%s%s", p->tty ? "\r" : "", text, p->tty ? "\033[K" : "\n");
+	fflush(stderr);
+}
+
+void progress_clear(struct progress *p)
+{
+	if (p->on && p->tty)
+		progress_text(p, "\r");
 }

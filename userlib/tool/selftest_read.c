@@ -133,12 +133,6 @@ static bool report_difference(struct read_test *t, const struct extent *e)
 	return false;
 }
 
-/* Zeroes: the first byte is, and each equals the one before. */
-static bool is_zero(const uint8_t *mem, uint64_t length)
-{
-	return !mem[0] && memcmp(mem, mem + 1, length - 1) == 0;
-}
-
 /*
  * Compare with what the block layer reads. If someone uses the namespace, only
  * blocks that hold still can be wrong: then both ways are tried again.

@@ -30,6 +30,7 @@ int cmd_peers(int argc, char **argv);
 int cmd_read(int argc, char **argv);
 int cmd_write(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 /*
  * The report. Errors go to stderr as text. With --json nothing but the
@@ -106,6 +107,9 @@ uint64_t random_below(uint64_t *state, uint64_t limit);
 void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
 uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
 
+/* Nothing but zeroes; @length is not 0. */
+bool is_zero(const uint8_t *mem, uint64_t length);
+
 /* "1.5 GiB", or "512 bytes"; @text holds at least SIZE_TEXT bytes. */
 #define SIZE_TEXT 24
 const char *size_text(uint64_t bytes, char *text);
@@ -124,6 +128,9 @@ int parse_pci(const char *text, uint32_t *domain, uint32_t *bdf);
 void stop_on_signals(void);
 bool stop_requested(void);
 
+/* Nanoseconds of a clock that only goes forward. */
+uint64_t now_ns(void);
+
 /* The progress line on stderr. Off unless forced or stderr is a terminal. */
 struct progress {
 	bool on;
@@ -136,6 +143,10 @@ struct progress {
 void progress_begin(struct progress *p, uint64_t total, bool forced);
 void progress_show(struct progress *p, uint64_t done);
 void progress_end(struct progress *p, uint64_t done);
+
+/* The same line for what is not counted in bytes; and no line, until the next. */
+void progress_text(struct progress *p, const char *text);
+void progress_clear(struct progress *p);
 
 /* SHA-256 of a stream. All return 0, or -1 if the crypto library fails. */
 #define SHA256_TEXT 65
