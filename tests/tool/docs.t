@@ -107,7 +107,7 @@ check "reasons are the header's" reasons_agree
 check "constants are explained" constants_are_told
 check "error numbers are explained" errors_are_told
 check "module parameters are explained" parameters_are_told
-for subcommand in info peers read write selftest; do
+for subcommand in info peers read write selftest bench; do
 	check "options of $subcommand are explained" options_are_told "$subcommand"
 done
 check "exit codes are explained" exit_codes_are_told
