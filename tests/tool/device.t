@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# This test will check that the tool's read and write move the right bytes, and
-# that they refuse what would hurt someone. It DESTROYS the data of the test
+# This test will check that the tool's read and write move the right bytes, that
+# they and bench refuse what would hurt someone, and that bench measures by every
+# path what moves the right data, and nothing else. It DESTROYS the data of the test
 # machine's drives, so it runs only in a virtual machine of tests/vm/run:
 #
 #   tests/vm/run --kernel 6.12 -- tests/tool/device.t
@@ -287,6 +288,12 @@ selftest_mounted() {
 	refused 4 mounted selftest "${NS}p1" --write --start 0 --yes-overwrite=PLAIN512
 }
 
+bench_mounted() {
+	bench "${NS}p1" --depth 4 && all_measured 1 || return 1
+	refused 4 mounted bench "${NS}p1" --direction write --start 0 --count 8 --yes-overwrite=PLAIN512 &&
+		refused 4 mounted bench "$NS" --direction write --start 0 --count 8 --yes-overwrite=PLAIN512
+}
+
 swap() {
 	umount "${NS}p1" && mkswap -q "${NS}p2" && swapon "${NS}p2" || return 1
 	write_one swap "${NS}p2"
@@ -318,7 +325,8 @@ claimed() {
 
 read_only() {
 	blockdev --setro "$NS"
-	write_one read-only "$NS" && refused 4 read-only selftest "$NS" --write --start 0
+	write_one read-only "$NS" && refused 4 read-only selftest "$NS" --write --start 0 &&
+		refused 4 read-only bench "$NS" --direction write --start 0 --count 8
 	local code=$?
 	blockdev --setrw "$NS"
 	return "$code"
@@ -472,10 +480,10 @@ refused_with_stderr() {
 	code 4 && json reason "$reason" && says err "will overwrite"
 }
 
-# answered ANSWER CODE: on a terminal, a person types it
+# answered ANSWER CODE WORD...: on a terminal, a person types it
 answered() {
 	{ sleep 2; echo "$1"; sleep 5; } |
-		script -qec "$NVME_DMABUF selftest $NS --write --start 0 --rounds 1 --buffer drm" /dev/null > "$TMP/typed"
+		script -qec "$NVME_DMABUF ${*:3}" /dev/null > "$TMP/typed"
 	RC=$?
 	cp "$TMP/typed" "$TMP/out"
 	code "$2"
@@ -497,6 +505,253 @@ selftest_interrupted() {
 	wait "$pid"
 	RC=$?
 	code 1 && says out "are back" && on_drive "$ns" 0 1000 | cmp - "$TMP/before"
+}
+
+# ----- bench
+
+# bench NAMESPACE WORD...: a short one
+bench() {
+	run bench "$1" --ios 64 --json "${@:2}"
+}
+
+# bench_write NAMESPACE SERIAL WORD...
+bench_write() {
+	bench "$1" --yes-overwrite="$2" --direction write "${@:3}" && says err "NOT put back"
+}
+
+# measured PATH...: exactly so, one result after the other, of 64 commands each that
+# succeeded, with figures that can be true; a path that was skipped is PATH=REASON.
+measured() {
+	code 0 && figures "$@" && json failed 0
+}
+
+# all_measured N: the same for all paths, N times
+all_measured() {
+	local i paths=()
+	for ((i = 0; i < $1; i++)); do paths+=(ioctl uring read-fixed uring-cmd); done
+	measured "${paths[@]}"
+}
+
+figures() {
+	perl -MJSON::PP -e '
+		my @results = @{decode_json(join "", <STDIN>)->{results}};
+		@results == @ARGV or die scalar @results, " results instead of ", scalar @ARGV, "\n";
+		for my $r (@results) {
+			my ($path, $reason) = split /=/, shift @ARGV;
+			my $what = "$r->{path} of $r->{size} bytes, depth $r->{depth}";
+			$r->{path} eq $path or die "$what instead of $path\n";
+			if ($reason) {
+				$r->{reason} eq $reason && !defined $r->{iops} && !defined $r->{latency_ns}
+					or die "$what: $r->{state}, $r->{message}\n";
+				next;
+			}
+			$r->{state} eq "measured" or die "$what: $r->{message}\n";
+			$r->{ios} == 64 && $r->{errors} == 0 && @{$r->{error_kinds}} == 0
+				or die "$what: $r->{ios} commands, $r->{errors} errors\n";
+			my $l = $r->{latency_ns};
+			my @order = @$l{qw(min p50 p90 p99 p99_9 p99_99 max)};
+			"@order" eq join(" ", sort { $a <=> $b } @order) or die "$what: @order\n";
+			$l->{min} > 0 && $l->{min} <= $l->{mean} && $l->{mean} <= $l->{max}
+				or die "$what: mean $l->{mean}\n";
+			$l->{max} <= $r->{elapsed_ns} or die "$what: longer than all\n";
+			abs($r->{iops} - 64e9 / $r->{elapsed_ns}) <= 1 or die "$what: $r->{iops} IOPS\n";
+			abs($r->{bytes_per_second} / (64e9 * $r->{size} / $r->{elapsed_ns}) - 1) < 0.01
+				or die "$what: $r->{bytes_per_second} bytes a second\n";
+		}
+	' "$@" < "$TMP/out" && return
+	head -n 60 "$TMP/out"
+	return 1
+}
+
+bench_all() {
+	bench "$1" --size 4K,128K --depth 1,8 --pattern random,sequential
+	empty err && all_measured 8 && json measured 32 && json skipped 0
+}
+
+bench_through() {
+	bench "$NS" --buffer "$1" --depth 8
+	all_measured 1 && json buffer "$1" && json results.0.memory dma-buf
+}
+
+# Every result of one path stands next to the same of the others.
+bench_order() {
+	bench "$NS" --direction read --size 512,64K --depth 4,2 --paths uring,ioctl
+	measured ioctl uring ioctl uring ioctl uring ioctl uring &&
+		json results.1.size 512 && json results.1.depth 4 && json results.1.path uring &&
+		json results.2.depth 2 && json results.4.size 65536
+}
+
+bench_compares() {
+	bench "$NS" --depth 8
+	all_measured 1 && json results.0.compared 2 && json results.1.compared 2 &&
+		json results.0.compared.1.path uring-cmd && json results.2.compared 0 || return 1
+	run bench "$NS" --ios 64 --depth 8 --progress
+	code 0 && says out "ioctl to read-fixed: IOPS" && says out "emulated" &&
+		says err "measurement 4 of 4: random read, 4 KiB, depth 8, by uring-cmd"
+}
+
+# The drive would move more than the blocks' data.
+bench_metadata() {
+	bench "$1"
+	measured ioctl uring read-fixed uring-cmd=metadata ioctl uring read-fixed uring-cmd=metadata || return 1
+	bench "$1" --paths uring-cmd
+	code 1 && json reason nothing-measured && json measured 0
+}
+
+# Longer than one command may be: split by the module and by the block layer.
+bench_long() {
+	local ns
+	ns=$(tests/vm/guest-drives SMALLMDTS)
+	bench "$ns" --size 512K --depth 2
+	measured ioctl uring read-fixed uring-cmd=refused && says out "the block layer's limits"
+}
+
+bench_small_range() {
+	bench "$NS" --start 5 --count 8 --depth 8 --buffer-size 8M
+	all_measured 1 && json start_lba 5 && json blocks 8 && json buffer_bytes $((8 * MIB)) &&
+		refused 2 usage bench "$NS" --start 5 --count 7 &&
+		refused 2 usage bench "$NS4K" --size 512 &&
+		refused 1 outside-namespace bench "$NS" --start "$(blockdev --getsz "$NS")" &&
+		refused 1 outside-namespace bench "$NS" --start 1 --count "$(blockdev --getsz "$NS")"
+}
+
+bench_timed() {
+	run bench "$NS" --seconds 1 --depth 2 --json
+	code 0 && json measured 4 && json results.3.state measured && json results.3.errors 0
+}
+
+bench_polled() {
+	if [ "$(cat /sys/module/nvme/parameters/poll_queues)" = 0 ]; then
+		refused 4 no-polled-queues bench "$NS" --polled && says out "nvme.poll_queues="
+		return
+	fi
+	bench "$NS" --polled --size 4K,128K --depth 1,8
+	all_measured 4 && json polled true
+}
+
+bench_without_generic_device() {
+	local node=/dev/ng${NS#/dev/nvme} code
+	mv "$node" "$TMP/ng"
+	bench "$NS" --depth 1
+	measured ioctl uring read-fixed uring-cmd=no-generic-device
+	code=$?
+	mv "$TMP/ng" "$node"
+	return "$code"
+}
+
+bench_without_uring() {
+	local code
+	echo 2 > /proc/sys/kernel/io_uring_disabled
+	bench "$NS" --depth 1
+	measured ioctl uring=no-io-uring read-fixed=no-io-uring uring-cmd=no-io-uring &&
+		says out "io_uring_disabled"
+	code=$?
+	echo 0 > /proc/sys/kernel/io_uring_disabled
+	return "$code"
+}
+
+# The block layer reads something else than the drive has: then no path is trusted.
+bench_wrong_data() {
+	cat > "$TMP/liar.c" <<-'EOF'
+	#define _GNU_SOURCE
+	#include <sys/syscall.h>
+	#include <unistd.h>
+	ssize_t pread64(int fd, void *mem, size_t length, off64_t at)
+	{
+		ssize_t n = syscall(SYS_pread64, fd, mem, length, at);
+		if (n > 0)
+			((char *)mem)[n - 1] ^= 1;
+		return n;
+	}
+	EOF
+	cc -shared -fPIC -o "$TMP/liar.so" "$TMP/liar.c" || return 1
+	LD_PRELOAD=$TMP/liar.so bench "$NS" --depth 1
+	code 1 && json reason wrong-data && json measured 0 && json failed 4 &&
+		json results.0.state failed && says out "differs from what pread reads at byte 4095 " &&
+		figures ioctl=wrong-data uring=wrong-data read-fixed=wrong-data uring-cmd=wrong-data || return 1
+	LD_PRELOAD=$TMP/liar.so run bench "$NS" --ios 64 --depth 1
+	code 1 && ! grep -E 'ioctl +[0-9]' "$TMP/out"
+}
+
+# One block of 1024 places: the seed leads the comparison past it.
+bench_errors() {
+	local ns
+	ns=$(tests/vm/guest-drives ERR)
+	run bench "$ns" --start 0 --count 8192 --ios 1024 --pattern sequential --depth 4 --seed 1 --json
+	code 1 && json reason io-errors && json measured 4 && json failed 4 || return 1
+	for i in 0 1 3; do
+		json "results.$i.error_kinds.0.nvme_status" 641 || return 1
+	done
+	json results.2.error_kinds.0.errno ENODATA && json results.2.error_kinds.0.nvme_status null &&
+		json results.0.ios 1023 && json results.0.errors 1 || return 1
+	bench "$ns" --start 2048 --count 8 --depth 1
+	code 1 && json reason io-errors && json results.0.reason nvme-status && json results.0.iops null
+}
+
+# The range changes, and nothing else does.
+bench_writes() {
+	random $((4 * MIB)) "$TMP/before"
+	put "$TMP/before" "$NS" 0
+	bench_write "$NS" PLAIN512 --start 1001 --count 515 --size 512,4K,128K --depth 1,7 --pattern random,sequential
+	all_measured 12 || return 1
+	on_drive "$NS" 0 1001 | cmp - <(head -c $((1001 * 512)) "$TMP/before") &&
+		on_drive "$NS" 1516 6676 | cmp - <(tail -c +$((1516 * 512 + 1)) "$TMP/before") &&
+		! on_drive "$NS" 1001 515 | cmp -s - <(tail -c +$((1001 * 512 + 1)) "$TMP/before" | head -c $((515 * 512)))
+}
+
+# Blocks of a partition are counted from its own start, by every path.
+bench_writes_to_partition() {
+	random $((4 * MIB)) "$TMP/before"
+	put "$TMP/before" "$NS" 0
+	addpart "$NS" 1 2000 4000 || return 1
+	bench_write "${NS}p1" PLAIN512 --start 10 --count 80 --direction read,write --depth 1,4
+	all_measured 4
+	local code=$?
+	delpart "$NS" 1
+	[ "$code" = 0 ] && on_drive "$NS" 0 2010 | cmp - <(head -c $((2010 * 512)) "$TMP/before") &&
+		on_drive "$NS" 2090 6102 | cmp - <(tail -c +$((2090 * 512 + 1)) "$TMP/before")
+}
+
+# The same places and the same data.
+bench_repeats() {
+	local i
+	for i in 1 2; do
+		head -c $((MIB / 2)) /dev/zero > "$TMP/zeroes"
+		put "$TMP/zeroes" "$NS" 0
+		bench_write "$NS" PLAIN512 --start 0 --count 1024 --depth 1 --paths "$1" --seed 7
+		measured "$1" && json seed 7 || return 1
+		on_drive "$NS" 0 1024 > "$TMP/run$i"
+	done
+	cmp "$TMP/run1" "$TMP/run2" && ! cmp -s "$TMP/run1" "$TMP/zeroes"
+}
+
+bench_unconfirmed() {
+	local words=(bench "$NS" --direction write --start 0 --count 8)
+	refused_with_stderr not-confirmed "${words[@]}" --yes-overwrite=OTHER &&
+		refused_with_stderr not-confirmed "${words[@]}" < /dev/null
+}
+
+# reads_of NAMESPACE: how many the block layer has made
+reads_of() {
+	awk '{ print $1 }' "/sys/block/${1##*/}/stat"
+}
+
+# On a slow drive, when more is read than the comparison before needs.
+bench_interrupted() {
+	local ns pid first
+	ns=$(tests/vm/guest-drives SLOW)
+	first=$(reads_of "$ns")
+	interruptible bench "$ns" --seconds 60 --depth 4 --paths read-fixed --json > "$TMP/out" 2> "$TMP/err" &
+	pid=$!
+	until [ "$(reads_of "$ns")" -gt $((first + 100)) ]; do
+		kill -0 "$pid" || return 1
+		sleep 0.1
+	done
+	kill -INT "$pid"
+	wait "$pid"
+	RC=$?
+	code 1 && json reason interrupted && json measured 0 && json results.0.state interrupted &&
+		json results.0.iops null
 }
 
 random $((16 * MIB)) "$TMP/start"
@@ -552,6 +807,7 @@ check "a partition's blocks are its own" partition_is_relative
 check "refuse a mounted partition, and the namespace of it" unchanged mounted
 check "write although it is mounted" write_forced
 check "selftest of what is mounted" selftest_mounted
+check "bench of what is mounted" bench_mounted
 check "refuse swap space" swap
 check "refuse what device-mapper holds" held
 check "write when nobody uses it" wiped
@@ -581,9 +837,44 @@ check "selftest prints TAP" selftest_is_tap
 for serial in PLAIN512 PLAIN4K SMALLMDTS PIINT PISEP MPATH; do
 	check "selftest of $serial with writing" selftest_write "$(tests/vm/guest-drives $serial)" $serial
 done
+typed=(selftest "$NS" --write --start 0 --rounds 1 --buffer drm)
 check "selftest that is not confirmed" unchanged selftest_unconfirmed
-check "selftest confirmed by typing" answered PLAIN512 0
-check "selftest not confirmed by typing something else" unchanged answered yes 4
+check "selftest confirmed by typing" answered PLAIN512 0 "${typed[@]}"
+check "selftest not confirmed by typing something else" unchanged answered yes 4 "${typed[@]}"
 check "selftest interrupted while writing" selftest_interrupted
+
+for serial in PLAIN512 PLAIN4K MPATH; do
+	check "bench of $serial" bench_all "$(tests/vm/guest-drives $serial)"
+done
+for exporter in $("$NVME_DMABUF" info --json |
+	perl -MJSON::PP -e '$_->{available} && print "$_->{name}\n" for @{decode_json(join "", <>)->{exporters}}'); do
+	check "bench through $exporter" bench_through "$exporter"
+done
+check "bench lists all combinations" bench_order
+check "bench compares, and shows progress" bench_compares
+for serial in PIINT PISEP PI4K; do
+	check "bench of $serial" bench_metadata "$(tests/vm/guest-drives $serial)"
+done
+check "bench of commands longer than the drive takes" bench_long
+check "bench of a small range" bench_small_range
+check "bench for a time" bench_timed
+check "bench, polled" bench_polled
+check "bench without the generic device" bench_without_generic_device
+if [ -e /proc/sys/kernel/io_uring_disabled ]; then
+	check "bench without io_uring" bench_without_uring
+else
+	skip "bench without io_uring" "this kernel cannot switch it off"
+fi
+check "bench shows no figures of wrong data" bench_wrong_data
+check "bench counts errors" bench_errors
+check "bench writes within its range" bench_writes
+check "bench writes within its range of a partition" bench_writes_to_partition
+check "bench repeats a run of the module's" bench_repeats ioctl
+check "bench repeats a run of the kernel's" bench_repeats uring-cmd
+check "bench that is not confirmed" unchanged bench_unconfirmed
+typed=(bench "$NS" --direction write --start 0 --count 1024 --ios 64)
+check "bench confirmed by typing" answered PLAIN512 0 "${typed[@]}"
+check "bench not confirmed by typing something else" unchanged answered yes 4 "${typed[@]}"
+check "bench interrupted" bench_interrupted
 
 done_testing

@@ -11,7 +11,7 @@
 # shellcheck disable=SC2317 # functions are called through check
 . "$(dirname "$0")/tool.sh"
 
-SUBCOMMANDS="info peers read write selftest"
+SUBCOMMANDS="info peers read write selftest bench"
 
 # help_names SUBCOMMAND OPTION...: each option is in the help
 help_names() {
@@ -74,7 +74,7 @@ same_in_any_locale() {
 }
 
 check "--version tells the version" version
-check "--help names the subcommands" help_names "" info peers read write selftest
+check "--help names the subcommands" help_names "" info peers read write selftest bench
 for subcommand in $SUBCOMMANDS; do
 	check "$subcommand --help" help_names "$subcommand" --help --json
 	check "$subcommand: an unknown option" wrong "option '--bogus'" "$subcommand" --bogus
@@ -86,7 +86,7 @@ check "no subcommand" wrong "no subcommand"
 check "an unknown subcommand" wrong "subcommand 'frobnicate'" frobnicate
 
 ns=/dev/null
-for subcommand in read write selftest; do
+for subcommand in read write selftest bench; do
 	check "$subcommand: no namespace" wrong "no namespace" "$subcommand"
 	check "$subcommand: two namespaces" wrong "argument 'b'" "$subcommand" a b
 	check "$subcommand: an unknown exporter" wrong "buffer 'tape'" "$subcommand" $ns --buffer tape
@@ -120,6 +120,30 @@ check "selftest: no rounds" wrong "rounds" selftest $ns --rounds 0
 check "selftest: a range without --write" wrong "need --write" selftest $ns --start 0
 check "selftest: --write without a range" wrong "--start" selftest $ns --write
 check "selftest: a serial without --write" wrong "need --write" selftest $ns --yes-overwrite=X
+for list in x '' '4K,' ',4K' 4K,x -1 0 4K,0 2G 4KB; do
+	check "bench: --size '$list' is no list of sizes" wrong "--size" bench $ns --size "$list"
+done
+for list in x '' '1,' 1,x 1K 0 5000 1,5000; do
+	check "bench: --depth '$list' is no list of depths" wrong "--depth" bench $ns --depth "$list"
+done
+check "bench: too many depths" wrong "16 numbers" bench $ns --depth "$(seq -s, 17)"
+check "bench: an unknown path" wrong "'ioctls'" bench $ns --paths ioctls
+check "bench: an unknown path behind one that is known" wrong "'x'" bench $ns --paths ioctl,x
+check "bench: an empty path" wrong "''" bench $ns --paths ''
+check "bench: an unknown pattern" wrong "'zigzag'" bench $ns --pattern zigzag
+check "bench: an unknown direction" wrong "'trim'" bench $ns --direction trim
+check "bench: no time" wrong "--seconds must be" bench $ns --seconds 0
+check "bench: no commands" wrong "--ios must be" bench $ns --ios 0
+check "bench: a time and a number" wrong "exclude" bench $ns --ios 1 --seconds 1
+check "bench: no blocks" wrong "--count must be" bench $ns --count 0
+check "bench: a buffer that is too small" \
+	wrong "1 MiB at least" bench $ns --size 4K,128K --depth 8,1 --buffer-size 1048575
+check "bench: a buffer that is too large" wrong "1 GiB" bench $ns --buffer-size 1025M
+check "bench: commands that take too large a buffer" wrong "1 GiB" bench $ns --size 1M --depth 1025
+check "bench: writing needs a place" wrong "--start LBA and" bench $ns --direction write --count 8
+check "bench: writing needs a length" wrong "--count BLOCKS" bench $ns --direction read,write --start 0
+check "bench: a serial without writing" wrong "--direction write" bench $ns --yes-overwrite=X
+check "bench: it has no --force" wrong "option '--force'" bench $ns --force
 refuse "a wrong command line made a file" [ -e "$TMP/x" ]
 
 if [ -e /sys/module/nvme_dmabuf ] || [ -e /dev/nvme-dmabuf ]; then
@@ -137,6 +161,12 @@ else
 	check "write without the module, as JSON" without_module_json write $ns -i VERSION --start 0
 	check "selftest without the module" without_module selftest $ns
 	check "selftest without the module, as JSON" without_module_json selftest $ns
+	check "bench without the module" without_module bench $ns
+	check "bench without the module, as JSON" without_module_json bench $ns
+	check "bench: all options together" without_module_json bench $ns --pattern random,sequential \
+		--size 512,4KiB,1G --depth 1 --paths uring-cmd,read-fixed,uring,ioctl --polled --ios 7 \
+		--start 0x10 --count 2 --buffer heap --buffer-size 1G --seed 3 --progress \
+		--direction write,read --yes-overwrite=X
 	check "nothing depends on the locale" same_in_any_locale
 fi
 
