@@ -19,6 +19,7 @@ help:
 	@echo '  all              the module for the running kernel, the library and the tool'
 	@echo '  modules          the module; KDIR=… names another kernel, W=1 C=2 check more'
 	@echo '  lib              the library and the tool, in $(BUILD)/userlib'
+	@echo '  fio              an ioengine for fio: FIO_SRC=DIR has the sources of yours, configured'
 	@echo '  clean            remove what was built here'
 	@echo 'Trying (sets up virtual machines; needs root on Debian 12)'
 	@echo '  demo             move real data between an emulated drive and dma-bufs'
@@ -30,6 +31,7 @@ help:
 	@echo '  check-hw         tests on this machine: NVME=/dev/nvmeXnY; ERASE=yes lets them write'
 	@echo 'Installing'
 	@echo '  install          library, tool, headers, man pages, udev rule: PREFIX, DESTDIR'
+	@echo '  install-fio      the ioengine, once it is built'
 	@echo '  dkms-install     the module, for this kernel and those to come'
 	@echo '  modules_install  the module, for this kernel only'
 	@echo '  uninstall        undo install; dkms-uninstall undoes dkms-install'
@@ -49,8 +51,12 @@ modules_install:
 lib:
 	$(Q)$(MAKE) -C userlib all BUILD=$(CURDIR)/$(BUILD)/userlib PREFIX=$(PREFIX)
 
-.PHONY: install uninstall
-install uninstall:
+.PHONY: fio
+fio:
+	$(Q)$(MAKE) -C userlib fio BUILD=$(CURDIR)/$(BUILD)/userlib FIO_SRC='$(abspath $(FIO_SRC))'
+
+.PHONY: install install-fio uninstall
+install install-fio uninstall:
 	$(Q)$(MAKE) -C userlib $@ BUILD=$(CURDIR)/$(BUILD)/userlib PREFIX=$(PREFIX) UDEVDIR=$(UDEVDIR)
 
 DKMS_NAME := nvme-dmabuf
