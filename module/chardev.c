@@ -394,7 +394,7 @@ struct nvdm_ioctl_op {
 					     __VA_ARGS__ }
 
 static const struct nvdm_ioctl_op ioctl_ops[] = {
-	IOCTL_OP(INFO, nvme_dmabuf_info, out_max_timeout_ms, nvdm_ioctl_info),
+	IOCTL_OP(INFO, nvme_dmabuf_info, out_max_queues, nvdm_ioctl_info),
 	IOCTL_OP(NS_INFO, nvme_dmabuf_ns_info, out_pci_bdf, nvdm_ioctl_ns_info,
 		 .reason = offsetof(struct nvme_dmabuf_ns_info, out_reason)),
 	IOCTL_OP(ATTACH, nvme_dmabuf_attach, out_reason, nvdm_ioctl_attach,

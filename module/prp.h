@@ -20,45 +20,6 @@
 #include <asm/byteorder.h>
 #else
 #include "prp_user.h"
-/**
- * prp_list_address - the DMA address of a byte
- * @list: a filled list
- * @offset: the byte, from the start of the range, within it
- */
-static inline __u64 prp_list_address(const struct prp_list *list, __u64 offset)
-{
-	__u64 pos = list->first + offset;
-	__u64 entry = pos >> PRP_PAGE_SHIFT;
-
-	return le64_to_cpu(list->pages[entry / PRP_STRIDE].slots[entry % PRP_STRIDE]) +
-	       (pos & PRP_PAGE_MASK);
-}
-
-/**
- * prp_list_window - the PRP1 and PRP2 of a transfer
- * @list: a filled list
- * @offset: first byte, from the start of the range; dword aligned with it
- * @length: bytes, 1 to PRP_MAX_BYTES, ending within the range
- * @prp1: address of the first byte
- * @prp2: not used (0) if the transfer touches one page, the second page's
- *	address if two, the address of the second page's slot in the list if more
- */
-static inline void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
-				   __u64 *prp1, __u64 *prp2)
-{
-	__u64 pos = list->first + offset;
-	__u64 second = (pos >> PRP_PAGE_SHIFT) + 1;
-	__u32 in_first = PRP_PAGE_SIZE - (pos & PRP_PAGE_MASK);
-
-	*prp1 = prp_list_address(list, offset);
-	if (length <= in_first)
-		*prp2 = 0;
-	else if (length <= in_first + PRP_PAGE_SIZE)
-		*prp2 = prp_list_address(list, offset + in_first);
-	else
-		*prp2 = list->pages[second / PRP_STRIDE].dma + second % PRP_STRIDE * sizeof(__le64);
-}
-
 #endif
 
 /* The controller's page is CC.MPS = 0, 4 KiB, whatever the host's is. */

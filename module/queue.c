@@ -68,7 +68,8 @@ static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	nvdm_command_describe(cmd, &ring->completions[queue->tail & (queue->entries - 1)]);
+	nvdm_command_describe(cmd, NVME_DMABUF_RING_COMPLETIONS(ring) +
+					   (queue->tail & (queue->entries - 1)));
 	cmd->next = queue->free;
 	queue->free = cmd;
 	WRITE_ONCE(queue->tail, queue->tail + 1);
@@ -112,7 +113,8 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 	queue->depth = args->depth;
 	queue->flags = args->flags;
 	queue->entries = roundup_pow_of_two(2 * args->depth);
-	queue->ring_bytes = PAGE_ALIGN(struct_size(queue->ring, completions, queue->entries));
+	queue->ring_bytes = PAGE_ALIGN(sizeof(*queue->ring) +
+				       queue->entries * sizeof(struct nvme_dmabuf_completion));
 	mutex_init(&queue->submit_lock);
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);

@@ -20,9 +20,10 @@ struct nvdm_uring {
 	s32 error;
 };
 
+static_assert(sizeof(struct nvdm_uring) <= sizeof_field(struct io_uring_cmd, pdu));
+
 static struct nvdm_uring *nvdm_uring_of(struct io_uring_cmd *ioucmd)
 {
-	BUILD_BUG_ON(sizeof(struct nvdm_uring) > sizeof(ioucmd->pdu));
 	return (struct nvdm_uring *)&ioucmd->pdu;
 }
 

@@ -37,7 +37,7 @@ static void complete(uint32_t count)
 
 	while (count--) {
 		const struct nvme_dmabuf_command *cmd = &taken[nr_completed];
-		struct nvme_dmabuf_completion *cpl = &ring->completions[tail++ & (entries - 1)];
+		struct nvme_dmabuf_completion *cpl = &NVME_DMABUF_RING_COMPLETIONS(ring)[tail++ & (entries - 1)];
 
 		assert_true(nr_completed < nr_taken);
 		assert_true(tail - ring->head.head <= entries);
@@ -625,7 +625,7 @@ static void *race_module(void *arg)
 			sched_yield();
 		if (tail - __atomic_load_n(&ring->head.head, __ATOMIC_ACQUIRE) >= RACE_DEPTH)
 			return "overflow";
-		cpl = &ring->completions[tail & (entries - 1)];
+		cpl = &NVME_DMABUF_RING_COMPLETIONS(ring)[tail & (entries - 1)];
 		cpl->user_data = n;
 		cpl->bytes = ~(uint64_t)n;
 		cpl->result = n * 3ULL;

@@ -48,7 +48,7 @@ static void fixture_open(struct fixture *f)
 static void sizes(const void *arg)
 {
 	(void)arg;
-	check_eq(sizeof(struct nvme_dmabuf_info), 40);
+	check_eq(sizeof(struct nvme_dmabuf_info), 48);
 	check_eq(sizeof(struct nvme_dmabuf_ns_info), 56);
 	check_eq(sizeof(struct nvme_dmabuf_attach), 48);
 	check_eq(sizeof(struct nvme_dmabuf_detach), 16);

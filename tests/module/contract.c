@@ -43,6 +43,8 @@ static const struct contract contracts[CALLS] = {
 	CALL(PEER_INFO, nvme_dmabuf_peer_info,
 	     .reason = offsetof(struct nvme_dmabuf_peer_info, out_reason),
 	     .errors = { EFAULT, EINVAL, E2BIG, EBADF, ENOMEM }),
+	CALL(QUEUE, nvme_dmabuf_queue,
+	     .errors = { EFAULT, EINVAL, E2BIG, EBADF, ENOSPC, ENOMEM, EMFILE, ENFILE }),
 };
 
 /* Also what refreshing by itself ends with. */

@@ -12,7 +12,7 @@
 #include <linux/nvme_dmabuf.h>
 
 /* Calls are numbered from 0 without gaps. */
-#define CALLS 10
+#define CALLS 11
 
 union call_args {
 	__u32 size;
@@ -26,6 +26,7 @@ union call_args {
 	struct nvme_dmabuf_refresh refresh;
 	struct nvme_dmabuf_events events;
 	struct nvme_dmabuf_peer_info peer_info;
+	struct nvme_dmabuf_queue queue;
 	uint8_t bytes[256];
 };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct member {
 	size_t offset;
@@ -136,6 +137,18 @@ static void allow_read(struct fixture *f)
 	rig_read(&f->rig, 0, f->rig.drive.block, f->rig.first);
 }
 
+static void fill_queue(struct fixture *f, union call_args *args)
+{
+	(void)f;
+	args->queue.depth = 4;
+}
+
+static void done_queue(struct fixture *f, union call_args *args)
+{
+	(void)f;
+	check_sys(close(args->queue.out_queue_fd));
+}
+
 static const struct call calls[] = {
 	{
 		.name = "INFO",
@@ -258,6 +271,18 @@ static const struct call calls[] = {
 			     MEMBER(nvme_dmabuf_peer_info, out_distance),
 			     MEMBER(nvme_dmabuf_peer_info, out_flags) },
 		.reason = offsetof(struct nvme_dmabuf_peer_info, out_reason),
+	},
+	{
+		.name = "QUEUE",
+		.request = NVME_DMABUF_IOC_QUEUE,
+		.size = sizeof(struct nvme_dmabuf_queue),
+		.fill = fill_queue,
+		.done = done_queue,
+		.flags = NVME_DMABUF_QUEUE_POLLED | NVME_DMABUF_QUEUE_EVENTFD,
+		.zero = { MEMBER(nvme_dmabuf_queue, flags), MEMBER(nvme_dmabuf_queue, event_fd) },
+		.outputs = { MEMBER(nvme_dmabuf_queue, out_queue_fd),
+			     MEMBER(nvme_dmabuf_queue, out_ring_entries),
+			     MEMBER(nvme_dmabuf_queue, out_ring_bytes) },
 	},
 };
 

@@ -251,6 +251,25 @@ static int run_peer_info(struct state *s)
 	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PEER_INFO));
 }
 
+static void prepare_queue(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_queue *args = arguments(s, subject);
+
+	args->depth = 64;
+}
+
+static int run_queue(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_QUEUE));
+}
+
+static void settle_queue(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	if (!s->result)
+		check_sys(close(s->args.queue.out_queue_fd));
+}
+
 static void prepare_map_info(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_map_info *args = arguments(s, subject);
@@ -817,6 +836,11 @@ static const struct subject subjects[] = {
 	  IOCTL(PEER_INFO),
 	  .prepare = prepare_peer_info,
 	  .run = run_peer_info },
+	{ .name = "QUEUE",
+	  IOCTL(QUEUE),
+	  .prepare = prepare_queue,
+	  .run = run_queue,
+	  .settle = settle_queue },
 	{ .name = "MAP_INFO", IOCTL(MAP_INFO), .prepare = prepare_map_info, .run = run_map_info },
 	{ .name = "PLACEMENT",
 	  IOCTL(PLACEMENT),
@@ -882,6 +906,11 @@ int main(int argc, char **argv)
 	/* What watches the use of the DMA API gives up when its own memory fails. */
 	if (!access(DEBUGFS "dma-api", F_OK))
 		fault_limit("reject", "add_dma_entry");
+	/* What others have lost was told when it was. */
+	if (!access(DEBUGFS "kmemleak", W_OK)) {
+		file_put(DEBUGFS "kmemleak", "scan");
+		file_put(DEBUGFS "kmemleak", "clear");
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
 		tap_add(sweep, &subjects[i], "%s", subjects[i].name);
 	tap_add(first_use, NULL, "NS_INFO, the first of a controller");

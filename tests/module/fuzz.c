@@ -41,6 +41,7 @@
 #define FILES	 64
 #define FENCES	 4
 
+#define QUEUE_NR  _IOC_NR(NVME_DMABUF_IOC_QUEUE)
 #define SUBMIT_NR _IOC_NR(NVME_DMABUF_IOC_SUBMIT)
 #define ATTACH_NR _IOC_NR(NVME_DMABUF_IOC_ATTACH)
 #define DETACH_NR _IOC_NR(NVME_DMABUF_IOC_DETACH)
@@ -332,6 +333,10 @@ static unsigned int fill(struct fuzzer *f, unsigned int number, union call_args 
 		args->peer_info.ns_fd = world->namespaces[which];
 		args->peer_info.pci_bdf = rnd_below(10) << 3;
 		break;
+	case NVME_DMABUF_IOC_QUEUE:
+		args->queue.depth = 1 + rnd_below(8);
+		args->queue.flags = one_in(3) ? NVME_DMABUF_QUEUE_POLLED : 0;
+		break;
 	}
 	return map.context;
 }
@@ -371,6 +376,10 @@ static void mutate_files(struct fuzzer *f, union call_args *args, unsigned int n
 		break;
 	case NVME_DMABUF_IOC_PEER_INFO:
 		args->peer_info.ns_fd = any_file(f);
+		break;
+	case NVME_DMABUF_IOC_QUEUE:
+		args->queue.flags |= NVME_DMABUF_QUEUE_EVENTFD;
+		args->queue.event_fd = any_file(f);
 		break;
 	case NVME_DMABUF_IOC_ATTACH:
 		if (one_in(2))
@@ -603,6 +612,44 @@ static void check_completions(struct fuzzer *f, const struct nvme_dmabuf_submit 
 	}
 }
 
+/* A queue, which lives for a few calls, in whatever state that leaves it. */
+static void use_queue(struct fuzzer *f, int fd)
+{
+	struct nvme_dmabuf_command commands[8];
+	struct nvme_dmabuf_enter args;
+	struct nvme_dmabuf_ring *ring;
+
+	if (fd <= STDERR_FILENO)
+		return;
+	ring = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		uint8_t *bytes = (uint8_t *)&args;
+
+		for (size_t j = 0; j < ARRAY_SIZE(commands); j++)
+			fill_command(f, &commands[j], any_map(f));
+		args = (struct nvme_dmabuf_enter){
+			.size = sizeof(args),
+			.flags = one_in(2) ? NVME_DMABUF_ENTER_NOWAIT : 0,
+			.commands = one_in(8) ? rnd() : (uintptr_t)commands,
+			.count = rnd_below(ARRAY_SIZE(commands) + 1),
+			.min_complete = rnd_below(20),
+			.timeout_ns = 1 + rnd_below(5000000),
+		};
+		if (one_in(8))
+			bytes[rnd_below(8)] = rnd(); /* size and flags */
+		if (ring != MAP_FAILED && one_in(4))
+			__atomic_store_n(&ring->head, one_in(2) ? ring->tail : (uint32_t)rnd(),
+					 __ATOMIC_RELEASE);
+		if (ioctl(fd, NVME_DMABUF_IOC_ENTER, &args))
+			check_that(errno == EFAULT || errno == EINVAL || errno == E2BIG ||
+					   errno == EAGAIN || errno == EINTR,
+				   "ENTER: %m");
+	}
+	if (ring != MAP_FAILED)
+		check_sys(munmap(ring, PAGE));
+	check_sys(close(fd));
+}
+
 /* What follows from what a call returned. */
 static void settle(struct fuzzer *f, unsigned int number, unsigned int context, int error,
 		   union call_args *args)
@@ -626,6 +673,8 @@ static void settle(struct fuzzer *f, unsigned int number, unsigned int context, 
 			remember_fence(f, args->submit.out_fence_fd);
 		else
 			check_completions(f, &args->submit);
+	} else if (!error && number == QUEUE_NR) {
+		use_queue(f, args->queue.out_queue_fd);
 	}
 }
 
@@ -710,8 +759,9 @@ static void *fuzzer_run(void *arg)
 		[_IOC_NR(NVME_DMABUF_IOC_INFO)] = 2,	  [_IOC_NR(NVME_DMABUF_IOC_NS_INFO)] = 4,
 		[_IOC_NR(NVME_DMABUF_IOC_ATTACH)] = 10,	  [_IOC_NR(NVME_DMABUF_IOC_DETACH)] = 4,
 		[_IOC_NR(NVME_DMABUF_IOC_MAP_INFO)] = 10, [_IOC_NR(NVME_DMABUF_IOC_PLACEMENT)] = 8,
-		[_IOC_NR(NVME_DMABUF_IOC_SUBMIT)] = 33,	  [_IOC_NR(NVME_DMABUF_IOC_REFRESH)] = 8,
+		[_IOC_NR(NVME_DMABUF_IOC_SUBMIT)] = 30,	  [_IOC_NR(NVME_DMABUF_IOC_REFRESH)] = 8,
 		[_IOC_NR(NVME_DMABUF_IOC_EVENTS)] = 8,	  [_IOC_NR(NVME_DMABUF_IOC_PEER_INFO)] = 3,
+		[_IOC_NR(NVME_DMABUF_IOC_QUEUE)] = 3,
 	};
 	struct fuzzer *f = arg;
 

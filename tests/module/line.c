@@ -81,7 +81,7 @@ bool line_next(struct line *line, struct nvme_dmabuf_completion *completion)
 {
 	if (line->head == __atomic_load_n(&line->ring->tail, __ATOMIC_ACQUIRE))
 		return false;
-	*completion = line->ring->completions[line->head & (line->entries - 1)];
+	*completion = NVME_DMABUF_RING_COMPLETIONS(line->ring)[line->head & (line->entries - 1)];
 	line->head++;
 	__atomic_store_n(&line->ring->head, line->head, __ATOMIC_RELEASE);
 	return true;

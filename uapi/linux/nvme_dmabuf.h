@@ -672,9 +672,11 @@ struct nvme_dmabuf_submit {
  * @reserved: 0
  * @tail: counts the completions that the module has written; written by the module
  *	alone, and never read back
- * @entries: of @completions, a power of 2
+ * @entries: completions that there is room for, a power of 2
  * @reserved1: 0
- * @completions: completion number n is entry n % @entries
+ *
+ * The completions follow it: number n is entry n % @entries of
+ * NVME_DMABUF_RING_COMPLETIONS().
  *
  * Both counters start at 0 and wrap around at 2^32. To read: load @tail with acquire
  * semantics; while @head is not @tail, read entry @head % @entries and count @head
@@ -690,8 +692,11 @@ struct nvme_dmabuf_ring {
 	__u32 tail;
 	__u32 entries;
 	__u32 reserved1[14];
-	struct nvme_dmabuf_completion completions[];
 };
+
+/* The completions of a ring, given its address. */
+#define NVME_DMABUF_RING_COMPLETIONS(ring) \
+	((struct nvme_dmabuf_completion *)((struct nvme_dmabuf_ring *)(ring) + 1))
 
 /**
  * struct nvme_dmabuf_queue - NVME_DMABUF_IOC_QUEUE
