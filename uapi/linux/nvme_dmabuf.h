@@ -691,7 +691,7 @@ struct nvme_dmabuf_ring {
 	__u32 reserved[15];
 	__u32 tail;
 	__u32 entries;
-	__u32 reserved1[14];
+	__aligned_u64 reserved1[7];
 };
 
 /* The completions of a ring, given its address. */
