@@ -7,7 +7,9 @@
  *   namespace   an open namespace and the path by which it is reached
  *   controller  a PCI device bound to the stock nvme driver
  *   command     an NVMe Read, Write or Flush, in one or more parts
- *   batch       the commands of one submission
+ *   batch       commands that their submitter waits for
+ *   queue       commands in flight, and a ring for their completions
+ *   submitter   a run of submissions, with what it need not look up again
  *
  * Lifetimes. A context holds its maps; a map holds its namespace, which holds
  * the open file, the path's disk and the controller. Whoever looks up a map
@@ -15,12 +17,16 @@
  * of a command holds its map's inflight reference from before its addresses
  * are looked up until the drive has finished with it; only then may the map be
  * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
- * Nobody waits for anything while holding an inflight reference, and the nvme
- * driver ends every request, by its timeout and a reset if need be: so draining
- * ends. A
+ * Nobody waits for anything while holding an inflight reference, be it a command's or
+ * one that a submitter took for commands to follow; and the nvme driver ends every
+ * request, by its timeout and a reset if need be: so draining ends. Commands on polled
+ * queues end when somebody looks, so whoever waits for a map or a queue also polls. A
  * controller's maps are unmapped after its driver was unbound and has disabled
  * it, and before the device goes. A fence that was given away may outlive all of
- * these; it holds the module.
+ * these; it holds the module. A queue holds the context's file, and lives until its
+ * commands have ended. A context remembers the map that was looked up last; to detach
+ * that one waits for the SRCU twice, for who may have remembered it and for who found it
+ * remembered.
  *
  * A map's states. It begins as REVOKED: attached, not mapped. nvdm_map_refresh()
  * maps it and makes it LIVE; nvdm_map_stop() ends that, for good if the state is
@@ -47,6 +53,7 @@
  *
  * Locks, outermost first:
  *
+ *   queue->submit_lock     one submitter at a time
  *   context->lock          changes to the context's table of maps
  *   context->srcu          (read side) use of a map that was looked up
  *   map->refresh_lock      one refresh at a time; held while waiting for fences
@@ -57,11 +64,17 @@
  *                          exporter that invalidates holds it when it calls us
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
  *   map->lock              (spinlock) a map's state, its event and description
+ *   poll->lock             (spinlock) adding a hardware queue to those to poll
+ *
+ *   queue->lock            (spinlock, interrupts off) a queue's ring and free commands
+ *   context->commands_lock (spinlock, interrupts off) free commands for io_uring
+ *   command->lock          (spinlock, interrupts off) a command's outcome
  *
  * The device lock of the PCI device may be held outside controllers_lock, by
  * the driver core, and nothing here takes it. Before the driver is unbound
  * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
- * exporter does, the driver can leave. Completion takes none of these.
+ * exporter does, the driver can leave. Completion takes the last three, each alone, and
+ * none of the others.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
