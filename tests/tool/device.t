@@ -405,7 +405,7 @@ interrupted() {
 	shift
 	interruptible "$@" --json --progress > "$TMP/out" 2> "$TMP/err" &
 	pid=$!
-	until grep -q KiB "$TMP/err"; do
+	until grep -q "iB of" "$TMP/err"; do
 		kill -0 "$pid" || return 1
 		sleep 0.1
 	done
