@@ -29,6 +29,7 @@ help:
 	@echo '  check-kcsan      the same for data races'
 	@echo '  coverage         what of the module its tests reach'
 	@echo '  check-hw         tests on this machine: NVME=/dev/nvmeXnY; ERASE=yes lets them write'
+	@echo '  bench            count what reads take, with this module and without'
 	@echo 'Installing'
 	@echo '  install          library, tool, headers, man pages, udev rule: PREFIX, DESTDIR'
 	@echo '  install-fio      the ioengine, once it is built'
@@ -79,7 +80,7 @@ dkms-uninstall:
 	-$(DKMS) remove $(DKMS_NAME)/$(VERSION_FILE) --all
 	rm -rf $(DKMS_SRC)
 
-.PHONY: demo check check-long check-debug check-kcsan coverage check-hw
+.PHONY: demo check check-long check-debug check-kcsan coverage check-hw bench
 demo:
 	$(Q)tests/demo/run
 check:
@@ -94,6 +95,8 @@ coverage:
 	$(Q)tests/coverage
 check-hw:
 	$(Q)tests/module/hw
+bench:
+	$(Q)tests/bench/run
 
 .PHONY: clean
 clean:

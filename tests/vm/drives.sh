@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The devices of the test machine, in two sets, and what QEMU must be told for
+# The devices of the test machine, in sets, and what QEMU must be told for
 # each. Sourced by tests/vm/run. The serial of a drive is its name: the guest
 # finds drives by it, and the PCI device has it as QEMU id. A namespace has the
 # id SERIAL-ns, its data are in a sparse file that lives as long as the run.
@@ -16,8 +16,9 @@ drives_qemu()
 	case $1 in
 	none) ;;
 	plain) drives_plain ;;
+	null) drives_null ;;
 	standard) drives_plain; drives_special; devices_other ;;
-	*) die "--drives is standard, plain or none" ;;
+	*) die "--drives is standard, plain, null or none" ;;
 	esac
 }
 
@@ -26,6 +27,16 @@ drives_plain()
 	#        serial     size  controller  namespace
 	nvme     PLAIN512   256M  mdts=9      ""
 	nvme     PLAIN4K    256M  mdts=9      "$blocks_4k"
+}
+
+# A drive that takes no time and moves nothing: what is left is the kernel's work.
+# Shadow doorbells are something that only virtual drives have.
+drives_null()
+{
+	echo NULL >>"$dir/serials"
+	arg -blockdev node-name=NULL-image,driver=null-co,size=4294967296,read-zeroes=off
+	arg -device nvme,id=NULL,serial=NULL,mdts=9,dbcs=off
+	arg -device nvme-ns,id=NULL-ns,bus=NULL,drive=NULL-image
 }
 
 drives_special()

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instructions for each read: of all paths, sizes and depths, in both layouts of
+ * memory. A round is in two phases, between which the program sleeps until the drive
+ * is done, for otherwise it would be counted how long the host took to emulate it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "bench.h"
+#include "parts.h"
+
+#define WARM_UP	   4U
+#define MIN_ROUNDS 9U
+#define MAX_ROUNDS 33U
+
+/* What one round took, in instructions. */
+struct round {
+	uint64_t submit;
+	uint64_t reap;
+};
+
+/* Of a number of rounds. */
+struct figures {
+	struct round typical; /* the one with the median sum */
+	uint64_t least;	      /* sums */
+	uint64_t most;
+	bool settled;
+};
+
+static uint64_t sum(const struct round *round)
+{
+	return round->submit + round->reap;
+}
+
+static int by_sum(const void *a, const void *b)
+{
+	uint64_t x = sum(a), y = sum(b);
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * A timer interrupt now and then is not the path's, so most rounds are alike, unless
+ * the program had to poll on the host's time. Where that does not end (the block
+ * layer may submit only when asked for completions), the shortest wait is the best
+ * that there is.
+ */
+static struct figures figures_of(struct round *rounds, uint32_t count)
+{
+	uint64_t least, middle;
+	bool settled;
+
+	qsort(rounds, count, sizeof(rounds[0]), by_sum);
+	least = sum(&rounds[0]);
+	middle = sum(&rounds[count / 2]);
+	settled = middle <= least + least / 50 + 200;
+	return (struct figures){
+		.typical = rounds[settled ? count / 2 : 0],
+		.least = least,
+		.most = sum(&rounds[count - 1]),
+		.settled = settled,
+	};
+}
+
+static int run_round(const struct path *path, const struct job *job, useconds_t pause,
+		     struct round *round)
+{
+	struct io ios[MAX_DEPTH];
+	uint64_t start;
+	int error;
+
+	random_ios(job, ios);
+	path->prepare(ios, job->depth);
+	start = __rdtsc();
+	path->submit(job->depth);
+	round->submit = __rdtsc() - start;
+	usleep(pause);
+	start = __rdtsc();
+	error = path->reap(job->depth);
+	round->reap = __rdtsc() - start;
+	return error;
+}
+
+static int run_rounds(const struct path *path, const struct job *job, struct figures *figures)
+{
+	static struct round rounds[WARM_UP + MAX_ROUNDS];
+	uint32_t count = 256 * MIB / job->bytes / job->depth;
+	useconds_t pause = 500 + job->depth * (job->bytes >> 10) / 8;
+	int error = path->open(job);
+
+	if (error)
+		return error;
+	count = count < MIN_ROUNDS ? MIN_ROUNDS : count > MAX_ROUNDS ? MAX_ROUNDS : count;
+	for (int attempt = 0; attempt < 4 && !error; attempt++, pause *= 2) {
+		for (uint32_t i = 0; i < WARM_UP + count && !error; i++)
+			error = run_round(path, job, pause, &rounds[i]);
+		*figures = figures_of(rounds + WARM_UP, count);
+		if (figures->settled)
+			break;
+	}
+	path->close();
+	return error;
+}
+
+static void print_figures(const struct path *path, const struct job *job, const char *layout,
+			  const struct figures *figures, int error)
+{
+	double reads = job->depth;
+
+	print_start("count", path->name);
+	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, ", layout, job->bytes,
+	       job->depth);
+	if (error)
+		printf("\"submit\": null, \"reap\": null, \"total\": null, \"error\": \"%s\"}\n",
+		       error_name(error));
+	else
+		printf("\"submit\": %.1f, \"reap\": %.1f, \"total\": %.1f, \"least\": %.1f, \"most\": %.1f, \"settled\": %s}\n",
+		       figures->typical.submit / reads, figures->typical.reap / reads,
+		       sum(&figures->typical) / reads, figures->least / reads,
+		       figures->most / reads, figures->settled ? "true" : "false");
+	fflush(stdout);
+}
+
+/* The TSC of most machines counts something else. */
+static void check_counting(void)
+{
+	uint64_t start = __rdtsc(), ticks;
+
+	asm volatile(".rept 10000\n\tnop\n\t.endr");
+	ticks = __rdtsc() - start;
+	if (ticks < 10000 || ticks > 10100)
+		die("10000 instructions are %llu ticks of the TSC; see tests/vm/run --count",
+		    (unsigned long long)ticks);
+}
+
+void count_part(struct job *job)
+{
+	static const uint32_t sizes[] = { 4, 16, 64, 128, 256, 512, 1024 };
+	static const uint32_t depths[] = { 1, 8, 32 };
+
+	check_counting();
+	for (int scattered = 0; scattered < 2; scattered++) {
+		const char *layout = scattered ? "scattered" : "contiguous";
+		struct memory memory;
+
+		if (!wanted("LAYOUTS", layout))
+			continue;
+		memory_alloc(&memory, MAX_DEPTH * MIB, scattered);
+		memory_export(&memory, memory.size);
+		job->memory = &memory;
+		for (const struct path *const *path = all_paths(); *path; path++) {
+			note("%s, %s buffers", (*path)->name, layout);
+			for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+				for (size_t d = 0; d < ARRAY_SIZE(depths); d++) {
+					struct figures figures;
+					int error;
+
+					if (!wanted_number("SIZES", sizes[s]) ||
+					    !wanted_number("DEPTHS", depths[d]))
+						continue;
+					job->bytes = sizes[s] * KIB;
+					job->depth = depths[d];
+					error = run_rounds(*path, job, &figures);
+					print_figures(*path, job, layout, &figures, error);
+				}
+			}
+		}
+		memory_free(&memory);
+	}
+}

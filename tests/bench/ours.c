@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's two ways to submit without waiting: an array of commands by ioctl on a
+ * queue, and io_uring. Uses the kernel's interface and not the library.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/nvme_dmabuf.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "ring.h"
+
+_Static_assert(sizeof(struct nvme_dmabuf_command) <= 80, "a command fits into an entry");
+
+static struct {
+	int device;
+	int queue;
+	struct nvme_dmabuf_ring *ring;
+	uint64_t ring_bytes;
+	struct nvme_dmabuf_command commands[MAX_DEPTH];
+	struct nvme_dmabuf_command command; /* what all have in common */
+	struct io_uring uring;
+	uint32_t block_shift;
+} ours;
+
+static int ours_attach(const struct job *job)
+{
+	int block, size;
+	struct nvme_dmabuf_attach attach = {
+		.size = sizeof(attach),
+		.dmabuf_fd = job->memory->dmabuf,
+		.access = NVME_DMABUF_ACCESS_READ,
+		.length = job->memory->size,
+	};
+
+	ours.device = open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
+	if (ours.device < 0)
+		return -errno;
+	block = attach.ns_fd = check_sys(open(job->block, O_RDONLY | O_CLOEXEC));
+	check_sys(ioctl(block, BLKSSZGET, &size));
+	ours.block_shift = __builtin_ctz(size);
+	if (ioctl(ours.device, NVME_DMABUF_IOC_ATTACH, &attach))
+		die("attach: %m, reason %u", attach.out_reason);
+	close(block);
+	ours.command = (struct nvme_dmabuf_command){
+		.length = job->bytes,
+		.map = attach.out_map,
+		.opcode = NVME_DMABUF_OP_READ,
+	};
+	return 0;
+}
+
+static void ours_close(void)
+{
+	if (ours.device >= 0)
+		close(ours.device);
+}
+
+static int ioctl_open(const struct job *job)
+{
+	struct nvme_dmabuf_queue queue = {
+		.size = sizeof(queue),
+		.flags = NVME_DMABUF_QUEUE_POLLED,
+		.depth = job->depth,
+	};
+	int result = ours_attach(job);
+
+	if (result)
+		return result;
+	if (ioctl(ours.device, NVME_DMABUF_IOC_QUEUE, &queue)) {
+		result = -errno;
+		ours_close();
+		return result;
+	}
+	ours.queue = queue.out_queue_fd;
+	ours.ring_bytes = queue.out_ring_bytes;
+	ours.ring = check_sys(mmap(NULL, ours.ring_bytes, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_POPULATE, ours.queue, 0));
+	return 0;
+}
+
+static void ioctl_prepare(const struct io *ios, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		ours.commands[i] = ours.command;
+		ours.commands[i].offset = ios[i].offset;
+		ours.commands[i].slba = ios[i].start >> ours.block_shift;
+	}
+}
+
+/* Enters the kernel once. */
+static void enter(uint32_t submit, uint32_t complete)
+{
+	struct nvme_dmabuf_enter enter = {
+		.size = sizeof(enter),
+		.commands = (uintptr_t)ours.commands,
+		.count = submit,
+		.min_complete = complete,
+	};
+
+	if (ioctl(ours.queue, NVME_DMABUF_IOC_ENTER, &enter) || enter.out_submitted != submit)
+		die("submitted %u of %u commands: %m", enter.out_submitted, submit);
+}
+
+static void ioctl_submit(uint32_t count)
+{
+	enter(count, 0);
+}
+
+/* Takes what there is; returns how much that was. */
+static uint32_t take(int *error)
+{
+	struct nvme_dmabuf_ring *ring = ours.ring;
+	uint32_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), head = ring->head;
+	uint32_t count = tail - head, mask = ring->entries - 1;
+
+	for (; head != tail; head++) {
+		const struct nvme_dmabuf_completion *c = &NVME_DMABUF_RING_COMPLETIONS(ring)[head & mask];
+
+		if ((c->error || c->status || c->bytes != ours.command.length) && !*error)
+			*error = c->error ? c->error : c->status ? c->status : -EIO;
+	}
+	__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+	return count;
+}
+
+static int ioctl_reap(uint32_t count)
+{
+	int error = 0;
+
+	while (count) {
+		enter(0, count);
+		count -= take(&error);
+	}
+	return error;
+}
+
+static int ioctl_run(uint32_t count)
+{
+	int error = 0, later;
+
+	enter(count, count);
+	count -= take(&error);
+	later = ioctl_reap(count);
+	return error ? error : later;
+}
+
+static void ioctl_close(void)
+{
+	munmap(ours.ring, ours.ring_bytes);
+	close(ours.queue);
+	ours_close();
+}
+
+const struct path path_ioctl = {
+	.name = "ioctl",
+	.open = ioctl_open,
+	.prepare = ioctl_prepare,
+	.submit = ioctl_submit,
+	.reap = ioctl_reap,
+	.run = ioctl_run,
+	.close = ioctl_close,
+};
+
+static int uring_open(const struct job *job)
+{
+	int result = ours_attach(job);
+
+	if (result)
+		return result;
+	ring_open(&ours.uring, job->depth, IORING_SETUP_SQE128 | IORING_SETUP_CQE32, ours.device);
+	return 0;
+}
+
+static void uring_prepare(const struct io *ios, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct io_uring_sqe *sqe = ring_entry(&ours.uring);
+		struct nvme_dmabuf_command *command = (struct nvme_dmabuf_command *)sqe->cmd;
+
+		sqe->opcode = IORING_OP_URING_CMD;
+		sqe->cmd_op = NVME_DMABUF_URING_CMD;
+		sqe->flags = IOSQE_FIXED_FILE;
+		*command = ours.command;
+		command->offset = ios[i].offset;
+		command->slba = ios[i].start >> ours.block_shift;
+	}
+}
+
+static void uring_submit(uint32_t count)
+{
+	ring_submit(&ours.uring, count);
+}
+
+static int uring_reap(uint32_t count)
+{
+	return ring_reap(&ours.uring, count, 0);
+}
+
+static int uring_run(uint32_t count)
+{
+	return ring_run(&ours.uring, count, 0);
+}
+
+static void uring_close(void)
+{
+	io_uring_queue_exit(&ours.uring);
+	ours_close();
+}
+
+const struct path path_uring = {
+	.name = "uring",
+	.open = uring_open,
+	.prepare = uring_prepare,
+	.submit = uring_submit,
+	.reap = uring_reap,
+	.run = uring_run,
+	.close = uring_close,
+};
