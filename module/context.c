@@ -42,7 +42,6 @@ struct nvdm_context *nvdm_context_create(struct file *file)
  */
 void nvdm_context_destroy(struct nvdm_context *ctx)
 {
-	struct nvdm_command *cmd;
 	unsigned long id;
 	struct nvdm_map *map;
 
@@ -52,10 +51,7 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 	xa_for_each(&ctx->maps, id, map)
 		nvdm_map_destroy(map);
 	xa_destroy(&ctx->maps);
-	while ((cmd = ctx->commands)) {
-		ctx->commands = cmd->next;
-		kfree(cmd);
-	}
+	nvdm_uring_free(ctx);
 	nvdm_poll_exit(&ctx->poll);
 	cleanup_srcu_struct(&ctx->srcu);
 	mutex_destroy(&ctx->lock);

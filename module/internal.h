@@ -401,8 +401,9 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
  * @events: of the maps
  * @poll: what commands are polled of
  * @queues: how many there are
- * @commands_lock: (spinlock) protects @commands
+ * @commands_lock: (spinlock) protects the members below
  * @commands: free commands for io_uring
+ * @all_commands: these, and those that are not free
  */
 struct nvdm_context {
 	struct file *file;
@@ -417,6 +418,7 @@ struct nvdm_context {
 	atomic_t queues;
 	spinlock_t commands_lock;
 	struct nvdm_command *commands;
+	struct nvdm_uring_command *all_commands;
 };
 
 #define CONTEXT_MAX_QUEUES 256U
@@ -602,6 +604,7 @@ int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);
 struct file *nvdm_queue_file(struct nvdm_queue *queue);
 
 /* uring.c */
+void nvdm_uring_free(struct nvdm_context *ctx);
 int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags);
 int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
 		      unsigned int poll_flags);

@@ -1,21 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * io_uring: commands as IORING_OP_URING_CMD on /dev/nvme-dmabuf. The submission
- * queue entry is user space's memory, and is read once. Commands are kept by
- * their context, so that none is allocated as soon as there were as many before.
+ * queue entry is user space's memory, and is read once: a command that a worker has to
+ * try again is the one that was read, for Linux 6.10 to 6.15 show the worker whatever
+ * user space has put in the entry since. Commands are kept by their context, so that none
+ * is allocated as soon as there were as many before.
  */
 #include <linux/slab.h>
 
 #include "internal.h"
 
+/* In flags of struct io_uring_cmd, of which io_uring uses other bits. */
+#define URING_KEPT (1U << 29)
+
+/**
+ * struct nvdm_uring_command - a command of a context
+ * @cmd: the command
+ * @all: the context's next command, free or not
+ */
+struct nvdm_uring_command {
+	struct nvdm_command cmd;
+	struct nvdm_uring_command *all;
+};
+
 /**
  * struct nvdm_uring - what io_uring keeps for us of a command under way
  * @result: dword 0 and 1 of the big completion queue entry
+ * @kept: the command that was read, with URING_KEPT
  * @error: res of the completion queue entry
  * @sources: what to poll for its completion, as for nvdm_poll_once()
  */
 struct nvdm_uring {
-	u64 result;
+	union {
+		u64 result;
+		struct nvdm_command *kept;
+	};
 	u64 sources;
 	s32 error;
 };
@@ -76,18 +95,50 @@ static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
 		uring_cmd_in_task(ioucmd, nvdm_uring_done);
 }
 
-static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
-					       struct io_uring_cmd *ioucmd, bool nonblock)
+static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
 {
-	struct nvdm_command *cmd = nvdm_uring_get(ctx);
+	struct nvdm_uring_command *new = kmalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
 
-	if (unlikely(!cmd)) {
-		cmd = kmalloc(sizeof(*cmd), nonblock ? GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN :
-						       GFP_KERNEL_ACCOUNT);
-		if (!cmd)
-			return NULL;
-		nvdm_command_init(cmd, nvdm_uring_complete, NULL);
+	if (!new)
+		return NULL;
+	nvdm_command_init(&new->cmd, nvdm_uring_complete, NULL);
+	spin_lock_irq(&ctx->commands_lock);
+	new->all = ctx->all_commands;
+	ctx->all_commands = new;
+	spin_unlock_irq(&ctx->commands_lock);
+	return &new->cmd;
+}
+
+/**
+ * nvdm_uring_free - free all commands of a context that nobody uses any more
+ * @ctx: the context
+ *
+ * Also those that were kept for a worker, but cancelled before it tried.
+ */
+void nvdm_uring_free(struct nvdm_context *ctx)
+{
+	struct nvdm_uring_command *command;
+
+	while ((command = ctx->all_commands)) {
+		ctx->all_commands = command->all;
+		kfree(command);
 	}
+}
+
+static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
+					       struct io_uring_cmd *ioucmd)
+{
+	struct nvdm_command *cmd;
+
+	if (ioucmd->flags & URING_KEPT) {
+		ioucmd->flags &= ~URING_KEPT;
+		return nvdm_uring_of(ioucmd)->kept;
+	}
+	cmd = nvdm_uring_get(ctx);
+	if (unlikely(!cmd))
+		cmd = nvdm_uring_alloc(ctx);
+	if (!cmd)
+		return NULL;
 	cmd->owner = ioucmd;
 	memcpy(&cmd->uapi, uring_payload(ioucmd), sizeof(cmd->uapi));
 	return cmd;
@@ -121,9 +172,9 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 		return -ENOTTY;
 	if (!(issue_flags & IO_URING_F_SQE128) || ioucmd->flags & IORING_URING_CMD_MASK)
 		return -EINVAL;
-	cmd = nvdm_uring_prepare(ctx, ioucmd, nonblock);
+	cmd = nvdm_uring_prepare(ctx, ioucmd);
 	if (!cmd)
-		return nonblock ? -EAGAIN : -ENOMEM;
+		return -ENOMEM;
 
 	uring->sources = 0;
 	srcu = srcu_read_lock(&ctx->srcu);
@@ -135,7 +186,8 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 			uring->sources = sub.sources;
 		return -EIOCBQUEUED;
 	}
-	nvdm_uring_put(ctx, cmd);
+	uring->kept = cmd;
+	ioucmd->flags |= URING_KEPT;
 	return -EAGAIN;
 }
 
