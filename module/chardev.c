@@ -441,6 +441,32 @@ static void nvdm_chardev_install(const struct nvdm_ioctl_call *call, bool told)
 	}
 }
 
+/**
+ * nvdm_chardev_read_args - read an ioctl's structure, of the size that it says
+ * @args: where to put it; starts with that size
+ * @size: of the structure today
+ * @min_size: of the structure in the first version
+ * @user: the caller's
+ *
+ * Return: 0, -EFAULT, -EINVAL or -E2BIG.
+ */
+int nvdm_chardev_read_args(void *args, size_t size, size_t min_size, const void __user *user)
+{
+	u32 user_size;
+	int ret;
+
+	if (get_user(user_size, (const u32 __user *)user))
+		return -EFAULT;
+	if (user_size < min_size)
+		return -EINVAL;
+	if (user_size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(args, size, user, user_size);
+	/* Read twice: what was checked counts. */
+	*(u32 *)args = user_size;
+	return ret;
+}
+
 static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct nvdm_context *ctx = file->private_data;
@@ -455,17 +481,10 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 		return -ENOTTY;
 	op = &ioctl_ops[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(ioctl_ops))];
 
-	if (get_user(size, (u32 __user *)user))
-		return -EFAULT;
-	if (size < op->min_size)
-		return -EINVAL;
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	ret = copy_struct_from_user(&call.args, op->size, user, size);
+	ret = nvdm_chardev_read_args(&call.args, op->size, op->min_size, user);
 	if (ret)
 		return ret;
-	/* Read twice: what was checked counts. */
-	call.args.size = size;
+	size = call.args.size;
 
 	ret = nvdm_chardev_run(ctx, op, &call);
 	told = !copy_to_user(user, &call.args, min_t(size_t, size, op->size));

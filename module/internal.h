@@ -633,7 +633,8 @@ void nvdm_fence_signal(struct dma_fence *fence, int error);
 int nvdm_fence_wait_file(int fd);
 struct file *nvdm_fence_file(struct dma_fence *fence);
 
-/* chardev.c: the only code that touches user memory */
+/* chardev.c: but for queue_file.c the only code that touches user memory */
+int nvdm_chardev_read_args(void *args, size_t size, size_t min_size, const void __user *user);
 int nvdm_chardev_register(void);
 void nvdm_chardev_unregister(void);
 

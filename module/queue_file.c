@@ -129,18 +129,12 @@ static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	struct nvme_dmabuf_enter __user *user = (void __user *)arg;
 	struct nvdm_queue *queue = file->private_data;
 	struct nvme_dmabuf_enter args;
-	u32 size;
 	int ret;
 
 	if (cmd != NVME_DMABUF_IOC_ENTER)
 		return -ENOTTY;
-	if (get_user(size, &user->size))
-		return -EFAULT;
-	if (size < offsetofend(struct nvme_dmabuf_enter, out_completed))
-		return -EINVAL;
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	ret = copy_struct_from_user(&args, sizeof(args), user, size);
+	ret = nvdm_chardev_read_args(&args, sizeof(args),
+				     offsetofend(struct nvme_dmabuf_enter, out_completed), user);
 	if (ret)
 		return ret;
 	if (args.flags & ~NVME_DMABUF_ENTER_NOWAIT)
