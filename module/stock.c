@@ -13,9 +13,7 @@
  */
 bool nvdm_stock_has_format(struct gendisk *disk)
 {
-	u16 prinfo;
-
-	return !nvdm_stock_check_format(disk, &prinfo);
+	return nvdm_stock_knows_format(disk);
 }
 
 /*

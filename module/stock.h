@@ -36,28 +36,22 @@ static_assert(offsetof(struct nvdm_stock_pdu, status) == 20);
 #define STOCK_REQ_CANCELLED (1 << 0) /* in flags: the driver gave it up */
 #define STOCK_STATUS_MASK   0x7ff    /* status code type and status code */
 
-/**
- * nvdm_stock_check_format - can this format's data length be computed?
- * @disk: the namespace
- * @prinfo: where to return the PRINFO bits of CDW12, as of bit 16
- *
+/*
  * A block of data may come with metadata. Where that is 8 bytes of Protection
  * Information alone, PRACT makes the controller insert and strip it, so that
  * only data moves, and check it on the way (NVM Command Set Specification,
  * "Protection Information"). Without an integrity profile, interleaved
  * Protection Information cannot be told from no metadata at all, so PRACT is
  * always set: it means nothing to namespaces without Protection Information.
- *
- * Return: 0, or -EOPNOTSUPP.
  */
-static inline int nvdm_stock_check_format(struct gendisk *disk, u16 *prinfo)
+#define STOCK_PRINFO (NVME_RW_PRINFO_PRACT | NVME_RW_PRINFO_PRCHK_GUARD)
+
+/* Can the length of this format's data be computed? */
+static inline bool nvdm_stock_knows_format(struct gendisk *disk)
 {
 	struct blk_integrity *integrity = blk_get_integrity(disk);
 
-	if (integrity && !integrity_is_pi_alone(integrity))
-		return -EOPNOTSUPP;
-	*prinfo = NVME_RW_PRINFO_PRACT | NVME_RW_PRINFO_PRCHK_GUARD;
-	return 0;
+	return !integrity || integrity_is_pi_alone(integrity);
 }
 
 /*
@@ -70,13 +64,11 @@ static __always_inline int nvdm_stock_command_fill(const struct nvdm_namespace *
 						   const struct nvdm_stock_io *io,
 						   struct nvme_command *cmd)
 {
-	u16 prinfo;
-
 	/* The first thing that the driver does to a namespace that goes. */
 	if (unlikely(!get_capacity(ns->disk)))
 		return nvdm_namespace_is_gone(ns) ? -ENODEV : -ESTALE;
 	if (unlikely(queue_logical_block_size(ns->disk->queue) != ns->block_size ||
-		     nvdm_stock_check_format(ns->disk, &prinfo)))
+		     !nvdm_stock_knows_format(ns->disk)))
 		return -ESTALE;
 
 	if (unlikely(io->opcode == nvme_cmd_flush))
@@ -88,7 +80,7 @@ static __always_inline int nvdm_stock_command_fill(const struct nvdm_namespace *
 
 	cmd->rw.slba = cpu_to_le64(io->slba);
 	cmd->rw.length = cpu_to_le16((io->length >> ns->block_shift) - 1);
-	cmd->rw.control = cpu_to_le16(io->control | prinfo);
+	cmd->rw.control = cpu_to_le16(io->control | STOCK_PRINFO);
 	/* The reference tag that other readers of Type 1 information expect. */
 	cmd->rw.reftag = cpu_to_le32(lower_32_bits(io->slba));
 	if (io->sgl)
