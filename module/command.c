@@ -311,16 +311,16 @@ static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
-static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map, const struct nvdm_stock_io *io)
+static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map,
+							const struct nvdm_stock_io *io)
 {
 	u32 pages_end = (io->prp1 & PRP_PAGE_MASK) + io->length;
 
 	return !io->sgl && pages_end > 2 * PRP_PAGE_SIZE && io->prp2 & (map->list_align - 1);
 }
 
-static noinline int nvdm_command_start_aligned(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-					       struct request *rq, struct nvdm_stock_io io,
-					       u64 offset)
+static noinline int nvdm_command_start_aligned(struct nvdm_command *cmd, struct request *rq,
+					       struct nvdm_stock_io io, u64 offset)
 {
 	struct nvdm_aligned_list *list =
 		nvdm_aligned_list_create(cmd, offset, io.prp1, io.length);
@@ -342,8 +342,7 @@ static noinline int nvdm_command_start_aligned(struct nvdm_submitter *sub, struc
  * With an inflight reference, which lasts until the part has ended, and a part counted.
  * Nothing here may sleep for long: an exporter may be waiting for that reference.
  */
-static __always_inline int nvdm_command_start_part(struct nvdm_submitter *sub,
-						   struct nvdm_command *cmd, struct request *rq,
+static __always_inline int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
 						   struct nvdm_stock_io io, u64 pos)
 {
 	const struct nvdm_map *map = cmd->map;
@@ -356,7 +355,7 @@ static __always_inline int nvdm_command_start_part(struct nvdm_submitter *sub,
 		else
 			prp_list_window(&map->list, offset, io.length, &io.prp1, &io.prp2);
 		if (unlikely(nvdm_command_misaligns_list(map, &io)))
-			return nvdm_command_start_aligned(sub, cmd, rq, io, offset);
+			return nvdm_command_start_aligned(cmd, rq, io, offset);
 	}
 	return nvdm_stock_request_submit(&map->ns, rq, &io, &cmd->nvme, nvdm_command_end_io, cmd);
 }
@@ -470,7 +469,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 
 	if (!last)
 		atomic_inc(&cmd->parts);
-	ret = nvdm_command_start_part(sub, cmd, rq, *io, pos);
+	ret = nvdm_command_start_part(cmd, rq, *io, pos);
 	if (unlikely(ret)) {
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
@@ -653,7 +652,7 @@ static __always_inline bool nvdm_command_submit_plain(struct nvdm_submitter *sub
 	}
 	nvdm_command_start(cmd);
 	cmd->map = map;
-	if (unlikely(nvdm_command_start_part(sub, cmd, rq, io, 0)))
+	if (unlikely(nvdm_command_start_part(cmd, rq, io, 0)))
 		return false;
 	sub->refs--;
 	return true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Contexts: an open file of /dev/nvme-dmabuf and the maps that it owns. Must
- * not know commands or user memory.
+ * not know how commands work, or user memory.
  */
 #include <linux/dma-resv.h>
 #include <linux/poll.h>

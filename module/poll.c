@@ -4,8 +4,6 @@
  * hardware queues that a context's commands went to is remembered, so that who waits
  * for a command, or for a map, can look. Must not know commands or user memory.
  */
-#include <linux/sched/signal.h>
-
 #include "internal.h"
 
 void nvdm_poll_init(struct nvdm_poll *poll)
