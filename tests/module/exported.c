@@ -180,8 +180,13 @@ static void access_content(const struct exported *b, unsigned long request, uint
 		.length = length,
 		.data = (uintptr_t)data,
 	};
+	int result;
 
-	check_eq(call(request, &io), 0);
+	/* What io_uring leaves to be done in this thread interrupts like a signal. */
+	do
+		result = call(request, &io);
+	while (result == -EINTR);
+	check_eq(result, 0);
 }
 
 void exported_read(const struct exported *b, uint64_t offset, void *to, uint64_t length)

@@ -22,12 +22,20 @@ int line_try(int context, uint32_t depth, uint32_t flags, int event_fd,
 void line_open(struct line *line, int context, uint32_t depth, uint32_t flags, int event_fd)
 {
 	struct nvme_dmabuf_queue args;
+	int fd = line_try(context, depth, flags, event_fd, &args);
 
-	line->fd = line_try(context, depth, flags, event_fd, &args);
-	check_that(line->fd >= 0, "QUEUE: %s", strerrorname_np(-line->fd));
+	check_that(fd >= 0, "QUEUE: %s", strerrorname_np(-fd));
+	line_map(line, fd, &args);
+}
+
+void line_map(struct line *line, int fd, const struct nvme_dmabuf_queue *args)
+{
+	uint32_t depth = args->depth;
+
+	line->fd = fd;
 	line->depth = depth;
-	line->entries = args.out_ring_entries;
-	line->bytes = args.out_ring_bytes;
+	line->entries = args->out_ring_entries;
+	line->bytes = args->out_ring_bytes;
 	check(line->entries >= 2 * depth && !(line->entries & (line->entries - 1)));
 	line->ring = mmap(NULL, line->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, line->fd, 0);
 	check(line->ring != MAP_FAILED);

@@ -29,6 +29,8 @@ int line_try(int context, uint32_t depth, uint32_t flags, int event_fd,
 	     struct nvme_dmabuf_queue *args);
 
 void line_open(struct line *line, int context, uint32_t depth, uint32_t flags, int event_fd);
+/** line_map - the same, of a queue that line_try() made */
+void line_map(struct line *line, int fd, const struct nvme_dmabuf_queue *args);
 void line_close(struct line *line);
 
 /** line_enter - NVME_DMABUF_IOC_ENTER; returns 0 or -errno */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -23,6 +24,8 @@
 
 #include "exported.h"
 #include "leaving.h"
+#include "line.h"
+#include "ring.h"
 
 #define LANES  2
 #define PIECES 8
@@ -30,13 +33,15 @@
 #define PART   (PIECES * PIECE)
 
 /*
- * The buffer: a guard, a part for each lane to read to, a part for each to write
- * from, a guard. The window: a part to read from, a part for each to write to.
+ * The buffer: a guard, a part for each lane to read to, a part to read to what nobody
+ * waits for, a part for each to write from, a guard. The window: a part to read from, a
+ * part for each to write to.
  */
 #define GUARD	    PAGE
-#define BUFFER	    (2 * GUARD + 2 * LANES * PART)
+#define BUFFER	    (2 * GUARD + (2 * LANES + 1) * PART)
 #define READ_AT(n)  ((n)*PART)
-#define WRITE_AT(n) ((LANES + (n)) * PART)
+#define UNAWAITED   LANES
+#define WRITE_AT(n) ((LANES + 1 + (n)) * PART)
 #define WINDOW	    ((1 + LANES) * PART)
 
 struct round;
@@ -60,7 +65,7 @@ struct refusal {
  * @breaks: commands in flight may fail
  * @kills: users are in a process of their own
  * @takes: the drive goes, and @way it goes
- * @rounds: how often
+ * @rounds: how often, where there is time
  */
 struct disturber {
 	const char *name;
@@ -98,6 +103,11 @@ struct lane {
 
 static struct known drive;
 
+static bool hurry(void)
+{
+	return scaled(1) == 1;
+}
+
 static unsigned int get(const unsigned int *from)
 {
 	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
@@ -122,10 +132,10 @@ static void refused(struct round *r, unsigned int lane, const char *what, int er
 	fail("%s: %s, %s", what, strerrorname_np(error), nvmedmabuf_reason_name(reason));
 }
 
-/* Whether the users can go on after this. */
+/* Whether the users can go on after this. What replaces a context knows no ioctls. */
 static bool is_end(const struct round *r, int error)
 {
-	return error == EBADF || (r->disturber->takes && error == ENODEV);
+	return error == ENOTTY || error == EOPNOTSUPP || (r->disturber->takes && error == ENODEV);
 }
 
 static void prepare(struct round *r, unsigned int lane, uint32_t map, uint8_t opcode,
@@ -133,13 +143,15 @@ static void prepare(struct round *r, unsigned int lane, uint32_t map, uint8_t op
 {
 	uint64_t blocks = PIECE / r->w.drive.block;
 
-	for (unsigned int i = 0; i < PIECES; i++)
+	for (unsigned int i = 0; i < PIECES; i++) {
 		if (opcode == NVME_DMABUF_OP_WRITE)
 			nvmedmabuf_prep_write(&commands[i], map, WRITE_AT(lane) + i * PIECE, PIECE,
 					      r->w.first + (PIECES * (1 + lane) + i) * blocks);
 		else
 			nvmedmabuf_prep_read(&commands[i], map, READ_AT(lane) + i * PIECE, PIECE,
 					     r->w.first + (i + shift) % PIECES * blocks);
+		commands[i].user_data = i;
+	}
 }
 
 /* Returns false if there will never be more. */
@@ -243,6 +255,70 @@ static bool step_fences(struct round *r, unsigned int lane)
 	return !ends;
 }
 
+/* Of commands in flight that end with their queue, perhaps later, nobody hears. */
+static void prepare_any(struct round *r, unsigned int lane, bool waits, unsigned int shift,
+			struct nvme_dmabuf_command *commands)
+{
+	if (!waits)
+		prepare(r, UNAWAITED, get(&r->map), NVME_DMABUF_OP_READ, 0, commands);
+	else if (rnd() % 2)
+		prepare(r, lane, get(&r->map), NVME_DMABUF_OP_READ, shift, commands);
+	else
+		prepare(r, lane, get(&r->map), NVME_DMABUF_OP_WRITE, shift, commands);
+}
+
+static bool step_queues(struct round *r, unsigned int lane)
+{
+	uint32_t flags = rnd() % 2 ? NVME_DMABUF_QUEUE_POLLED : 0;
+	unsigned int shift = r->shared->steps[lane] % PIECES;
+	struct nvme_dmabuf_completion completions[PIECES], c;
+	struct nvme_dmabuf_command commands[PIECES];
+	struct nvme_dmabuf_queue args;
+	bool waits = rnd() % 4, more = true;
+	struct line line;
+	int fd = line_try(r->fd, PIECES, flags, 0, &args);
+
+	if (fd < 0) {
+		refused(r, lane, "QUEUE", -fd, ~0U);
+		return false;
+	}
+	line_map(&line, fd, &args);
+	prepare_any(r, lane, waits, shift, commands);
+	line_submit(&line, commands, PIECES);
+	if (waits) {
+		line_wait(&line, PIECES);
+		while (line_next(&line, &c))
+			completions[c.user_data] = c;
+		more = look_at(r, lane, shift, commands, completions);
+	}
+	line_close(&line);
+	return more;
+}
+
+static bool step_uring(struct round *r, unsigned int lane)
+{
+	unsigned int shift = r->shared->steps[lane] % PIECES;
+	struct nvme_dmabuf_completion completions[PIECES], c;
+	struct nvme_dmabuf_command commands[PIECES];
+	bool waits = rnd() % 4, more = true;
+	struct io_uring ring;
+
+	ring_open(&ring, PIECES, rnd() % 2 ? IORING_SETUP_IOPOLL : 0);
+	prepare_any(r, lane, waits, shift, commands);
+	for (unsigned int i = 0; i < PIECES; i++)
+		ring_prepare(&ring, r->fd, &commands[i]);
+	check_eq(io_uring_submit(&ring), PIECES);
+	if (waits) {
+		for (unsigned int i = 0; i < PIECES; i++) {
+			ring_wait(&ring, &c);
+			completions[c.user_data] = c;
+		}
+		more = look_at(r, lane, shift, commands, completions);
+	}
+	io_uring_queue_exit(&ring);
+	return more;
+}
+
 static int try_attach(struct round *r, uint32_t flags, uint32_t *map, uint32_t *reason)
 {
 	struct nvme_dmabuf_attach args = {
@@ -257,7 +333,7 @@ static int try_attach(struct round *r, uint32_t flags, uint32_t *map, uint32_t *
 	int error = ioctl(r->fd, NVME_DMABUF_IOC_ATTACH, &args) ? errno : 0;
 
 	*map = args.out_map;
-	*reason = error == EBADF && !args.out_reason ? ~0U : args.out_reason;
+	*reason = args.out_reason;
 	return error;
 }
 
@@ -266,7 +342,7 @@ static void detach(struct round *r, uint32_t map)
 	struct nvme_dmabuf_detach args = { .size = sizeof(args), .map = map };
 
 	if (ioctl(r->fd, NVME_DMABUF_IOC_DETACH, &args))
-		check_eq(errno, EBADF);
+		check_eq(errno, ENOTTY);
 }
 
 static bool step_attaches(struct round *r, unsigned int lane)
@@ -289,7 +365,7 @@ static bool step_refreshes(struct round *r, unsigned int lane)
 	struct nvme_dmabuf_refresh args = { .size = sizeof(args), .map = get(&r->map) };
 
 	if (ioctl(r->fd, NVME_DMABUF_IOC_REFRESH, &args)) {
-		refused(r, lane, "REFRESH", errno, errno == EBADF ? ~0U : args.out_reason);
+		refused(r, lane, "REFRESH", errno, args.out_reason);
 		if (is_end(r, errno))
 			return false;
 	}
@@ -394,9 +470,13 @@ static void act_refreshes(struct round *r)
 	}
 }
 
+/* At once something else has its number, and not what users open next. */
 static void act_closes(struct round *r)
 {
-	check_sys(close(r->fd));
+	int other = check_sys(eventfd(0, EFD_CLOEXEC));
+
+	check_sys(dup2(other, r->fd));
+	check_sys(close(other));
 }
 
 static void act_kills(struct round *r)
@@ -410,7 +490,10 @@ static void act_resets(struct round *r)
 
 	snprintf(path, sizeof(path), "/sys/class/block/%s/device/reset_controller",
 		 strrchr(r->w.drive.path, '/') + 1);
-	check_that(file_put(path, "1"), "%s: %m", path);
+	for (int i = 0; i < 3; i++) {
+		check_that(file_put(path, "1"), "%s: %m", path);
+		pause_us(rnd_below(2000));
+	}
 }
 
 static void act_takes(struct round *r)
@@ -426,6 +509,8 @@ static const struct user users[] = {
 	{ "attaching", step_attaches, false },
 	{ "refreshing", step_refreshes, false },
 	{ "looking", step_looks, false },
+	{ "queues", step_queues, false },
+	{ "io_uring", step_uring, false },
 };
 
 #define REASON(name) NVME_DMABUF_REASON_##name
@@ -440,16 +525,16 @@ static const struct disturber disturbers[] = {
 	  .refusals = { { ENOENT, REASON(NO_MAP) } } },
 	{ .name = "others attach", .act = act_attaches, .rounds = 1 },
 	{ .name = "others refresh", .act = act_refreshes, .rounds = 1 },
-	{ .name = "the context is closed", .act = act_closes, .rounds = 2,
-	  .refusals = { { EBADF, ~0U } } },
-	{ .name = "the users are killed", .act = act_kills, .rounds = 2, .kills = true },
+	{ .name = "the context is closed", .act = act_closes, .rounds = 3,
+	  .refusals = { { ENOTTY, REASON(NONE) }, { EOPNOTSUPP, REASON(NONE) } } },
+	{ .name = "the users are killed", .act = act_kills, .rounds = 3, .kills = true },
 	{ .name = "the controller is reset", .act = act_resets, .rounds = 1, .breaks = true,
 	  .refusals = { { EIO, REASON(CANCELLED) }, { EIO, REASON(PROBE_FAILED) } } },
-	{ .name = "the driver is unbound", .act = act_takes, .rounds = 1, .breaks = true,
+	{ .name = "the driver is unbound", .act = act_takes, .rounds = 3, .breaks = true,
 	  .takes = true, .way = UNBIND,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
-	{ .name = "the drive is removed", .act = act_takes, .rounds = 1, .breaks = true,
+	{ .name = "the drive is removed", .act = act_takes, .rounds = 3, .breaks = true,
 	  .takes = true, .way = REMOVE,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
@@ -601,8 +686,7 @@ static void round_run(struct round *r)
 	} else {
 		lanes_join(lanes);
 	}
-	if (r->disturber->act != act_closes)
-		check_sys(close(r->fd));
+	check_sys(close(r->fd));
 	round_close(r);
 }
 
@@ -624,7 +708,7 @@ static void race(const void *arg)
 			-1, 0);
 	check(r.shared != MAP_FAILED);
 	device_find(&r.device, pair->disturber->way, &drive);
-	for (unsigned int i = 0; i < scaled(pair->disturber->rounds); i++) {
+	for (unsigned int i = 0; i < (hurry() ? 1 : scaled(pair->disturber->rounds)); i++) {
 		round_run(&r);
 		for (unsigned int lane = 0; lane < LANES; lane++) {
 			done += r.shared->done[lane];
@@ -655,10 +739,10 @@ int main(int argc, char **argv)
 	known_remember("PLAIN512", &drive);
 	for (size_t d = 0; d < ARRAY_SIZE(disturbers); d++) {
 		/* What takes long is done to two users at once, unless there is time. */
-		bool hurry = disturbers[d].breaks && scaled(1) == 1;
+		bool pairs = disturbers[d].breaks && hurry();
 
-		for (size_t u = 0; u < count; u += 1 + hurry)
-			add(&disturbers[d], &users[u], &users[hurry ? (u + 1) % count : u]);
+		for (size_t u = 0; u < count; u += 1 + pairs)
+			add(&disturbers[d], &users[u], &users[pairs ? (u + 1) % count : u]);
 	}
 	return tap_run(argc, argv);
 }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define _GNU_SOURCE
+#include "ring.h"
+
+#include <string.h>
+#include <time.h>
+
+void ring_open(struct io_uring *ring, unsigned int entries, unsigned int flags)
+{
+	int result = io_uring_queue_init(entries, ring,
+					 IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | flags);
+
+	check_that(!result, "io_uring: %s", strerrorname_np(-result));
+}
+
+struct io_uring_sqe *ring_prepare(struct io_uring *ring, int fd,
+				  const struct nvme_dmabuf_command *command)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	check(sqe);
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = fd;
+	sqe->cmd_op = NVME_DMABUF_URING_CMD;
+	sqe->user_data = command->user_data;
+	memcpy(sqe->cmd, command, sizeof(*command));
+	return sqe;
+}
+
+void ring_wait(struct io_uring *ring, struct nvme_dmabuf_completion *completion)
+{
+	struct __kernel_timespec second = { .tv_sec = 1 };
+	time_t end = time(NULL) + 60;
+	struct io_uring_cqe *cqe;
+	int result;
+
+	/* A ring that polls may have nothing to poll for some time, and does not wait then. */
+	do
+		result = io_uring_wait_cqe_timeout(ring, &cqe, &second);
+	while ((result == -EINTR || result == -ETIME) && time(NULL) < end);
+	check_that(!result, "io_uring: %s", strerrorname_np(-result));
+	*completion = (struct nvme_dmabuf_completion){
+		.user_data = cqe->user_data,
+		.bytes = NVME_DMABUF_CQE_BYTES(cqe->big_cqe[0]),
+		.error = cqe->res < 0 ? cqe->res : 0,
+		.status = cqe->res > 0 ? cqe->res : 0,
+		.reason = NVME_DMABUF_CQE_REASON(cqe->big_cqe[0]),
+	};
+	io_uring_cqe_seen(ring, cqe);
+}
