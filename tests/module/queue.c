@@ -80,8 +80,8 @@ static void run_commands(struct line *line, const struct nvme_dmabuf_command *co
 		unsigned int wait = rnd_below(submitted + piece - completed + 1);
 		uint32_t flags = rnd() % 2 ? NVME_DMABUF_ENTER_NOWAIT : 0;
 		/* Nobody else makes room in the ring, so the wait for that must end. */
-		int result = line_enter(line, commands + submitted, piece, wait, 20 * MS, flags,
-					&args);
+		int result =
+			line_enter(line, commands + submitted, piece, wait, 20 * MS, flags, &args);
 
 		check_that(!result || result == -EAGAIN, "ENTER: %s", strerrorname_np(-result));
 		submitted += args.out_submitted;
@@ -418,35 +418,58 @@ static void nothing(int number)
 	(void)number;
 }
 
-static void *interrupt(void *arg)
+struct interrupter {
+	pthread_t target;
+	unsigned int stop;
+	pthread_t handle;
+};
+
+/* Again and again, for a signal that comes between two calls ends neither. */
+static void *interrupter_run(void *arg)
 {
-	usleep(30000);
-	check_eq(pthread_kill(*(pthread_t *)arg, SIGUSR1), 0);
+	struct interrupter *i = arg;
+
+	while (!__atomic_load_n(&i->stop, __ATOMIC_RELAXED)) {
+		usleep(30000);
+		check_eq(pthread_kill(i->target, SIGUSR1), 0);
+	}
 	return NULL;
+}
+
+static void interrupter_start(struct interrupter *i)
+{
+	*i = (struct interrupter){ .target = pthread_self() };
+	check_eq(pthread_create(&i->handle, NULL, interrupter_run, i), 0);
+}
+
+static void interrupter_stop(struct interrupter *i)
+{
+	__atomic_store_n(&i->stop, 1, __ATOMIC_RELAXED);
+	check_eq(pthread_join(i->handle, NULL), 0);
 }
 
 static void signals(const void *arg)
 {
 	const struct sigaction action = { .sa_handler = nothing };
-	pthread_t self = pthread_self(), handle;
 	const struct way *way = arg;
 	struct nvme_dmabuf_enter args;
+	struct interrupter i;
+	int result = 0;
 	struct slow s;
 
 	check_sys(sigaction(SIGUSR1, &action, NULL));
 	slow_open(&s, SLOW_COMMANDS, way->flags, 0);
-	check_eq(pthread_create(&handle, NULL, interrupt, &self), 0);
+	interrupter_start(&i);
 	check_eq(line_enter(&s.line, s.commands, SLOW_COMMANDS, SLOW_COMMANDS, 0, 0, &args), 0);
 	check_eq(args.out_submitted, SLOW_COMMANDS);
 	check(args.out_completed < SLOW_COMMANDS);
-	check_eq(pthread_join(handle, NULL), 0);
 
-	/* Full: nothing is submitted. */
-	check_eq(pthread_create(&handle, NULL, interrupt, &self), 0);
-	for (unsigned int i = 0; i < 1000; i++)
-		if (line_enter(&s.line, s.commands, 1, 0, 0, 0, &args))
-			break;
-	check_eq(pthread_join(handle, NULL), 0);
+	/* While it is full nothing is submitted. */
+	while (!result)
+		result = line_enter(&s.line, s.commands, 1, 0, 0, 0, &args);
+	check_eq(result, -EINTR);
+	check_eq(args.out_submitted, 0);
+	interrupter_stop(&i);
 	slow_close(&s);
 }
 
