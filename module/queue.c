@@ -124,7 +124,7 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 		queue->spare = &queue->commands[i];
 	}
 
-	queue->ring = vmalloc_user(queue->ring_bytes);
+	queue->ring = __vmalloc(queue->ring_bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
 	if (!queue->ring)
 		goto free;
 	queue->ring->entries = queue->entries;

@@ -160,11 +160,18 @@ static __poll_t nvdm_queue_poll_file(struct file *file, struct poll_table_struct
 
 static int nvdm_queue_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	unsigned long start = vma->vm_pgoff, count = vma_pages(vma), i;
 	struct nvdm_queue *queue = file->private_data;
+	unsigned long max = queue->ring_bytes >> PAGE_SHIFT;
+	int ret = 0;
 
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!(vma->vm_flags & VM_SHARED) || start > max || count > max - start)
 		return -EINVAL;
-	return remap_vmalloc_range(vma, queue->ring, vma->vm_pgoff);
+	for (i = 0; i < count && !ret; i++)
+		ret = vm_insert_page(
+			vma, vma->vm_start + (i << PAGE_SHIFT),
+			vmalloc_to_page((void *)queue->ring + ((start + i) << PAGE_SHIFT)));
+	return ret;
 }
 
 static int nvdm_queue_release(struct inode *inode, struct file *file)
