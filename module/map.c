@@ -11,6 +11,9 @@
 
 #include "internal.h"
 
+/* Lists are allocated in pieces of up to 128 KiB. */
+#define LIST_MAX_ORDER 5
+
 static struct device *nvdm_map_device(const struct nvdm_map *map)
 {
 	return &map->ns.ctrl->pdev->dev;
@@ -134,47 +137,74 @@ void nvdm_map_drain(struct nvdm_map *map)
 		nvdm_poll_disk(map->poll, map->ns.disk);
 }
 
+/* Of the first page of a piece of the list. */
+static unsigned int nvdm_map_list_order(const struct prp_list_page *page)
+{
+	return compound_order(virt_to_page(page->slots));
+}
+
 static void nvdm_map_free_list(struct nvdm_map *map)
 {
 	struct prp_list_page *page;
+	unsigned int order;
 	u32 i;
 
-	for (i = 0; map->list.pages && i < map->list.nr_pages; i++) {
+	for (i = 0; map->list.pages && i < map->list.nr_pages; i += 1U << order) {
 		page = &map->list.pages[i];
 		if (!page->slots)
 			break;
-		dma_unmap_page(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE, DMA_TO_DEVICE);
-		free_page((unsigned long)page->slots);
+		order = nvdm_map_list_order(page);
+		dma_unmap_page(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE << order,
+			       DMA_TO_DEVICE);
+		free_pages((unsigned long)page->slots, order);
 	}
 	kvfree(map->list.pages);
 	map->list.pages = NULL;
 	map->list.nr_pages = 0;
 }
 
+/* Pages of a list in one piece, for one mapping costs as much as another. */
+static struct page *nvdm_map_alloc_pages(u32 max, unsigned int *order)
+{
+	struct page *page;
+
+	for (*order = min(ilog2(max), LIST_MAX_ORDER); *order; (*order)--) {
+		page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
+					   __GFP_NOWARN,
+				   *order);
+		if (page)
+			return page;
+	}
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
 static int nvdm_map_alloc_list(struct nvdm_map *map)
 {
 	struct device *dev = nvdm_map_device(map);
-	u32 i;
+	unsigned int order;
+	u32 i, j;
 
 	map->list.pages =
 		kvcalloc(map->list.nr_pages, sizeof(*map->list.pages), GFP_KERNEL_ACCOUNT);
 	if (!map->list.pages)
 		return -ENOMEM;
 
-	for (i = 0; i < map->list.nr_pages; i++) {
-		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	for (i = 0; i < map->list.nr_pages; i += 1U << order) {
+		struct page *page = nvdm_map_alloc_pages(map->list.nr_pages - i, &order);
 		dma_addr_t dma;
 
 		if (!page)
 			return -ENOMEM;
 		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
-		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE, DMA_TO_DEVICE);
+		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE << order, DMA_TO_DEVICE);
 		if (dma_mapping_error(dev, dma)) {
-			__free_page(page);
+			__free_pages(page, order);
 			return -ENOMEM;
 		}
-		map->list.pages[i].slots = page_address(page);
-		map->list.pages[i].dma = dma;
+		for (j = 0; j < 1U << order; j++) {
+			map->list.pages[i + j].slots = page_address(page) + j * PRP_PAGE_SIZE;
+			map->list.pages[i + j].dma = dma + j * PRP_PAGE_SIZE;
+		}
 		cond_resched();
 	}
 	return 0;
@@ -183,11 +213,16 @@ static int nvdm_map_alloc_list(struct nvdm_map *map)
 /* The CPU has written the entries; the drive may read them. */
 static void nvdm_map_sync_list(struct nvdm_map *map)
 {
+	struct prp_list_page *page;
+	unsigned int order;
 	u32 i;
 
-	for (i = 0; i < map->list.nr_pages; i++)
-		dma_sync_single_for_device(nvdm_map_device(map), map->list.pages[i].dma,
-					   PRP_PAGE_SIZE, DMA_TO_DEVICE);
+	for (i = 0; i < map->list.nr_pages; i += 1U << order) {
+		page = &map->list.pages[i];
+		order = nvdm_map_list_order(page);
+		dma_sync_single_for_device(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE << order,
+					   DMA_TO_DEVICE);
+	}
 }
 
 /*

@@ -49,15 +49,34 @@ void prp_builder_init(struct prp_builder *builder, struct prp_list *list)
 	builder->segments = 0;
 }
 
-/* Entry e stands in list page e / S, and also in the one before if it reaches. */
-static void prp_list_set(struct prp_list *list, __u64 entry, __u64 addr)
+/*
+ * Entries of contiguous pages. Entry e stands in list page e / PRP_STRIDE, and also in the
+ * one before if it reaches. What counts is how few instructions this takes for each, so
+ * where there is no other, what is there is written twice.
+ */
+static void prp_list_fill(struct prp_list *list, __u64 entry, __u64 end, __u64 addr)
 {
-	__u32 page = entry / PRP_STRIDE;
-	__u32 slot = entry % PRP_STRIDE;
+	for (; entry < end;) {
+		__u32 slot = entry % PRP_STRIDE;
+		__le64 *slots = list->pages[entry / PRP_STRIDE].slots + slot;
+		__u32 count = PRP_STRIDE - slot, i;
+		__le64 *others = slots;
 
-	list->pages[page].slots[slot] = cpu_to_le64(addr);
-	if (page && slot + PRP_STRIDE < PRP_SLOTS)
-		list->pages[page - 1].slots[slot + PRP_STRIDE] = cpu_to_le64(addr);
+		if (slot + PRP_STRIDE < PRP_SLOTS) {
+			count = PRP_SLOTS - PRP_STRIDE - slot;
+			if (entry >= PRP_STRIDE)
+				others = list->pages[entry / PRP_STRIDE - 1].slots + slot +
+					 PRP_STRIDE;
+		}
+		if (count > end - entry)
+			count = end - entry;
+#pragma GCC unroll 16
+		for (i = 0; i < count; i++) {
+			slots[i] = others[i] = cpu_to_le64(addr);
+			addr += PRP_PAGE_SIZE;
+		}
+		entry += count;
+	}
 }
 
 /**
@@ -93,7 +112,6 @@ int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 	builder->pos += length;
 
 	/* The entry of a page that the segment before began is set to what it is. */
-	for (; entry << PRP_PAGE_SHIFT < builder->pos; entry++, page += PRP_PAGE_SIZE)
-		prp_list_set(list, entry, page);
+	prp_list_fill(list, entry, (builder->pos + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT, page);
 	return 0;
 }

@@ -31,7 +31,7 @@
 #define PRP_STRIDE 256U /* entries from one list page to the next */
 #define PRP_WINDOW (PRP_SLOTS - PRP_STRIDE + 1)
 
-/* An entry stands in two list pages at most: see prp_list_set(). */
+/* An entry stands in two list pages at most: see prp_list_fill(). */
 _Static_assert(PRP_STRIDE * 2 >= PRP_SLOTS, "list pages leave slots empty");
 
 /*
@@ -89,7 +89,7 @@ int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length);
  * @list: a filled list
  * @offset: the byte, from the start of the range, within it
  */
-static inline __u64 prp_list_address(const struct prp_list *list, __u64 offset)
+static __always_inline __u64 prp_list_address(const struct prp_list *list, __u64 offset)
 {
 	__u64 pos = list->first + offset;
 	__u64 entry = pos >> PRP_PAGE_SHIFT;
@@ -107,12 +107,12 @@ static inline __u64 prp_list_address(const struct prp_list *list, __u64 offset)
  * @prp2: not used (0) if the transfer touches one page, the second page's
  *	address if two, the address of the second page's slot in the list if more
  */
-static inline void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
-				   __u64 *prp1, __u64 *prp2)
+static __always_inline void prp_list_window(const struct prp_list *list, __u64 offset, __u32 length,
+					    __u64 *prp1, __u64 *prp2)
 {
 	__u64 pos = list->first + offset;
 	__u64 second = (pos >> PRP_PAGE_SHIFT) + 1;
-	__u32 in_first = PRP_PAGE_SIZE - (pos & PRP_PAGE_MASK);
+	__u64 in_first = PRP_PAGE_SIZE - (pos & PRP_PAGE_MASK);
 
 	*prp1 = prp_list_address(list, offset);
 	if (length <= in_first)

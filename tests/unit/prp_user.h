@@ -14,4 +14,8 @@
 #define cpu_to_le64(x) htole64(x)
 #define le64_to_cpu(x) le64toh(x)
 
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
 #endif
