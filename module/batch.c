@@ -46,8 +46,10 @@ struct nvdm_batch *nvdm_batch_create(u32 count)
 	refcount_set(&batch->refs, 1);
 	init_completion(&batch->done);
 	batch->count = count;
-	for (i = 0; i < count; i++)
-		nvdm_command_init(&batch->commands[i], nvdm_batch_complete, batch);
+	for (i = 0; i < count; i++) {
+		nvdm_command_init(&batch->commands[i], nvdm_batch_complete, NULL, batch);
+		batch->commands[i].next = &batch->commands[i + 1];
+	}
 	return batch;
 }
 
@@ -72,30 +74,22 @@ void nvdm_batch_put(struct nvdm_batch *batch)
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 {
 	struct nvdm_submitter sub = { .ctx = ctx };
-	struct nvdm_command *cmds[COMMAND_PLUG];
+	struct nvdm_command *next = batch->commands;
+	u32 left = batch->count, count;
 	struct blk_plug plug;
-	u32 at, count, i;
-	int srcu;
 
 	refcount_inc(&batch->refs);
 	atomic_set(&batch->pending, batch->count + 1);
 
-	srcu = srcu_read_lock(&ctx->srcu);
 	blk_start_plug(&plug);
-	for (at = 0; at < batch->count; at += count) {
-		count = min(batch->count - at, COMMAND_PLUG);
+	for (; left && !fatal_signal_pending(current); left -= count) {
+		count = min(left, COMMAND_PLUG);
 		plug.nr_ios = count;
-		for (i = 0; i < count; i++)
-			cmds[i] = &batch->commands[at + i];
-		if (!fatal_signal_pending(current)) {
-			nvdm_command_submit(&sub, cmds, count);
-			continue;
-		}
-		for (i = 0; i < count; i++)
-			nvdm_command_refuse(cmds[i], -EINTR, NVME_DMABUF_REASON_NONE);
+		nvdm_command_submit(&sub, &next, count);
 	}
+	for (; left; left--)
+		nvdm_command_refuse(next++, -EINTR, NVME_DMABUF_REASON_NONE);
 	blk_finish_plug(&plug);
-	srcu_read_unlock(&ctx->srcu, srcu);
 
 	nvdm_batch_complete_one(batch);
 }

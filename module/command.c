@@ -34,11 +34,11 @@ static const struct command_words *nvdm_command_words(const struct nvme_dmabuf_c
 	return (const struct command_words *)uapi;
 }
 
-/* A part of a command has ended, or the issuing of all of them. */
-static void nvdm_command_put_part(struct nvdm_command *cmd, void *poll_ctx)
+/* A part of a command will not be issued, or all of them were. */
+static void nvdm_command_put_part(struct nvdm_command *cmd)
 {
 	if (atomic_dec_and_test(&cmd->parts))
-		cmd->complete(cmd, poll_ctx);
+		cmd->complete(cmd, NULL);
 }
 
 /* Parts may fail in any order: what counts is the first in order of blocks. */
@@ -82,8 +82,8 @@ static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct req
 	nvdm_command_fail(cmd, block << map->ns.block_shift, error, result.status, reason);
 }
 
-static __always_inline void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
-						  blk_status_t blk_status, void *poll_ctx)
+static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
+				  blk_status_t blk_status, void *poll_ctx)
 {
 	struct nvdm_map *map = cmd->map;
 	u64 result;
@@ -91,14 +91,33 @@ static __always_inline void nvdm_command_end_part(struct nvdm_command *cmd, stru
 	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
 		nvdm_command_fail_part(cmd, rq, blk_status);
 	WRITE_ONCE(cmd->result, result);
-	nvdm_command_put_part(cmd, poll_ctx);
+	if (atomic_dec_and_test(&cmd->parts))
+		cmd->complete(cmd, poll_ctx);
 	/* Last: whoever waits for it may free the map and unload this module. */
 	percpu_ref_put(&map->inflight);
 }
 
+static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
+							   blk_status_t blk_status, void *poll_ctx)
+{
+	nvdm_command_end_part(rq->end_io_data, rq, blk_status, poll_ctx);
+	return RQ_END_IO_FREE;
+}
+
+/* The short way is that of a whole command which its queue's own poller has found. */
 static enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
-	nvdm_command_end_part(rq->end_io_data, rq, blk_status, RQ_END_IO_POLL_CTX);
+	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
+	struct nvdm_command *cmd = rq->end_io_data;
+	u64 result;
+
+	if (!ended || ended != cmd->ended || unlikely(atomic_read_acquire(&cmd->parts) != 1) ||
+	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
+		return nvdm_command_end_io_any(rq, blk_status, ended);
+	cmd->result = result;
+	cmd->next = ended->last;
+	ended->last = cmd;
+	ended->count++;
 	return RQ_END_IO_FREE;
 }
 
@@ -116,7 +135,6 @@ static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
 {
 	atomic_set(&cmd->parts, 1);
 	cmd->failed_at = U64_MAX;
-	cmd->result = 0;
 	cmd->error = 0;
 	cmd->status = 0;
 	cmd->reason = NVME_DMABUF_REASON_NONE;
@@ -126,6 +144,7 @@ static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
 static int nvdm_command_refusal(struct nvdm_command *cmd, int error, u32 reason)
 {
 	cmd->failed_at = 0;
+	cmd->result = 0;
 	cmd->error = error;
 	cmd->reason = reason;
 	return error;
@@ -168,7 +187,8 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 	if (!capacity)
 		return nvdm_namespace_is_gone(&map->ns) ?
 			       nvdm_command_refusal(cmd, -ENODEV, NVME_DMABUF_REASON_GONE) :
-			       nvdm_command_refusal(cmd, -ESTALE, NVME_DMABUF_REASON_FORMAT_CHANGED);
+			       nvdm_command_refusal(cmd, -ESTALE,
+						    NVME_DMABUF_REASON_FORMAT_CHANGED);
 	if (end > capacity)
 		return nvdm_command_refusal(cmd, -ERANGE, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	return 0;
@@ -216,14 +236,6 @@ static int nvdm_command_check_opcode(struct nvdm_command *cmd)
  */
 enum { ISSUE_AGAIN = 1, ISSUE_LATER };
 
-/* Gives back what was taken for commands that do not follow, before anything is waited for. */
-static void nvdm_submitter_let_go(struct nvdm_submitter *sub)
-{
-	if (sub->refs)
-		percpu_ref_put_many(&sub->map->inflight, sub->refs);
-	sub->refs = 0;
-}
-
 /*
  * Before the next part, something must be waited for, perhaps for others: what
  * was issued must be on its way by then.
@@ -250,41 +262,16 @@ static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map,
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
-	nvdm_submitter_let_go(sub);
 	nvdm_command_flush_plug();
 	return nvdm_map_verify(map, reason);
 }
 
-/* The map stays a map inside the context's SRCU, though it may be stopped. */
-static noinline void nvdm_submitter_use_map(struct nvdm_submitter *sub, u32 id)
-{
-	nvdm_submitter_let_go(sub);
-	sub->map = nvdm_context_map(sub->ctx, id);
-	sub->hctx = NULL;
-}
-
-/*
- * Takes inflight references: while there is one, nothing in the map changes. In advance
- * also those for commands to follow, which are most likely for the same map.
- */
-static bool nvdm_submitter_take(struct nvdm_submitter *sub)
-{
-	if (!sub->map || !percpu_ref_tryget_live(&sub->map->inflight))
-		return false;
-	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
-	smp_acquire__after_ctrl_dep();
-	if (sub->following)
-		percpu_ref_get_many(&sub->map->inflight, sub->following);
-	sub->refs = 1 + sub->following;
-	return true;
-}
-
-/* Takes a reference from the submitter, or says why there is none to get. */
+/* Takes an inflight reference: while there is one, nothing in the map changes. */
 static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	int ret;
 
-	while (!sub->refs && !nvdm_submitter_take(sub)) {
+	while (!percpu_ref_tryget_live(&map->inflight)) {
 		/* The state was set before the reference was killed. */
 		smp_rmb();
 		ret = nvdm_map_stopped(map, reason);
@@ -298,41 +285,39 @@ static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map
 		if (ret)
 			return ret;
 	}
-	sub->refs--;
+	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
+	smp_acquire__after_ctrl_dep();
 	return 0;
 }
 
+/* The map stays a map inside the context's SRCU, though it may be stopped. */
 static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
-	if (!sub->map || cmd->uapi.map != sub->map->id)
-		nvdm_submitter_use_map(sub, cmd->uapi.map);
-	cmd->map = sub->map;
+	cmd->map = nvdm_context_map(sub->ctx, cmd->uapi.map);
+	sub->hctx = NULL;
 	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
 /* The drive wants lists at addresses that this transfer's list does not have. */
-static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map,
-							const struct nvdm_stock_io *io)
+static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map, u32 length,
+							u64 prp1, u64 prp2)
 {
-	u32 pages_end = (io->prp1 & PRP_PAGE_MASK) + io->length;
-
-	return !io->sgl && pages_end > 2 * PRP_PAGE_SIZE && io->prp2 & (map->list_align - 1);
+	return (prp1 & PRP_PAGE_MASK) + length > 2 * PRP_PAGE_SIZE && prp2 & (map->list_align - 1);
 }
 
-static noinline int nvdm_command_start_aligned(struct nvdm_command *cmd, struct request *rq,
-					       struct nvdm_stock_io io, u64 offset)
+static int nvdm_command_start_aligned(struct nvdm_command *cmd, struct request *rq,
+				      struct nvdm_stock_io *io, u64 offset)
 {
 	struct nvdm_aligned_list *list =
-		nvdm_aligned_list_create(cmd, offset, io.prp1, io.length);
+		nvdm_aligned_list_create(cmd, offset, io->prp1, io->length);
 	int ret;
 
 	if (!list) {
 		blk_mq_free_request(rq);
 		return -ENOMEM;
 	}
-	io.prp2 = list->dma;
-	ret = nvdm_stock_request_submit(&cmd->map->ns, rq, &io, &cmd->nvme,
-					nvdm_command_end_io_aligned, list);
+	io->prp2 = list->dma;
+	ret = nvdm_stock_request_submit(&cmd->map->ns, rq, io, nvdm_command_end_io_aligned, list);
 	if (ret)
 		nvdm_aligned_list_destroy(list);
 	return ret;
@@ -343,21 +328,36 @@ static noinline int nvdm_command_start_aligned(struct nvdm_command *cmd, struct 
  * Nothing here may sleep for long: an exporter may be waiting for that reference.
  */
 static __always_inline int nvdm_command_start_part(struct nvdm_command *cmd, struct request *rq,
-						   struct nvdm_stock_io io, u64 pos)
+						   struct nvdm_stock_io *io, u64 pos)
 {
 	const struct nvdm_map *map = cmd->map;
 	u64 offset = cmd->uapi.offset + pos;
 
-	if (likely(io.opcode != NVME_DMABUF_OP_FLUSH)) {
-		io.sgl = map->sgl;
-		if (io.sgl)
-			io.prp1 = map->contiguous + offset;
-		else
-			prp_list_window(&map->list, offset, io.length, &io.prp1, &io.prp2);
-		if (unlikely(nvdm_command_misaligns_list(map, &io)))
+	io->sgl = map->sgl;
+	if (io->opcode == NVME_DMABUF_OP_FLUSH) {
+		/* No data. */
+	} else if (io->sgl) {
+		io->prp1 = map->contiguous + offset;
+	} else {
+		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
+		if (nvdm_command_misaligns_list(map, io->length, io->prp1, io->prp2))
 			return nvdm_command_start_aligned(cmd, rq, io, offset);
 	}
-	return nvdm_stock_request_submit(&map->ns, rq, &io, &cmd->nvme, nvdm_command_end_io, cmd);
+	return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
+}
+
+/* The map's commands went to this hardware queue before. */
+static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
+						 const struct nvdm_map *map,
+						 struct blk_mq_hw_ctx *hctx)
+{
+	u32 source = READ_ONCE(map->source);
+
+	if (unlikely(sub->ctx->poll.sources[source].hctx != hctx))
+		return false;
+	sub->sources |= BIT_ULL(source);
+	sub->hctx = hctx;
+	return true;
 }
 
 /*
@@ -376,21 +376,21 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 			return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
 		}
 		sub->sources |= source;
-		if (!READ_ONCE(map->polled))
-			WRITE_ONCE(map->polled, true);
+		WRITE_ONCE(map->source, __ffs64(source));
 	}
 	sub->hctx = rq->mq_hctx;
 	return rq;
 }
 
 /* Without waiting: an inflight reference may be held. */
-static __always_inline struct request *
-nvdm_command_request(struct nvdm_submitter *sub, struct nvdm_map *map, u8 opcode)
+static __always_inline struct request *nvdm_command_request(struct nvdm_submitter *sub,
+							    struct nvdm_map *map, u8 opcode)
 {
-	struct request *rq = nvdm_stock_request_alloc(
-		&map->ns, opcode, sub->polled ? REQ_POLLED : 0, BLK_MQ_REQ_NOWAIT);
+	struct request *rq =
+		nvdm_stock_request_alloc(&map->ns, opcode, sub->opf, BLK_MQ_REQ_NOWAIT);
 
-	if (IS_ERR(rq) || likely(rq->mq_hctx == sub->hctx))
+	if (IS_ERR(rq) || likely(rq->mq_hctx == sub->hctx) ||
+	    likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
 		return rq;
 	return nvdm_command_note_request(sub, map, rq, opcode);
 }
@@ -405,8 +405,7 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	const struct nvdm_namespace *ns = &map->ns;
 	struct request *rq;
 
-	nvdm_submitter_let_go(sub);
-	if (!sub->polled || nvdm_namespace_is_gone(ns))
+	if (!sub->opf || nvdm_namespace_is_gone(ns))
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
 		nvdm_command_flush_plug();
@@ -429,7 +428,7 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
  * Return: 0, ISSUE_AGAIN, ISSUE_LATER, or a negative error number.
  */
 static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-				   const struct nvdm_stock_io *io, u64 pos, u32 *reason)
+				   struct nvdm_stock_io *io, u64 pos, u32 *reason)
 {
 	bool last = cmd->uapi.length - pos == io->length;
 	struct nvdm_map *map = cmd->map;
@@ -469,7 +468,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 
 	if (!last)
 		atomic_inc(&cmd->parts);
-	ret = nvdm_command_start_part(cmd, rq, *io, pos);
+	ret = nvdm_command_start_part(cmd, rq, io, pos);
 	if (unlikely(ret)) {
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
@@ -581,15 +580,17 @@ void nvdm_command_recognise(struct nvdm_map *map, u32 id)
  * nvdm_command_init - make a command of its memory
  * @cmd: the command
  * @complete: called when it has ended
+ * @ended: where it goes instead if who polls says so, or NULL
  * @owner: for @complete
  */
 void nvdm_command_init(struct nvdm_command *cmd,
-		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx), void *owner)
+		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx),
+		       struct nvdm_ended *ended, void *owner)
 {
 	cmd->complete = complete;
+	cmd->ended = ended;
 	cmd->owner = owner;
 	spin_lock_init(&cmd->lock);
-	memset(&cmd->nvme, 0, sizeof(cmd->nvme));
 }
 
 /*
@@ -611,95 +612,160 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	       length - 1 < ns->max_command && !(length & (ns->block_size - 1)) &&
 	       !(words->offset & 3) && words->offset <= map->length &&
 	       length <= map->length - words->offset && words->slba < capacity &&
-	       length >> ns->block_shift <= capacity - words->slba;
+	       length >> (ns->block_shift & 63) <= capacity - words->slba;
+}
+
+/* A plain command, of which this was checked, with its request. */
+static noinline int nvdm_command_start_first(struct nvdm_command *cmd, struct request *rq)
+{
+	struct nvdm_stock_io io = {
+		.opcode = cmd->uapi.opcode,
+		.slba = cmd->map->ns.start + cmd->uapi.slba,
+		.length = cmd->uapi.length,
+	};
+
+	return nvdm_command_start_part(cmd, rq, &io, 0);
+}
+
+/* The same, if the plug's last request is one like this. */
+static __always_inline int nvdm_command_start_next(struct nvdm_command *cmd, struct request *rq,
+						   struct blk_plug *plug, struct request *last)
+{
+	const struct nvdm_map *map = cmd->map;
+	u16 opcode_flags = cmd->uapi.opcode;
+	u32 length = cmd->uapi.length;
+	u64 dptr[2];
+
+	if (map->sgl) {
+		opcode_flags |= NVME_CMD_SGL_METABUF << 8;
+		dptr[0] = map->contiguous + cmd->uapi.offset;
+		dptr[1] = STOCK_SGL(length);
+	} else {
+		prp_list_window(&map->list, cmd->uapi.offset, length, &dptr[0], &dptr[1]);
+		if (unlikely(nvdm_command_misaligns_list(map, length, dptr[0], dptr[1])))
+			return nvdm_command_start_first(cmd, rq);
+	}
+	return nvdm_stock_request_follow(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
+					 opcode_flags, map->ns.start + cmd->uapi.slba, length,
+					 dptr);
 }
 
 /*
- * The short way, that most commands go. Returns false if it is not for this one, or not
- * now: then nothing has happened.
+ * Takes inflight references of the map that was looked up last, for as many commands, if it
+ * is the first one's. A map's memory is freed after a grace period.
  */
-static __always_inline bool nvdm_command_submit_plain(struct nvdm_submitter *sub,
-						      struct nvdm_command *cmd)
+static __always_inline struct nvdm_map *
+nvdm_submitter_take(struct nvdm_submitter *sub, const struct nvdm_command *first, u32 count)
 {
-	const struct command_words *words = nvdm_command_words(&cmd->uapi);
-	struct nvdm_map *map = sub->map;
-	struct nvdm_stock_io io;
-	struct request *rq;
+	struct nvdm_map *map;
+	bool live;
 
-	if (unlikely(!map || cmd->uapi.map != map->id)) {
-		map = READ_ONCE(sub->ctx->last);
-		if (unlikely(!map || cmd->uapi.map != map->id || sub->refs))
-			return false;
-		sub->map = map;
-		sub->hctx = NULL;
-	}
-	if (unlikely(!sub->refs && !nvdm_submitter_take(sub)))
-		return false;
-	if (unlikely(!nvdm_command_is_plain(map, words)))
-		return false;
+	rcu_read_lock();
+	map = READ_ONCE(sub->ctx->last);
+	live = map && first->uapi.map == map->id && percpu_ref_tryget_live_rcu(&map->inflight);
+	rcu_read_unlock();
+	if (unlikely(!live))
+		return NULL;
+	/* As in nvdm_command_get_map(). */
+	smp_acquire__after_ctrl_dep();
+	if (count > 1)
+		percpu_ref_get_many(&map->inflight, count - 1);
+	sub->hctx = NULL;
+	return map;
+}
 
-	io = (struct nvdm_stock_io){
-		.opcode = cmd->uapi.opcode,
-		.slba = map->ns.start + words->slba,
-		.length = words->length,
-	};
-	rq = nvdm_command_request(sub, map, io.opcode);
-	if (IS_ERR(rq))
-		return false;
-	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
-		blk_mq_free_request(rq);
-		return false;
+/*
+ * The short way, that most commands go. Returns how many are left of @count, and in *@list
+ * the first of them: nothing has happened to it, for it is special, or cannot be submitted
+ * now.
+ */
+static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
+						     struct nvdm_command **list, u32 count)
+{
+	struct nvdm_command *cmd = *list, *next;
+	struct nvdm_map *map = nvdm_submitter_take(sub, cmd, count);
+
+	if (unlikely(!map))
+		return count;
+	for (; count; count--, cmd = next) {
+		struct request *rq, *last;
+		struct blk_plug *plug;
+		int ret;
+
+		if (unlikely(!nvdm_command_is_plain(map, nvdm_command_words(&cmd->uapi))))
+			break;
+		rq = nvdm_command_request(sub, map, cmd->uapi.opcode);
+		if (IS_ERR(rq))
+			break;
+		if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
+			blk_mq_free_request(rq);
+			break;
+		}
+		/* Once it is submitted it may be complete, and in another list. */
+		next = cmd->next;
+		nvdm_command_start(cmd);
+		cmd->map = map;
+		plug = current->plug;
+		last = plug_last_like(plug, rq, nvdm_command_end_io);
+		if (likely(last))
+			ret = nvdm_command_start_next(cmd, rq, plug, last);
+		else
+			ret = nvdm_command_start_first(cmd, rq);
+		if (unlikely(ret))
+			break;
 	}
-	nvdm_command_start(cmd);
-	cmd->map = map;
-	if (unlikely(nvdm_command_start_part(cmd, rq, io, 0)))
-		return false;
-	sub->refs--;
-	return true;
+	if (unlikely(count))
+		percpu_ref_put_many(&map->inflight, count);
+	*list = cmd;
+	return count;
 }
 
 /* The long way, which knows all reasons, and waits if it must and may. */
 static noinline bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	bool taken = false;
-	int ret;
+	int srcu, ret = 0;
 
 	nvdm_command_start(cmd);
+	srcu = srcu_read_lock(&sub->ctx->srcu);
 	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(sub, cmd)) {
 		do {
 			ret = nvdm_command_issue(sub, cmd, &taken);
 		} while (ret == ISSUE_AGAIN);
-		if (ret == ISSUE_LATER)
-			return false;
 	}
+	srcu_read_unlock(&sub->ctx->srcu, srcu);
+	if (ret == ISSUE_LATER)
+		return false;
 	if (!taken)
-		nvdm_command_put_part(cmd, NULL);
+		nvdm_command_put_part(cmd);
 	return true;
 }
 
 /**
  * nvdm_command_submit - check commands, and hand them to the driver
  * @sub: who submits, and how
- * @cmds: commands with uapi filled in
- * @count: how many
+ * @list: the first one, with uapi filled in; then the first that was not submitted
+ * @count: how many, at least 1
  *
  * Also a command that is refused is completed.
  *
  * Return: how many will be completed, or were. Only if @sub has nowait or nonblock they
  * may be fewer: the next one would have to wait, and nothing of it has happened.
  */
-u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *const *cmds, u32 count)
+u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count)
 {
-	u32 done;
+	struct nvdm_command *next;
+	u32 left = count;
 
-	for (done = 0; done < count; done++) {
-		sub->following = count - done - 1;
-		if (unlikely(!nvdm_command_submit_plain(sub, cmds[done])) &&
-		    !nvdm_command_submit_any(sub, cmds[done]))
+	while ((left = nvdm_command_submit_plain(sub, list, left))) {
+		next = (*list)->next;
+		if (!nvdm_command_submit_any(sub, *list))
+			break;
+		*list = next;
+		if (!--left)
 			break;
 	}
-	nvdm_submitter_let_go(sub);
-	return done;
+	return count - left;
 }
 
 /**
@@ -712,5 +778,5 @@ void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason)
 {
 	nvdm_command_start(cmd);
 	nvdm_command_refusal(cmd, error, reason);
-	nvdm_command_put_part(cmd, NULL);
+	nvdm_command_put_part(cmd);
 }

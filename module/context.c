@@ -30,6 +30,7 @@ struct nvdm_context *nvdm_context_create(struct file *file)
 	mutex_init(&ctx->lock);
 	init_waitqueue_head(&ctx->events.wait);
 	nvdm_poll_init(&ctx->poll);
+	mutex_init(&ctx->uring_lock);
 	spin_lock_init(&ctx->commands_lock);
 	return ctx;
 }
@@ -54,6 +55,7 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 	nvdm_uring_free(ctx);
 	nvdm_poll_exit(&ctx->poll);
 	cleanup_srcu_struct(&ctx->srcu);
+	mutex_destroy(&ctx->uring_lock);
 	mutex_destroy(&ctx->lock);
 	kfree(ctx);
 }
@@ -146,9 +148,8 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 	/* Commands that found it just now are refused, or in flight after this. */
 	nvdm_map_stop(map, STATE_DETACHED);
 	synchronize_srcu(&ctx->srcu);
-	/* From now on nobody remembers it who did not before. */
-	if (cmpxchg(&ctx->last, map, NULL) == map)
-		synchronize_srcu(&ctx->srcu);
+	/* Nobody remembers it any more. */
+	cmpxchg(&ctx->last, map, NULL);
 	nvdm_map_destroy(map);
 	return 0;
 }
@@ -266,6 +267,6 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 	struct nvdm_map *map = xa_load(&ctx->maps, id);
 
 	if (map && READ_ONCE(ctx->last) != map)
-		WRITE_ONCE(ctx->last, map);
+		smp_store_release(&ctx->last, map);
 	return map;
 }

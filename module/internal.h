@@ -13,7 +13,9 @@
  *
  * Lifetimes. A context holds its maps; a map holds its namespace, which holds
  * the open file, the path's disk and the controller. Whoever looks up a map
- * uses it inside the context's SRCU, and a map is freed after that. Each part
+ * uses it inside the context's SRCU, and a map is destroyed after that. A context also
+ * remembers the map that was looked up last: whoever finds it there may only try to take
+ * its inflight reference, inside RCU, after which its memory is freed. Each part
  * of a command holds its map's inflight reference from before its addresses
  * are looked up until the drive has finished with it; only then may the map be
  * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
@@ -24,9 +26,7 @@
  * controller's maps are unmapped after its driver was unbound and has disabled
  * it, and before the device goes. A fence that was given away may outlive all of
  * these; it holds the module. A queue holds the context's file, and lives until its
- * commands have ended. A context remembers the map that was looked up last; to detach
- * that one waits for the SRCU twice, for who may have remembered it and for who found it
- * remembered.
+ * commands have ended.
  *
  * A map's states. It begins as REVOKED: attached, not mapped. nvdm_map_refresh()
  * maps it and makes it LIVE; nvdm_map_stop() ends that, for good if the state is
@@ -65,6 +65,8 @@
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
  *   map->lock              (spinlock) a map's state, its event and description
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
+ *   queue->poll_lock       one poller of a queue at a time; only ever tried
+ *   context->uring_lock    one poller for io_uring at a time; only ever tried
  *
  *   queue->lock            (spinlock, interrupts off) a queue's ring and free commands
  *   context->commands_lock (spinlock, interrupts off) free commands for io_uring
@@ -99,6 +101,7 @@
 #define COMMAND_MIN_TIMEOUT_MS 1000U
 #define COMMAND_MAX_TIMEOUT_MS (60U * 60U * 1000U)
 #define BATCH_MAX_COMMANDS     4096U
+#define COMMAND_PLUG	       32U /* requests that the block layer takes at once */
 
 /* main.c: module parameters */
 extern unsigned int max_maps;
@@ -214,7 +217,8 @@ static inline bool nvdm_namespace_is_unverified(const struct nvdm_namespace *ns)
 /* The namespace's blocks now; it may have been resized since it was opened. */
 static inline u64 nvdm_namespace_capacity(const struct nvdm_namespace *ns)
 {
-	return bdev_nr_sectors(ns->bdev) >> (ns->block_shift - SECTOR_SHIFT);
+	/* The mask spares a check of the shift's range. */
+	return bdev_nr_sectors(ns->bdev) >> ((ns->block_shift - SECTOR_SHIFT) & 63);
 }
 
 /**
@@ -285,19 +289,19 @@ struct nvdm_poll_source {
  * struct nvdm_poll - all that the commands of a context were ever polled of
  * @lock: for adding
  * @count: of @sources; read with acquire semantics
- * @sources: they stay until the end
+ * @sources: they stay until the end; the one after the last possible is none
  */
 struct nvdm_poll {
 	spinlock_t lock;
 	u32 count;
-	struct nvdm_poll_source sources[POLL_MAX_SOURCES];
+	struct nvdm_poll_source sources[POLL_MAX_SOURCES + 1];
 };
 
 void nvdm_poll_init(struct nvdm_poll *poll);
 void nvdm_poll_exit(struct nvdm_poll *poll);
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
 bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob);
-bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask);
+bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask, void *poll_ctx);
 bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
 
 /**
@@ -327,13 +331,15 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
  * @event: the map has stopped, and nobody has read so
  * @events: the context's
  * @poll: the context's
- * @polled: commands in flight may have to be polled for
+ * @source: of @poll, to which the last polled command went, or POLL_MAX_SOURCES if
+ *	none ever was
  * @refresh_lock: held while the map is refreshed
  * @direction: of the DMA mapping
  * @dmabuf: the dma-buf
  * @attach: its attachment, while the controller can do DMA; under its lock
  * @sgt: its DMA mapping, while it lasts; under the reservation lock
  * @node: in the controller's list of maps, while attached
+ * @rcu: frees the map
  */
 struct nvdm_map {
 	u32 id;
@@ -360,14 +366,21 @@ struct nvdm_map {
 	bool event;
 	struct nvdm_events *events;
 	struct nvdm_poll *poll;
-	bool polled;
+	u32 source;
 	struct mutex refresh_lock;
 	enum dma_data_direction direction;
 	struct dma_buf *dmabuf;
 	struct dma_buf_attachment *attach;
 	struct sg_table *sgt;
 	struct list_head node;
+	struct rcu_head rcu;
 };
+
+/* May have commands in flight that end only if somebody looks. */
+static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
+{
+	return READ_ONCE(map->source) != POLL_MAX_SOURCES;
+}
 
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
 				 struct nvdm_poll *poll, u32 *reason);
@@ -390,6 +403,16 @@ int nvdm_peer_distance(struct nvdm_controller *ctrl, struct pci_dev *peer, u32 *
 bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
+ * struct nvdm_ended - commands that have ended, and of which their poller will tell
+ * @last: the last one; in its next the one before
+ * @count: how many
+ */
+struct nvdm_ended {
+	struct nvdm_command *last;
+	u32 count;
+};
+
+/**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
  * @file: the open file, while anybody may use the context
  * @maps: maps by number
@@ -401,6 +424,8 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
  * @events: of the maps
  * @poll: what commands are polled of
  * @queues: how many there are
+ * @uring_lock: one poller for io_uring at a time; protects @ended
+ * @ended: what it has found
  * @commands_lock: (spinlock) protects the members below
  * @commands: free commands for io_uring
  * @all_commands: these, and those that are not free
@@ -416,6 +441,8 @@ struct nvdm_context {
 	struct nvdm_events events;
 	struct nvdm_poll poll;
 	atomic_t queues;
+	struct mutex uring_lock;
+	struct nvdm_ended ended;
 	spinlock_t commands_lock;
 	struct nvdm_command *commands;
 	struct nvdm_uring_command *all_commands;
@@ -438,6 +465,8 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
  * @map: its map, which parts in flight hold
  * @complete: called once, when all of it has ended, in any context; the command
  *	is its owner's again. With iob->poll_ctx of who polls, or NULL.
+ * @ended: instead of calling @complete it is added here, with the inflight reference of
+ *	its last part, if this is the poll_ctx
  * @owner: for @complete
  * @uapi: what the caller asked for
  * @parts: NVMe commands not finished, plus one while they are being issued
@@ -448,12 +477,12 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
  * @status: NVMe status
  * @reason: NVME_DMABUF_REASON_*
  * @lock: for the outcome, when parts fail
- * @next: in its owner's list of free commands
- * @nvme: memory in which NVMe commands are made; zero, or was used for this before
+ * @next: in a list of commands that are free, or about to be submitted, or have ended
  */
 struct nvdm_command {
 	struct nvdm_map *map;
 	void (*complete)(struct nvdm_command *cmd, void *poll_ctx);
+	struct nvdm_ended *ended;
 	void *owner;
 	struct nvme_dmabuf_command uapi;
 	atomic_t parts;
@@ -465,40 +494,31 @@ struct nvdm_command {
 	u16 reason;
 	spinlock_t lock;
 	struct nvdm_command *next;
-	struct nvme_command nvme;
 };
 
 /**
  * struct nvdm_submitter - who submits commands, and how
- * @ctx: the context that owns their maps; its SRCU is held
- * @map: the map that was looked up last, or NULL
- * @following: commands to come after the next one, as far as that is known
- * @refs: inflight references of @map that were taken for these
- * @hctx: the hardware queue to which the last one went
+ * @ctx: the context that owns their maps
+ * @hctx: the hardware queue to which the last one went, if it was for the same map
  * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
- * @polled: to polled queues, where there are any
+ * @opf: REQ_POLLED if they go to polled queues, where there are any, or 0
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
  */
 struct nvdm_submitter {
 	struct nvdm_context *ctx;
-	struct nvdm_map *map;
-	u32 following;
-	u32 refs;
 	struct blk_mq_hw_ctx *hctx;
 	u64 sources;
-	bool polled;
+	blk_opf_t opf;
 	bool nowait;
 	bool nonblock;
 };
 
-/* Requests that the block layer allocates and hands over at once. */
-#define COMMAND_PLUG 32U
-
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
 void nvdm_command_init(struct nvdm_command *cmd,
-		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx), void *owner);
-u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command *const *cmds, u32 count);
+		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx),
+		       struct nvdm_ended *ended, void *owner);
+u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
 
 /**
@@ -558,6 +578,8 @@ void nvdm_batch_put(struct nvdm_batch *batch);
  * @spare: commands that are free, taken from @free
  * @sources: bit for each source that commands in flight may have to be polled of
  * @submitted: counts commands; written by the submitter, read by all
+ * @poll_lock: one poller at a time; protects @ended
+ * @ended: what the poller has found; the completions are to go to the ring
  * @lock: (spinlock) protects the members below, and writes to the ring
  * @tail: counts completions
  * @free: commands that are free
@@ -576,6 +598,8 @@ struct nvdm_queue {
 	struct nvdm_command *spare;
 	u64 sources;
 	u32 submitted;
+	struct mutex poll_lock;
+	struct nvdm_ended ended;
 	spinlock_t lock;
 	u32 tail;
 	struct nvdm_command *free;
@@ -592,10 +616,8 @@ void nvdm_queue_destroy(struct nvdm_queue *queue);
 u32 nvdm_queue_room(const struct nvdm_queue *queue);
 u32 nvdm_queue_in_flight(const struct nvdm_queue *queue);
 u32 nvdm_queue_unread(const struct nvdm_queue *queue);
-u32 nvdm_queue_get(struct nvdm_queue *queue, struct nvdm_command **cmds, u32 max);
-u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
-		      struct nvdm_command *const *cmds, u32 count);
-void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *const *cmds, u32 count);
+struct nvdm_command *nvdm_queue_spare(struct nvdm_queue *queue);
+u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub, u32 count);
 bool nvdm_queue_poll(struct nvdm_queue *queue);
 int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline);
 int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);

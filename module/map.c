@@ -133,7 +133,7 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
  */
 void nvdm_map_drain(struct nvdm_map *map)
 {
-	while (!wait_for_completion_timeout(&map->idle, READ_ONCE(map->polled) ? 1 : HZ))
+	while (!wait_for_completion_timeout(&map->idle, nvdm_map_is_polled(map) ? 1 : HZ))
 		nvdm_poll_disk(map->poll, map->ns.disk);
 }
 
@@ -725,7 +725,7 @@ static void nvdm_map_free(struct nvdm_map *map)
 	nvdm_namespace_close(&map->ns);
 	percpu_ref_exit(&map->inflight);
 	mutex_destroy(&map->refresh_lock);
-	kfree(map);
+	kfree_rcu(map, rcu);
 }
 
 static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
@@ -784,6 +784,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
 	map->poll = poll;
+	map->source = POLL_MAX_SOURCES;
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
 	map->flags = args->flags;

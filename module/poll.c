@@ -94,14 +94,17 @@ bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob)
  * nvdm_poll_mask - look for completions, and complete what was found
  * @poll: where the hardware queues were added
  * @mask: their bits
+ * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or NULL
  *
  * Return: whether there were any.
  */
-bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask)
+bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask, void *poll_ctx)
 {
 	DEFINE_IO_COMP_BATCH(iob);
-	bool found = nvdm_poll_once(poll, mask, &iob);
+	bool found;
 
+	io_comp_batch_set_poll_ctx(&iob, poll_ctx);
+	found = nvdm_poll_once(poll, mask, &iob);
 	if (iob.complete)
 		iob.complete(&iob);
 	return found;
@@ -122,5 +125,5 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk)
 	for (i = 0; i < count; i++)
 		if (!disk || poll->sources[i].disk == disk)
 			mask |= BIT_ULL(i);
-	return nvdm_poll_mask(poll, mask);
+	return nvdm_poll_mask(poll, mask, NULL);
 }

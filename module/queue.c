@@ -60,26 +60,60 @@ u32 nvdm_queue_room(const struct nvdm_queue *queue)
 	return used < queue->entries ? queue->entries - used : 0;
 }
 
+static struct nvme_dmabuf_completion *nvdm_queue_slot(const struct nvdm_queue *queue, u32 tail)
+{
+	return NVME_DMABUF_RING_COMPLETIONS(queue->ring) + (tail & (queue->entries - 1));
+}
+
+/* Under the queue's lock, with so many completions in the ring after its tail. */
+static void nvdm_queue_tell(struct nvdm_queue *queue, u32 count)
+{
+	WRITE_ONCE(queue->tail, queue->tail + count);
+	/* User space reads the completions after this. */
+	smp_store_release(&queue->ring->tail, queue->tail);
+	if (queue->event)
+		while (count--)
+			eventfd_signal_one(queue->event);
+	if (wq_has_sleeper(&queue->wait))
+		wake_up_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
+}
+
 /* Any context. The lock keeps the queue until all is told: see nvdm_queue_destroy(). */
 static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 {
 	struct nvdm_queue *queue = cmd->owner;
-	struct nvme_dmabuf_ring *ring = queue->ring;
 	unsigned long flags;
 
 	spin_lock_irqsave(&queue->lock, flags);
-	nvdm_command_describe(cmd, NVME_DMABUF_RING_COMPLETIONS(ring) +
-					   (queue->tail & (queue->entries - 1)));
+	nvdm_command_describe(cmd, nvdm_queue_slot(queue, queue->tail));
 	cmd->next = queue->free;
 	queue->free = cmd;
-	WRITE_ONCE(queue->tail, queue->tail + 1);
-	/* User space reads the completion after this. */
-	smp_store_release(&ring->tail, queue->tail);
-	if (queue->event)
-		eventfd_signal_one(queue->event);
-	if (wq_has_sleeper(&queue->wait))
-		wake_up_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
+	nvdm_queue_tell(queue, 1);
 	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* Under the poll_lock: what the poller has found goes to the ring, the last one first. */
+static void nvdm_queue_finish(struct nvdm_queue *queue)
+{
+	struct nvdm_command *cmd, *last;
+	u32 refs = 0, slot;
+
+	spin_lock_irq(&queue->lock);
+	slot = queue->tail + queue->ended.count;
+	for (cmd = queue->ended.last; cmd; cmd = cmd->next) {
+		nvdm_command_describe(cmd, nvdm_queue_slot(queue, --slot));
+		refs++;
+		last = cmd;
+		if (!cmd->next || cmd->next->map != cmd->map) {
+			percpu_ref_put_many(&cmd->map->inflight, refs);
+			refs = 0;
+		}
+	}
+	last->next = queue->free;
+	queue->free = queue->ended.last;
+	nvdm_queue_tell(queue, queue->ended.count);
+	spin_unlock_irq(&queue->lock);
+	queue->ended = (struct nvdm_ended){};
 }
 
 static void nvdm_queue_free(struct nvdm_queue *queue)
@@ -88,6 +122,7 @@ static void nvdm_queue_free(struct nvdm_queue *queue)
 		eventfd_ctx_put(queue->event);
 	vfree(queue->ring);
 	mutex_destroy(&queue->submit_lock);
+	mutex_destroy(&queue->poll_lock);
 	kvfree(queue);
 }
 
@@ -116,10 +151,11 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 	queue->ring_bytes = PAGE_ALIGN(sizeof(*queue->ring) +
 				       queue->entries * sizeof(struct nvme_dmabuf_completion));
 	mutex_init(&queue->submit_lock);
+	mutex_init(&queue->poll_lock);
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);
 	for (i = args->depth; i-- > 0;) {
-		nvdm_command_init(&queue->commands[i], nvdm_queue_complete, queue);
+		nvdm_command_init(&queue->commands[i], nvdm_queue_complete, &queue->ended, queue);
 		queue->commands[i].next = queue->spare;
 		queue->spare = &queue->commands[i];
 	}
@@ -169,59 +205,33 @@ void nvdm_queue_destroy(struct nvdm_queue *queue)
 }
 
 /**
- * nvdm_queue_get - take free commands
+ * nvdm_queue_spare - commands that may be filled in
  * @queue: the queue, under its submit_lock
- * @cmds: where to return them
- * @max: how many
  *
- * Return: how many there were, of those that the ring has room for.
+ * Return: the first of a list, perhaps not of all that are free, or NULL.
  */
-u32 nvdm_queue_get(struct nvdm_queue *queue, struct nvdm_command **cmds, u32 max)
+struct nvdm_command *nvdm_queue_spare(struct nvdm_queue *queue)
 {
-	u32 count, room = min(nvdm_queue_room(queue), max);
-
-	for (count = 0; count < room; count++) {
-		if (!queue->spare) {
-			spin_lock_irq(&queue->lock);
-			queue->spare = queue->free;
-			queue->free = NULL;
-			spin_unlock_irq(&queue->lock);
-			if (!queue->spare)
-				break;
-		}
-		cmds[count] = queue->spare;
-		queue->spare = queue->spare->next;
+	if (!queue->spare) {
+		spin_lock_irq(&queue->lock);
+		queue->spare = queue->free;
+		queue->free = NULL;
+		spin_unlock_irq(&queue->lock);
 	}
-	return count;
-}
-
-/**
- * nvdm_queue_put - put back commands that were not submitted
- * @queue: the queue, under its submit_lock
- * @cmds: the commands
- * @count: how many
- */
-void nvdm_queue_put(struct nvdm_queue *queue, struct nvdm_command *const *cmds, u32 count)
-{
-	while (count-- > 0) {
-		cmds[count]->next = queue->spare;
-		queue->spare = cmds[count];
-	}
+	return queue->spare;
 }
 
 /**
  * nvdm_queue_submit - submit commands
  * @queue: the queue, under its submit_lock
  * @sub: who submits, and how
- * @cmds: from nvdm_queue_get(), with uapi filled in
- * @count: how many
+ * @count: how many of nvdm_queue_spare(), with uapi filled in, for which the ring has room
  *
  * Return: how many were submitted; the next one would have had to wait.
  */
-u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
-		      struct nvdm_command *const *cmds, u32 count)
+u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub, u32 count)
 {
-	u32 done = nvdm_command_submit(sub, cmds, count);
+	u32 done = nvdm_command_submit(sub, &queue->spare, count);
 
 	if (sub->sources & ~queue->sources)
 		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
@@ -237,7 +247,17 @@ u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub,
  */
 bool nvdm_queue_poll(struct nvdm_queue *queue)
 {
-	return nvdm_poll_mask(&queue->ctx->poll, READ_ONCE(queue->sources));
+	struct nvdm_poll *poll = &queue->ctx->poll;
+	u64 sources = READ_ONCE(queue->sources);
+	bool found;
+
+	if (!mutex_trylock(&queue->poll_lock))
+		return nvdm_poll_mask(poll, sources, NULL);
+	found = nvdm_poll_mask(poll, sources, &queue->ended);
+	if (queue->ended.last)
+		nvdm_queue_finish(queue);
+	mutex_unlock(&queue->poll_lock);
+	return found;
 }
 
 struct nvdm_queue_waiter {

@@ -16,26 +16,38 @@
 
 /*
  * What is copied is as long as a number of words, and they are few: no loop of the
- * processor's does it with fewer instructions. Returns how many commands were read.
+ * processor's does it with fewer instructions.
  */
-static u32 nvdm_queue_read(struct nvdm_command *const *cmds,
-			   const struct nvme_dmabuf_command __user *from, u32 count)
+#define unsafe_read_words(to, from, fault)                                                   \
+	do {                                                                                 \
+		const u64 __user *source_ = (const u64 __user *)(from);                      \
+		u64 *to_ = (u64 *)(to);                                                      \
+		u32 i_;                                                                      \
+                                                                                             \
+		static_assert(sizeof(*(to)) == sizeof(*(from)));                             \
+		static_assert(sizeof(*(to)) % sizeof(u64) == 0);                             \
+		_Pragma("GCC unroll 8") for (i_ = 0; i_ < sizeof(*(to)) / sizeof(u64); i_++) \
+			unsafe_get_user(to_[i_], &source_[i_], fault);                       \
+	} while (0)
+
+/* Fills commands in, as far as their list goes. */
+static int nvdm_queue_read(struct nvdm_command *cmd, const struct nvme_dmabuf_command __user *from,
+			   u32 count, u32 *done)
 {
-	u32 done = 0, i;
+	u32 i = 0;
 
+	*done = 0;
 	if (!user_access_begin(from, count * sizeof(*from)))
-		return 0;
-	for (; done < count; done++) {
-		const u64 __user *source = (const u64 __user *)&from[done];
-		u64 *to = (u64 *)&cmds[done]->uapi;
-
-#pragma GCC unroll 8
-		for (i = 0; i < sizeof(*from) / sizeof(*to); i++)
-			unsafe_get_user(to[i], &source[i], fault);
-	}
+		return -EFAULT;
+	for (; cmd && i < count; cmd = cmd->next, i++)
+		unsafe_read_words(&cmd->uapi, &from[i], fault);
+	user_access_end();
+	*done = i;
+	return 0;
 fault:
 	user_access_end();
-	return done;
+	*done = i;
+	return -EFAULT;
 }
 
 /* Submits what can be without waiting for room. Counts it in @args. */
@@ -45,32 +57,34 @@ static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_e
 	bool polled = queue->flags & NVME_DMABUF_QUEUE_POLLED;
 	struct nvdm_submitter sub = {
 		.ctx = queue->ctx,
-		.polled = polled,
+		.opf = polled ? REQ_POLLED : 0,
 		.nowait = polled || args->flags & NVME_DMABUF_ENTER_NOWAIT,
 	};
-	struct nvdm_command *cmds[COMMAND_PLUG];
-	u32 got, read, done;
+	struct nvdm_command *spare;
+	u32 count, read = 0, done = 0;
 	struct blk_plug plug;
-	int srcu, ret = 0;
+	int ret;
 
 	if (!nvdm_queue_in_flight(queue))
 		WRITE_ONCE(queue->sources, 0);
-	srcu = srcu_read_lock(&queue->ctx->srcu);
 	blk_start_plug(&plug);
 	do {
-		got = nvdm_queue_get(queue, cmds,
-				     min(args->count - args->out_submitted, COMMAND_PLUG));
-		read = nvdm_queue_read(cmds, &from[args->out_submitted], got);
+		ret = 0;
+		spare = nvdm_queue_spare(queue);
+		count = min3(args->count - args->out_submitted, nvdm_queue_room(queue),
+			     COMMAND_PLUG);
+		if (!spare || !count)
+			break;
+		ret = nvdm_queue_read(spare, &from[args->out_submitted], count, &read);
+		if (!read)
+			break;
 		plug.nr_ios = read;
-		done = nvdm_queue_submit(queue, &sub, cmds, read);
-		nvdm_queue_put(queue, cmds + done, got - done);
+		done = nvdm_queue_submit(queue, &sub, read);
 		args->out_submitted += done;
-		if (done == read && read < got)
-			ret = -EFAULT;
-	} while (done == COMMAND_PLUG && args->out_submitted < args->count);
+	} while (!ret && done == read && args->out_submitted < args->count);
 	blk_finish_plug(&plug);
-	srcu_read_unlock(&queue->ctx->srcu, srcu);
-	return ret;
+	/* What was read could not be submitted: to read on is for the next time. */
+	return done < read ? 0 : ret;
 }
 
 static int nvdm_queue_lock(struct nvdm_queue *queue, u32 flags)
@@ -124,6 +138,38 @@ static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *
 	return 0;
 }
 
+/* Most callers' structure is of today's size. */
+static int nvdm_queue_read_args(struct nvme_dmabuf_enter *args,
+				const struct nvme_dmabuf_enter __user *user)
+{
+	if (likely(user_access_begin(user, sizeof(*user)))) {
+		unsafe_read_words(args, user, fault);
+		user_access_end();
+		if (likely(args->size == sizeof(*args)))
+			return 0;
+	}
+	goto other;
+fault:
+	user_access_end();
+other:
+	return nvdm_chardev_read_args(args, sizeof(*args),
+				      offsetofend(struct nvme_dmabuf_enter, out_completed), user);
+}
+
+static int nvdm_queue_write_args(const struct nvme_dmabuf_enter *args,
+				 struct nvme_dmabuf_enter __user *user)
+{
+	if (!user_access_begin(user, offsetofend(struct nvme_dmabuf_enter, out_completed)))
+		return -EFAULT;
+	unsafe_put_user(args->out_submitted, &user->out_submitted, fault);
+	unsafe_put_user(args->out_completed, &user->out_completed, fault);
+	user_access_end();
+	return 0;
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
 static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct nvme_dmabuf_enter __user *user = (void __user *)arg;
@@ -133,8 +179,7 @@ static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long 
 
 	if (cmd != NVME_DMABUF_IOC_ENTER)
 		return -ENOTTY;
-	ret = nvdm_chardev_read_args(&args, sizeof(args),
-				     offsetofend(struct nvme_dmabuf_enter, out_completed), user);
+	ret = nvdm_queue_read_args(&args, user);
 	if (ret)
 		return ret;
 	if (args.flags & ~NVME_DMABUF_ENTER_NOWAIT)
@@ -142,10 +187,8 @@ static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long 
 
 	args.out_submitted = 0;
 	ret = nvdm_queue_enter(queue, &args);
-	if (put_user(args.out_submitted, &user->out_submitted) ||
-	    put_user(nvdm_queue_unread(queue), &user->out_completed))
-		return -EFAULT;
-	return ret;
+	args.out_completed = nvdm_queue_unread(queue);
+	return nvdm_queue_write_args(&args, user) ?: ret;
 }
 
 static __poll_t nvdm_queue_poll_file(struct file *file, struct poll_table_struct *wait)

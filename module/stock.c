@@ -36,6 +36,77 @@ bool nvdm_stock_polls(struct gendisk *disk)
 	return set->nr_maps > HCTX_TYPE_POLL && set->map[HCTX_TYPE_POLL].nr_queues;
 }
 
+/* Of the flags nothing, which nvme_init_request() clears. */
+static __always_inline void nvdm_stock_command_make(const struct nvdm_namespace *ns,
+						    const struct nvdm_stock_io *io,
+						    struct nvme_command *cmd)
+{
+	const u64 dptr[2] = { io->prp1, io->sgl ? STOCK_SGL(io->length) : io->prp2 };
+
+	if (likely(io->opcode != nvme_cmd_flush)) {
+		nvdm_stock_command_fill(ns, cmd, io->opcode, io->control, io->slba, io->length,
+					dptr);
+		return;
+	}
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->common.opcode = io->opcode;
+	cmd->common.nsid = cpu_to_le32(ns->nsid);
+}
+
+static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespace *ns,
+						      struct request *rq,
+						      const struct nvdm_stock_io *io,
+						      struct nvme_command *cmd)
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	int ret = nvdm_stock_check_format(ns);
+
+	if (ret)
+		return ret;
+	nvdm_stock_command_make(ns, io, cmd);
+	nvme_init_request(rq, cmd);
+	/* A command that never reaches the drive keeps what stood here. */
+	pdu->result.u64 = 0;
+	if (io->sgl && io->opcode != nvme_cmd_flush)
+		pdu->cmd->common.flags |= NVME_CMD_SGL_METABUF;
+	if (io->timeout && io->timeout < rq->q->rq_timeout)
+		rq->timeout = io->timeout;
+	return 0;
+}
+
+/**
+ * nvdm_stock_request_submit - hand a command to the driver
+ * @ns: the namespace, whose controller's layout was checked
+ * @rq: from nvdm_stock_request_alloc(); no longer the caller's, on failure too
+ * @io: the command
+ * @end_io: called when it has ended, in any context; must return
+ *	RQ_END_IO_FREE
+ * @data: the request's end_io_data
+ *
+ * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
+ * changed; -ENODEV if the namespace is gone.
+ */
+int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
+			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data)
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	/* Made where the driver will look for it: copied there, it is what it was. */
+	int ret = nvdm_stock_request_prepare(ns, rq, io, pdu->cmd);
+
+	if (ret) {
+		blk_mq_free_request(rq);
+		return ret;
+	}
+	rq->end_io = end_io;
+	rq->end_io_data = data;
+	/*
+	 * At the head means past the plug. Before Linux 6.5 a plugged request
+	 * was given to the I/O scheduler, and bfq expects a bio in each.
+	 */
+	blk_execute_rq_nowait(rq, rq->q->elevator);
+	return 0;
+}
+
 /**
  * nvdm_stock_execute - execute a command and wait for it
  * @ns: the namespace
@@ -49,7 +120,7 @@ int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_
 		       struct nvdm_stock_result *result)
 {
 	struct request *rq = nvdm_stock_request_alloc(ns, io->opcode, 0, 0);
-	struct nvme_command cmd = {};
+	struct nvme_command cmd;
 	blk_status_t blk_status;
 	int ret;
 
@@ -94,7 +165,7 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 	};
 	struct request_queue *queue = ns->disk->queue;
 	unsigned long start, end, at;
-	struct nvme_command cmd = {};
+	struct nvme_command cmd;
 	blk_status_t blk_status;
 	struct nvdm_stock_pdu *pdu;
 	struct request *rq;
@@ -104,10 +175,11 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
-	ret = nvdm_stock_command_fill(ns, &io, &cmd);
+	ret = nvdm_stock_check_format(ns);
 	if (ret)
 		goto free;
 
+	nvdm_stock_command_make(ns, &io, &cmd);
 	ret = -EOPNOTSUPP;
 	pdu = blk_mq_rq_to_pdu(rq);
 	start = (unsigned long)(pdu + 1);

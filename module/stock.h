@@ -33,6 +33,21 @@ struct nvdm_stock_pdu {
 
 static_assert(offsetof(struct nvdm_stock_pdu, status) == 20);
 
+/* A command, word by word: the compiler writes its smaller members one by one. */
+struct nvdm_stock_words {
+	__le64 opcode_nsid;
+	__le64 cdw2_3;
+	__le64 metadata;
+	__le64 dptr[2];
+	__le64 slba;
+	__le64 cdw12_13;
+	__le64 cdw14_15;
+};
+
+static_assert(sizeof(struct nvdm_stock_words) == sizeof(struct nvme_command));
+
+static_assert((__force u32)REQ_OP_DRV_OUT - 1 == (__force u32)REQ_OP_DRV_IN);
+
 #define STOCK_REQ_CANCELLED (1 << 0) /* in flags: the driver gave it up */
 #define STOCK_STATUS_MASK   0x7ff    /* status code type and status code */
 
@@ -46,8 +61,11 @@ static_assert(offsetof(struct nvdm_stock_pdu, status) == 20);
  */
 #define STOCK_PRINFO (NVME_RW_PRINFO_PRACT | NVME_RW_PRINFO_PRCHK_GUARD)
 
+/* The second half of an SGL Data Block descriptor: NVM Express Base Specification, "SGL" */
+#define STOCK_SGL(length) ((u64)(length) | (u64)NVME_SGL_FMT_DATA_DESC << 60)
+
 /* Can the length of this format's data be computed? */
-static inline bool nvdm_stock_knows_format(struct gendisk *disk)
+static __always_inline bool nvdm_stock_knows_format(struct gendisk *disk)
 {
 	struct blk_integrity *integrity = blk_get_integrity(disk);
 
@@ -55,14 +73,11 @@ static inline bool nvdm_stock_knows_format(struct gendisk *disk)
 }
 
 /*
- * With the request allocated, which holds the queue. The driver freezes the
- * queue while it formats, and then lets it go shortly before it reads the new
- * format; in that moment its own reads and writes believe the old one as well. Whatever
- * is not set here is zero in @cmd, which only this function has ever changed.
+ * With a request allocated, which holds the queue. The driver freezes the queue while it
+ * formats, and then lets it go shortly before it reads the new format; in that moment its
+ * own reads and writes believe the old one as well.
  */
-static __always_inline int nvdm_stock_command_fill(const struct nvdm_namespace *ns,
-						   const struct nvdm_stock_io *io,
-						   struct nvme_command *cmd)
+static __always_inline int nvdm_stock_check_format(const struct nvdm_namespace *ns)
 {
 	/* The first thing that the driver does to a namespace that goes. */
 	if (unlikely(!get_capacity(ns->disk)))
@@ -70,53 +85,44 @@ static __always_inline int nvdm_stock_command_fill(const struct nvdm_namespace *
 	if (unlikely(queue_logical_block_size(ns->disk->queue) != ns->block_size ||
 		     !nvdm_stock_knows_format(ns->disk)))
 		return -ESTALE;
-
-	if (unlikely(io->opcode == nvme_cmd_flush))
-		memset(cmd, 0, sizeof(*cmd));
-	cmd->rw.opcode = io->opcode;
-	cmd->rw.nsid = cpu_to_le32(ns->nsid);
-	if (unlikely(io->opcode == nvme_cmd_flush))
-		return 0;
-
-	cmd->rw.slba = cpu_to_le64(io->slba);
-	cmd->rw.length = cpu_to_le16((io->length >> ns->block_shift) - 1);
-	cmd->rw.control = cpu_to_le16(io->control | STOCK_PRINFO);
-	/* The reference tag that other readers of Type 1 information expect. */
-	cmd->rw.reftag = cpu_to_le32(lower_32_bits(io->slba));
-	if (io->sgl)
-		cmd->rw.dptr.sgl = (struct nvme_sgl_desc){
-			.addr = cpu_to_le64(io->prp1),
-			.length = cpu_to_le32(io->length),
-			.type = NVME_SGL_FMT_DATA_DESC << 4,
-		};
-	else
-		cmd->rw.dptr = (union nvme_data_ptr){
-			.prp1 = cpu_to_le64(io->prp1),
-			.prp2 = cpu_to_le64(io->prp2),
-		};
 	return 0;
 }
 
-static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespace *ns,
-						      struct request *rq,
-						      const struct nvdm_stock_io *io,
-						      struct nvme_command *cmd)
+/* A Read or Write; all of @cmd is written. */
+static __always_inline void nvdm_stock_command_fill(const struct nvdm_namespace *ns,
+						    struct nvme_command *cmd, u16 opcode_flags,
+						    u16 control, u64 slba, u32 length,
+						    const u64 dptr[2])
+{
+	struct nvdm_stock_words *words = (struct nvdm_stock_words *)cmd;
+	u64 blocks = (u64)length >> (ns->block_shift & 63);
+
+	words->opcode_nsid = cpu_to_le64(opcode_flags | (u64)ns->nsid << 32);
+	words->cdw2_3 = 0;
+	words->metadata = 0;
+	words->dptr[0] = cpu_to_le64(dptr[0]);
+	words->dptr[1] = cpu_to_le64(dptr[1]);
+	words->slba = cpu_to_le64(slba);
+	words->cdw12_13 = cpu_to_le64((blocks - 1) | (u64)(control | STOCK_PRINFO) << 16);
+	/* The reference tag that other readers of Type 1 information expect. */
+	words->cdw14_15 = cpu_to_le64(lower_32_bits(slba));
+}
+
+/*
+ * What nvme_init_request() does, and has done to the last request of the plug: the same
+ * to this one. A command that never reaches the drive keeps the result that stands here.
+ */
+static __always_inline void nvdm_stock_request_init_like(struct request *rq,
+							 const struct request *last)
 {
 	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
-	int ret = nvdm_stock_command_fill(ns, io, cmd);
 
-	if (unlikely(ret))
-		return ret;
-
-	nvme_init_request(rq, cmd);
-	/* A command that never reaches the drive keeps what stood here. */
+	rq->cmd_flags |= last->cmd_flags & (REQ_FAILFAST_DRIVER | REQ_POLLED);
+	rq->rq_flags |= last->rq_flags & (RQF_QUIET | RQF_DONTPREP);
 	pdu->result.u64 = 0;
-	/* nvme_init_request() clears these bits. */
-	if (io->sgl)
-		pdu->cmd->common.flags |= NVME_CMD_SGL_METABUF;
-	if (io->timeout && io->timeout < rq->q->rq_timeout)
-		rq->timeout = io->timeout;
-	return 0;
+	pdu->retries = 0;
+	pdu->flags = 0;
+	pdu->status = 0;
 }
 
 /**
@@ -136,44 +142,47 @@ static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespac
 static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode,
 						       blk_opf_t opf, blk_mq_req_flags_t flags)
 {
-	opf |= opcode == nvme_cmd_read ? REQ_OP_DRV_IN : REQ_OP_DRV_OUT;
+	/* Bit 1 of an opcode tells that data comes from the controller. */
+	opf |= (__force blk_opf_t)((__force u32)REQ_OP_DRV_OUT - (opcode >> 1 & 1));
 	return blk_mq_alloc_request(ns->disk->queue, opf, flags);
 }
 
-/**
- * nvdm_stock_request_submit - hand a command to the driver
- * @ns: the namespace, whose controller's layout was checked
- * @rq: from nvdm_stock_request_alloc(); no longer the caller's, on failure too
- * @io: the command
- * @cmd: memory for it, which is zero or was used for this before
- * @end_io: called when it has ended, in any context; must return
- *	RQ_END_IO_FREE
- * @data: the request's end_io_data
- *
- * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
- * changed; -ENODEV if the namespace is gone.
- */
-static __always_inline int nvdm_stock_request_submit(const struct nvdm_namespace *ns,
-						     struct request *rq,
-						     const struct nvdm_stock_io *io,
-						     struct nvme_command *cmd,
-						     rq_end_io_fn *end_io, void *data)
-{
-	int ret = nvdm_stock_request_prepare(ns, rq, io, cmd);
+int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
+			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
 
-	if (ret) {
+/**
+ * nvdm_stock_request_follow - the same of a Read or Write, in little time
+ * @ns: as for nvdm_stock_request_submit()
+ * @rq: likewise
+ * @end_io: likewise
+ * @data: likewise
+ * @plug: the plug
+ * @last: what plug_last_like() has found for @rq and @end_io, and which was therefore
+ *	handed over by nvdm_stock_request_submit()
+ * @opcode_flags: bytes 0 and 1 of the command
+ * @slba: first logical block on the namespace
+ * @length: bytes of data
+ * @dptr: its data pointer
+ *
+ * Return: as nvdm_stock_request_submit().
+ */
+static __always_inline int
+nvdm_stock_request_follow(const struct nvdm_namespace *ns, struct request *rq, rq_end_io_fn *end_io,
+			  void *data, struct blk_plug *plug, struct request *last,
+			  u16 opcode_flags, u64 slba, u32 length, const u64 dptr[2])
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	int ret = nvdm_stock_check_format(ns);
+
+	if (unlikely(ret)) {
 		blk_mq_free_request(rq);
 		return ret;
 	}
+	nvdm_stock_command_fill(ns, pdu->cmd, opcode_flags, 0, slba, length, dptr);
+	nvdm_stock_request_init_like(rq, last);
 	rq->end_io = end_io;
 	rq->end_io_data = data;
-	if (likely(plug_like_last(rq)))
-		return 0;
-	/*
-	 * At the head means past the plug. Before Linux 6.5 a plugged request
-	 * was given to the I/O scheduler, and bfq expects a bio in each.
-	 */
-	blk_execute_rq_nowait(rq, rq->q->elevator);
+	plug_add(plug, last, rq);
 	return 0;
 }
 

@@ -76,23 +76,60 @@ static void nvdm_uring_done(URING_TASK_ARGS)
 	uring_cmd_done(ioucmd, uring->error, uring->result, URING_TASK_FLAGS);
 }
 
-/*
- * Any context. If the ring itself polls, the command ends here; otherwise in a task of
- * the ring's, which is the only one that may.
- */
-static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
+/* What the completion queue entry is to say, for the command may be used again before. */
+static __always_inline struct io_uring_cmd *nvdm_uring_describe(const struct nvdm_command *cmd)
 {
 	struct io_uring_cmd *ioucmd = cmd->owner;
-	struct nvdm_context *ctx = ioucmd->file->private_data;
 	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
 
 	uring->error = cmd->error ?: cmd->status;
 	uring->result = min(cmd->failed_at, cmd->uapi.length) | (u64)cmd->reason << 48;
-	nvdm_uring_put(ctx, cmd);
+	return ioucmd;
+}
+
+/*
+ * If the ring itself polls, its command ends here; otherwise in a task of the ring's, which
+ * is the only one that may.
+ */
+static __always_inline void nvdm_uring_end(struct io_uring_cmd *ioucmd, void *poll_ctx)
+{
+	const struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+
 	if (uring_polls_itself(ioucmd, poll_ctx))
 		uring_cmd_done(ioucmd, uring->error, uring->result, 0);
 	else
 		uring_cmd_in_task(ioucmd, nvdm_uring_done);
+}
+
+/* Any context. */
+static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
+{
+	struct io_uring_cmd *ioucmd = nvdm_uring_describe(cmd);
+
+	nvdm_uring_put(ioucmd->file->private_data, cmd);
+	nvdm_uring_end(ioucmd, poll_ctx);
+}
+
+/* Under the uring_lock: ends what the poller has found, whose ring has the file open. */
+static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
+{
+	struct nvdm_command *cmd, *last;
+	u32 refs = 0;
+
+	for (cmd = ctx->ended.last; cmd; cmd = cmd->next) {
+		nvdm_uring_end(nvdm_uring_describe(cmd), poll_ctx);
+		refs++;
+		last = cmd;
+		if (!cmd->next || cmd->next->map != cmd->map) {
+			percpu_ref_put_many(&cmd->map->inflight, refs);
+			refs = 0;
+		}
+	}
+	spin_lock_irq(&ctx->commands_lock);
+	last->next = ctx->commands;
+	ctx->commands = ctx->ended.last;
+	spin_unlock_irq(&ctx->commands_lock);
+	ctx->ended = (struct nvdm_ended){};
 }
 
 static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
@@ -101,7 +138,7 @@ static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
 
 	if (!new)
 		return NULL;
-	nvdm_command_init(&new->cmd, nvdm_uring_complete, NULL);
+	nvdm_command_init(&new->cmd, nvdm_uring_complete, &ctx->ended, NULL);
 	spin_lock_irq(&ctx->commands_lock);
 	new->all = ctx->all_commands;
 	ctx->all_commands = new;
@@ -160,13 +197,12 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 	bool nonblock = issue_flags & IO_URING_F_NONBLOCK;
 	struct nvdm_submitter sub = {
 		.ctx = ctx,
-		.polled = issue_flags & IO_URING_F_IOPOLL,
+		.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0,
 		.nowait = nonblock,
 		.nonblock = nonblock,
 	};
 	struct nvdm_command *cmd;
 	bool submitted;
-	int srcu;
 
 	if (ioucmd->cmd_op != NVME_DMABUF_URING_CMD)
 		return -ENOTTY;
@@ -177,12 +213,10 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 		return -ENOMEM;
 
 	uring->sources = 0;
-	srcu = srcu_read_lock(&ctx->srcu);
 	submitted = nvdm_command_submit(&sub, &cmd, 1);
-	srcu_read_unlock(&ctx->srcu, srcu);
 	if (submitted) {
 		/* Not before we return does a ring that polls let it go, or look at it. */
-		if (sub.polled)
+		if (sub.opf)
 			uring->sources = sub.sources;
 		return -EIOCBQUEUED;
 	}
@@ -203,6 +237,14 @@ int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
 		      unsigned int poll_flags)
 {
 	struct nvdm_context *ctx = ioucmd->file->private_data;
+	u64 sources = nvdm_uring_of(ioucmd)->sources;
+	bool found;
 
-	return nvdm_poll_once(&ctx->poll, nvdm_uring_of(ioucmd)->sources, iob);
+	if (!io_comp_batch_poll_ctx(iob) || !mutex_trylock(&ctx->uring_lock))
+		return nvdm_poll_once(&ctx->poll, sources, iob);
+	found = nvdm_poll_mask(&ctx->poll, sources, &ctx->ended);
+	if (ctx->ended.last)
+		nvdm_uring_finish(ctx, io_comp_batch_poll_ctx(iob));
+	mutex_unlock(&ctx->uring_lock);
+	return found;
 }

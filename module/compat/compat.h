@@ -41,6 +41,22 @@
 #define RQ_END_IO_POLL_CTX NULL
 #endif
 
+static inline void *io_comp_batch_poll_ctx(const struct io_comp_batch *iob)
+{
+#ifdef HAVE_POLL_CTX
+	return iob->poll_ctx;
+#else
+	return NULL;
+#endif
+}
+
+static inline void io_comp_batch_set_poll_ctx(struct io_comp_batch *iob, void *poll_ctx)
+{
+#ifdef HAVE_POLL_CTX
+	iob->poll_ctx = poll_ctx;
+#endif
+}
+
 /*
  * Delete when 7.1 is the oldest kernel. Before it, buffers stay where they
  * are while they are mapped unless the kernel was configured otherwise.
@@ -108,28 +124,41 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 }
 
 /**
- * plug_like_last - blk_execute_rq_nowait(), if the plug's last request is one like it
+ * plug_last_like - the plug's last request, if it is one like this
+ * @plug: the plug, if there is one
  * @rq: a passthrough request
+ * @end_io: what is to be called at its end
  *
- * For then nothing of the plug changes but its list. Not for requests that are accounted.
- * Older kernels have another list.
+ * Then blk_execute_rq_nowait() would change nothing of the plug but its list: see
+ * plug_add(). Not if the last one is accounted. Older kernels have another list.
  *
- * Return: false if it was not done.
+ * Return: the request, or NULL.
  */
-static inline bool plug_like_last(struct request *rq)
+static __always_inline struct request *
+plug_last_like(const struct blk_plug *plug, const struct request *rq, rq_end_io_fn *end_io)
 {
 #ifdef HAVE_PLUG_RQ_LIST
-	struct blk_plug *plug = current->plug;
+	struct request *last;
 
-	if (!plug || !plug->rq_count || plug->rq_count >= 32 ||
-	    plug->mq_list.tail->mq_hctx != rq->mq_hctx ||
-	    rq->rq_flags & RQF_SCHED_TAGS || blk_queue_passthrough_stat(rq->q))
-		return false;
-	rq_list_add_tail(&plug->mq_list, rq);
+	if (unlikely(!plug || plug->rq_count - 1U >= 31))
+		return NULL;
+	last = plug->mq_list.tail;
+	if (likely(last->mq_hctx == rq->mq_hctx && last->end_io == end_io &&
+		   !(last->rq_flags & RQF_IO_STAT)))
+		return last;
+#endif
+	return NULL;
+}
+
+/* After @last, which plug_last_like() has found. */
+static __always_inline void plug_add(struct blk_plug *plug, struct request *last,
+				     struct request *rq)
+{
+#ifdef HAVE_PLUG_RQ_LIST
+	rq->rq_next = NULL;
+	last->rq_next = rq;
+	plug->mq_list.tail = rq;
 	plug->rq_count++;
-	return true;
-#else
-	return false;
 #endif
 }
 
