@@ -22,7 +22,7 @@
 
 #define DEPTH 64U
 #define MS    1000000ULL
-#define FIRST 1000000ULL /* of user_data */
+#define FIRST RIG_FIRST
 
 struct way {
 	const char *name;
@@ -38,32 +38,6 @@ static void check_good(const struct nvme_dmabuf_completion *c)
 		   "command %llu: error %d, status %#x, reason %s",
 		   (unsigned long long)(c->user_data - FIRST), c->error, c->status,
 		   nvmedmabuf_reason_name(c->reason));
-}
-
-/* Commands that do not touch each other's data, on either side. */
-static unsigned int random_commands(struct rig *rig, struct nvme_dmabuf_command *commands,
-				    unsigned int most)
-{
-	uint64_t block = rig->drive.block, offset = 0, slba = rig->first;
-	unsigned int n;
-
-	for (n = 0; n < most; n++) {
-		uint64_t longest = rnd() % 16 ? 64 * KIB : 2 * rig->max_command;
-		uint64_t length = (1 + rnd_below(longest / block)) * block;
-
-		offset += rnd_below(64) * 4;
-		if (offset + length > rig->length ||
-		    slba + length / block > rig->first + rig->count)
-			break;
-		nvmedmabuf_prep_read(&commands[n], rig->map, offset, length, slba);
-		if (may_erase() && rnd() % 2)
-			commands[n].opcode = NVME_DMABUF_OP_WRITE;
-		commands[n].user_data = FIRST + n;
-		rig_prepare(rig, &commands[n]);
-		offset += length;
-		slba += length / block;
-	}
-	return n;
 }
 
 /* Submits in pieces and reads in pieces; each completion comes once. */
@@ -111,7 +85,7 @@ static void data_on(const char *path, const struct way *way, const struct export
 		line_open(&line, nvmedmabuf_fd(rig.ctx), 1 + rnd_below(DEPTH), way->flags, 0);
 		for (unsigned int j = 0; j < 4; j++)
 			run_commands(&line, commands,
-				     random_commands(&rig, commands, 1 + rnd_below(2 * DEPTH)));
+				     rig_random(&rig, commands, 1 + rnd_below(2 * DEPTH)));
 		line_close(&line);
 	}
 	rig_verify(&rig);
@@ -186,7 +160,7 @@ static void threads(const void *arg)
 		struct crowd crowd = {
 			.line = &line,
 			.commands = commands,
-			.count = random_commands(&rig, commands, ARRAY_SIZE(commands)),
+			.count = rig_random(&rig, commands, ARRAY_SIZE(commands)),
 			.seen = calloc(ARRAY_SIZE(commands), sizeof(*crowd.seen)),
 			.lock = PTHREAD_MUTEX_INITIALIZER,
 		};
@@ -744,7 +718,7 @@ static void scribbled(const void *arg)
 			check(!result || result == -EAGAIN);
 			check(args.out_completed <= victim.entries);
 		}
-		run_commands(&good, commands, random_commands(&part, commands, DEPTH));
+		run_commands(&good, commands, rig_random(&part, commands, DEPTH));
 	}
 	__atomic_store_n(&scribbler.stop, 1, __ATOMIC_RELAXED);
 	check_eq(pthread_join(handle, NULL), 0);

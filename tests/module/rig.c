@@ -204,6 +204,31 @@ static void verify_disk(struct rig *rig, uint64_t block, uint64_t end)
 	munmap(actual, bytes);
 }
 
+unsigned int rig_random(struct rig *rig, struct nvme_dmabuf_command *commands, unsigned int most)
+{
+	uint64_t block = rig->drive.block, offset = 0, slba = rig->first;
+	unsigned int n;
+
+	for (n = 0; n < most; n++) {
+		uint64_t longest = rnd() % 16 ? 64 * KIB : 2 * rig->max_command;
+		uint64_t length = (1 + rnd_below(longest / block)) * block;
+
+		offset += rnd_below(64) * 4;
+		slba += rnd_below(4);
+		if (offset + length > rig->length ||
+		    slba + length / block > rig->first + rig->count)
+			break;
+		nvmedmabuf_prep_read(&commands[n], rig->map, offset, length, slba);
+		if (may_erase() && rnd() % 2)
+			commands[n].opcode = NVME_DMABUF_OP_WRITE;
+		commands[n].user_data = RIG_FIRST + n;
+		rig_prepare(rig, &commands[n]);
+		offset += length;
+		slba += length / block;
+	}
+	return n;
+}
+
 void rig_transfer(struct rig *rig, struct nvme_dmabuf_command command)
 {
 	uint64_t start = rig->start + command.offset, end = start + command.length;

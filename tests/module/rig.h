@@ -91,6 +91,16 @@ void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *command);
 /** rig_submit - submit exactly as the ioctl does, and check each completion */
 void rig_submit(struct rig *rig, struct nvme_dmabuf_command *commands, uint32_t count);
 
+#define RIG_FIRST 1000000ULL
+
+/**
+ * rig_random - prepare commands that do not touch each other's data, on either side
+ * @most: how many at most; user_data of the first is RIG_FIRST, and so on
+ *
+ * Returns how many there are.
+ */
+unsigned int rig_random(struct rig *rig, struct nvme_dmabuf_command *commands, unsigned int most);
+
 /** rig_transfer - one command, all of the above, and a look around its data */
 void rig_transfer(struct rig *rig, struct nvme_dmabuf_command command);
 void rig_read(struct rig *rig, uint64_t offset, uint64_t length, uint64_t slba);

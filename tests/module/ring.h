@@ -17,6 +17,9 @@ void ring_open(struct io_uring *ring, unsigned int entries, unsigned int flags);
 struct io_uring_sqe *ring_prepare(struct io_uring *ring, int fd,
 				  const struct nvme_dmabuf_command *command);
 
+/** ring_try - set a ring up; skips where there is no io_uring; returns 0 or -errno */
+int ring_try(struct io_uring *ring, unsigned int entries, unsigned int flags);
+
 /** ring_wait - wait for a completion, a minute at most; what has an error has no bytes */
 void ring_wait(struct io_uring *ring, struct nvme_dmabuf_completion *completion);
 

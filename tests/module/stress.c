@@ -36,31 +36,6 @@ static struct rig own_part(const struct worker *w)
 	return rig;
 }
 
-static unsigned int random_batch(struct rig *rig, struct nvme_dmabuf_command *commands,
-				 unsigned int most)
-{
-	uint64_t block = rig->drive.block, offset = 0, slba = rig->first;
-	unsigned int n;
-
-	for (n = 0; n < most; n++) {
-		uint64_t length =
-			(1 + rnd_below(rnd() % 8 ? 64 * KIB / block : MIB / block)) * block;
-
-		offset += rnd_below(64) * 4;
-		slba += rnd_below(4);
-		if (offset + length > rig->length ||
-		    slba + length / block > rig->first + rig->count)
-			break;
-		nvmedmabuf_prep_read(&commands[n], rig->map, offset, length, slba);
-		if (may_erase() && rnd() % 2)
-			commands[n].opcode = NVME_DMABUF_OP_WRITE;
-		rig_prepare(rig, &commands[n]);
-		offset += length;
-		slba += length / block;
-	}
-	return n;
-}
-
 static void *transfers_run(void *arg)
 {
 	struct nvme_dmabuf_command commands[16];
@@ -76,7 +51,7 @@ static void *transfers_run(void *arg)
 		length = min_u64(length, SHARE - start);
 		rig_attach(&rig, w->number * SHARE + start, length, rig_access());
 		for (unsigned int j = 1 + rnd_below(4); j; j--) {
-			unsigned int n = random_batch(&rig, commands, 1 + rnd_below(16));
+			unsigned int n = rig_random(&rig, commands, 1 + rnd_below(16));
 
 			if (n)
 				rig_submit(&rig, commands, n);
