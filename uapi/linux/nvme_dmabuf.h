@@ -762,7 +762,9 @@ struct nvme_dmabuf_queue {
  * has room in the ring, beside those in flight and those not read, and the nvme driver
  * has a request for it. The call waits for that, if nothing could be submitted yet also
  * for another thread to read completions; with NVME_DMABUF_ENTER_NOWAIT it does not
- * wait. What is rare is waited for nevertheless: the refresh of a map with
+ * wait. Without it, on a queue that is not polled, the wait for a request of the driver's
+ * ends only when there is one: neither the timeout nor a signal ends it. What is rare is
+ * waited for nevertheless: the refresh of a map with
  * NVME_DMABUF_ATTACH_AUTO_REFRESH, test reads after the namespace may have been
  * formatted, and, for a command longer than out_max_command, requests for all of it
  * but its first part.
@@ -791,7 +793,8 @@ struct nvme_dmabuf_enter {
 /*
  * io_uring. IORING_OP_URING_CMD on /dev/nvme-dmabuf with cmd_op NVME_DMABUF_URING_CMD
  * submits one command: a struct nvme_dmabuf_command in the cmd area of the submission
- * queue entry, so the ring must have IORING_SETUP_SQE128 (else EINVAL). Its user_data
+ * queue entry, so the ring must have IORING_SETUP_SQE128 (else EINVAL; ENOTTY if cmd_op
+ * is another). Its user_data
  * is not looked at; the completion carries the entry's own. With IORING_SETUP_IOPOLL
  * commands go to the drive's polled queues, where it has some.
  *
