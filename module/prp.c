@@ -79,17 +79,8 @@ static void prp_list_fill(struct prp_list *list, __u64 entry, __u64 end, __u64 a
 	}
 }
 
-/**
- * prp_builder_add - add the next segment of the range
- * @builder: the builder
- * @addr: DMA address of the segment
- * @length: its bytes, not 0
- *
- * Return: 0; -EINVAL if PRPs cannot express it, because this or the last
- * segment does not meet the other on a controller page's boundary; -ERANGE if
- * it is more than the list was laid out for.
- */
-int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
+/* prp_builder_add() of any segment. */
+int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 {
 	struct prp_list *list = builder->list;
 	__u32 in_page = builder->pos & PRP_PAGE_MASK;

@@ -82,7 +82,43 @@ struct prp_builder {
 
 int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
-int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length);
+int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length);
+
+/* Entry e stands in list page e / PRP_STRIDE, and also in the one before if it reaches. */
+static __always_inline void prp_list_set(struct prp_list *list, __u64 entry, __u64 addr)
+{
+	struct prp_list_page *page = &list->pages[entry / PRP_STRIDE];
+	__u32 slot = entry % PRP_STRIDE;
+
+	page->slots[slot] = cpu_to_le64(addr);
+	if (entry >= PRP_STRIDE && slot + PRP_STRIDE < PRP_SLOTS)
+		page[-1].slots[slot + PRP_STRIDE] = cpu_to_le64(addr);
+}
+
+/**
+ * prp_builder_add - add the next segment of the range
+ * @builder: the builder
+ * @addr: DMA address of the segment
+ * @length: its bytes, not 0
+ *
+ * Return: 0; -EINVAL if PRPs cannot express it, because this or the last
+ * segment does not meet the other on a controller page's boundary; -ERANGE if
+ * it is more than the list was laid out for.
+ */
+static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
+{
+	struct prp_list *list = builder->list;
+
+	/* Most segments of scattered memory are whole pages. */
+	if (length != PRP_PAGE_SIZE || (addr | builder->pos) & PRP_PAGE_MASK ||
+	    addr > addr + length || builder->pos + length > list->first + list->length)
+		return prp_builder_add_any(builder, addr, length);
+	prp_list_set(list, builder->pos >> PRP_PAGE_SHIFT, addr);
+	builder->segments += !builder->segments || addr != builder->next;
+	builder->next = addr + length;
+	builder->pos += length;
+	return 0;
+}
 
 /**
  * prp_list_address - the DMA address of a byte
