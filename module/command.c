@@ -605,9 +605,13 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	u64 capacity = nvdm_namespace_capacity(ns);
 	u64 length = words->length;
 
-	if (words->kind != map->plain_read &&
-	    (words->kind != map->plain_write || bdev_read_only(ns->bdev)))
+	/* A map for one direction has the same kind twice. */
+	if (words->kind != map->plain_write) {
+		if (words->kind != map->plain_read)
+			return false;
+	} else if (map->access & NVME_DMABUF_ACCESS_WRITE && bdev_read_only(ns->bdev)) {
 		return false;
+	}
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) &&
 	       length - 1 < ns->max_command && !(length & (ns->block_size - 1)) &&
 	       !(words->offset & 3) && words->offset <= map->length &&

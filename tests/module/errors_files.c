@@ -373,19 +373,26 @@ static void read_only_device(const void *arg)
 {
 	struct nvme_dmabuf_ns_info info;
 	struct nvme_dmabuf_completion c;
+	struct nvme_dmabuf_completion c_only;
 	int on = 1, off = 0, result;
-	uint32_t reason;
+	uint32_t reason, only;
 	struct fixture f;
 
 	(void)arg;
 	require_erase();
 	fixture_open(&f);
+	only = attach(f.rig.ctx, f.rig.buffer.fd, f.rig.drive.fd, 0, f.rig.length,
+		      NVME_DMABUF_ACCESS_WRITE);
 	check_sys(ioctl(f.rig.drive.fd, BLKROSET, &on));
 	check_eq(nvmedmabuf_get_ns_info(f.rig.ctx, f.rig.drive.fd, &info), 0);
 	result = try_attach(&f, f.rig.buffer.fd, f.rig.drive.fd, ACCESS_BOTH, &reason);
 	/* A map made before obeys as well. */
 	nvmedmabuf_write(f.rig.ctx, f.rig.map, PAGE, f.rig.drive.block, f.rig.first, &c);
+	nvmedmabuf_write(f.rig.ctx, only, PAGE, f.rig.drive.block, f.rig.first, &c_only);
+	/* Once more, when it is the map that was used last. */
+	nvmedmabuf_write(f.rig.ctx, only, PAGE, f.rig.drive.block, f.rig.first, &c_only);
 	check_sys(ioctl(f.rig.drive.fd, BLKROSET, &off));
+	check_eq(nvmedmabuf_detach(f.rig.ctx, only), 0);
 
 	check(info.out_flags & NVME_DMABUF_NS_READ_ONLY);
 	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
@@ -393,6 +400,8 @@ static void read_only_device(const void *arg)
 	check_eq(reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE);
 	check_eq(c.error, -EACCES);
 	check_eq(c.reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE);
+	check_eq(c_only.error, -EACCES);
+	check_eq(c_only.reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE);
 	intact(&f);
 
 	check_sys(ioctl(f.rig.drive.fd, BLKROSET, &on));
