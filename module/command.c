@@ -619,16 +619,28 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	       length >> (ns->block_shift & 63) <= capacity - words->slba;
 }
 
-/* A plain command, of which this was checked, with its request. */
-static noinline int nvdm_command_start_first(struct nvdm_command *cmd, struct request *rq)
+/*
+ * A plain command, of which this was checked, with its request. If that does not wait in
+ * the plug, it may have ended before the block layer is done with its queue, which the map
+ * keeps.
+ */
+static noinline int nvdm_command_start_first(struct nvdm_command *cmd, struct request *rq,
+					     const struct blk_plug *plug)
 {
+	struct nvdm_map *direct = !plug || rq->q->elevator ? cmd->map : NULL;
 	struct nvdm_stock_io io = {
 		.opcode = cmd->uapi.opcode,
 		.slba = cmd->map->ns.start + cmd->uapi.slba,
 		.length = cmd->uapi.length,
 	};
+	int ret;
 
-	return nvdm_command_start_part(cmd, rq, &io, 0);
+	if (direct)
+		percpu_ref_get(&direct->inflight);
+	ret = nvdm_command_start_part(cmd, rq, &io, 0);
+	if (direct)
+		percpu_ref_put(&direct->inflight);
+	return ret;
 }
 
 /* The same, if the plug's last request is one like this. */
@@ -647,7 +659,7 @@ static __always_inline int nvdm_command_start_next(struct nvdm_command *cmd, str
 	} else {
 		prp_list_window(&map->list, cmd->uapi.offset, length, &dptr[0], &dptr[1]);
 		if (unlikely(nvdm_command_misaligns_list(map, length, dptr[0], dptr[1])))
-			return nvdm_command_start_first(cmd, rq);
+			return nvdm_command_start_first(cmd, rq, plug);
 	}
 	return nvdm_stock_request_follow(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
 					 opcode_flags, map->ns.start + cmd->uapi.slba, length,
@@ -714,7 +726,7 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 		if (likely(last))
 			ret = nvdm_command_start_next(cmd, rq, plug, last);
 		else
-			ret = nvdm_command_start_first(cmd, rq);
+			ret = nvdm_command_start_first(cmd, rq, plug);
 		if (unlikely(ret))
 			break;
 	}
