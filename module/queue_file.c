@@ -10,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/uaccess.h>
+#include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
 
 #include "internal.h"
@@ -81,7 +82,11 @@ static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_e
 		plug.nr_ios = read;
 		done = nvdm_queue_submit(queue, &sub, read);
 		args->out_submitted += done;
-	} while (!ret && done == read && args->out_submitted < args->count);
+		if (ret || done < read || args->out_submitted == args->count)
+			break;
+		/* Completions may make room for more, again and again. */
+		cond_resched();
+	} while (!signal_pending(current));
 	blk_finish_plug(&plug);
 	/* What was read could not be submitted: to read on is for the next time. */
 	return done < read ? 0 : ret;
