@@ -164,11 +164,11 @@ static void nvdm_map_free_list(struct nvdm_map *map)
 }
 
 /* Pages of a list in one piece, for one mapping costs as much as another. */
-static struct page *nvdm_map_alloc_pages(u32 max, unsigned int *order)
+static struct page *nvdm_map_alloc_pages(unsigned int max_order, unsigned int *order)
 {
 	struct page *page;
 
-	for (*order = min(ilog2(max), LIST_MAX_ORDER); *order; (*order)--) {
+	for (*order = max_order; *order; (*order)--) {
 		page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
 					   __GFP_NOWARN,
 				   *order);
@@ -181,7 +181,7 @@ static struct page *nvdm_map_alloc_pages(u32 max, unsigned int *order)
 static int nvdm_map_alloc_list(struct nvdm_map *map)
 {
 	struct device *dev = nvdm_map_device(map);
-	unsigned int order;
+	unsigned int max_order = LIST_MAX_ORDER, order;
 	u32 i, j;
 
 	map->list.pages =
@@ -189,22 +189,29 @@ static int nvdm_map_alloc_list(struct nvdm_map *map)
 	if (!map->list.pages)
 		return -ENOMEM;
 
-	for (i = 0; i < map->list.nr_pages; i += 1U << order) {
-		struct page *page = nvdm_map_alloc_pages(map->list.nr_pages - i, &order);
+	for (i = 0; i < map->list.nr_pages;) {
+		struct page *page;
 		dma_addr_t dma;
 
+		max_order = min_t(unsigned int, max_order, ilog2(map->list.nr_pages - i));
+		page = nvdm_map_alloc_pages(max_order, &order);
 		if (!page)
 			return -ENOMEM;
 		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
 		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE << order, DMA_TO_DEVICE);
 		if (dma_mapping_error(dev, dma)) {
 			__free_pages(page, order);
-			return -ENOMEM;
+			if (!order)
+				return -ENOMEM;
+			/* Where DMA is bounced there may be no room for large pieces. */
+			max_order = 0;
+			continue;
 		}
 		for (j = 0; j < 1U << order; j++) {
 			map->list.pages[i + j].slots = page_address(page) + j * PRP_PAGE_SIZE;
 			map->list.pages[i + j].dma = dma + j * PRP_PAGE_SIZE;
 		}
+		i += 1U << order;
 		cond_resched();
 	}
 	return 0;
