@@ -76,7 +76,7 @@
  * the driver core, and nothing here takes it. Before the driver is unbound
  * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
  * exporter does, the driver can leave. Completion takes the last three, each alone, and
- * none of the others.
+ * of the others none; but who polls completes under the lock that it has tried.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
@@ -520,6 +520,20 @@ void nvdm_command_init(struct nvdm_command *cmd,
 		       struct nvdm_ended *ended, void *owner);
 u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
+
+/**
+ * nvdm_ended_put - put the inflight reference of a command that was collected
+ * @cmd: the command, and after it in @next those that are to come
+ * @refs: counts references of the same map, to be put together; begins as 0
+ */
+static inline void nvdm_ended_put(const struct nvdm_command *cmd, u32 *refs)
+{
+	++*refs;
+	if (cmd->next && cmd->next->map == cmd->map)
+		return;
+	percpu_ref_put_many(&cmd->map->inflight, *refs);
+	*refs = 0;
+}
 
 /**
  * nvdm_command_describe - the completion that the caller gets

@@ -94,7 +94,9 @@ bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob)
  * nvdm_poll_mask - look for completions, and complete what was found
  * @poll: where the hardware queues were added
  * @mask: their bits
- * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or NULL
+ * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or a struct
+ *	nvdm_ended, to which its owner's commands are added, and which the caller protects
+ *	and then empties; or NULL
  *
  * Return: whether there were any.
  */

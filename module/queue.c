@@ -102,12 +102,8 @@ static void nvdm_queue_finish(struct nvdm_queue *queue)
 	slot = queue->tail + queue->ended.count;
 	for (cmd = queue->ended.last; cmd; cmd = cmd->next) {
 		nvdm_command_describe(cmd, nvdm_queue_slot(queue, --slot));
-		refs++;
+		nvdm_ended_put(cmd, &refs);
 		last = cmd;
-		if (!cmd->next || cmd->next->map != cmd->map) {
-			percpu_ref_put_many(&cmd->map->inflight, refs);
-			refs = 0;
-		}
 	}
 	last->next = queue->free;
 	queue->free = queue->ended.last;

@@ -136,7 +136,8 @@ static __always_inline void nvdm_stock_request_init_like(struct request *rq,
  * ones out: do not hold what a reset, an unbinding or a completion may need. Or fails
  * with -EAGAIN, if it may not wait; then also if the namespace is gone.
  *
- * Return: the request, for nvdm_stock_request_submit() or blk_mq_free_request(), or
+ * Return: the request, for nvdm_stock_request_submit() or _follow(), or
+ * blk_mq_free_request(), or
  * -ENODEV if the namespace is gone.
  */
 static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode,
@@ -158,7 +159,7 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
  * @data: likewise
  * @plug: the plug
  * @last: what plug_last_like() has found for @rq and @end_io, and which was therefore
- *	handed over by nvdm_stock_request_submit()
+ *	initialised by nvdm_stock_request_submit(), or like one that was
  * @opcode_flags: bytes 0 and 1 of the command
  * @slba: first logical block on the namespace
  * @length: bytes of data

@@ -118,12 +118,8 @@ static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
 
 	for (cmd = ctx->ended.last; cmd; cmd = cmd->next) {
 		nvdm_uring_end(nvdm_uring_describe(cmd), poll_ctx);
-		refs++;
+		nvdm_ended_put(cmd, &refs);
 		last = cmd;
-		if (!cmd->next || cmd->next->map != cmd->map) {
-			percpu_ref_put_many(&cmd->map->inflight, refs);
-			refs = 0;
-		}
 	}
 	spin_lock_irq(&ctx->commands_lock);
 	last->next = ctx->commands;
@@ -228,7 +224,7 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 /**
  * nvdm_uring_iopoll - look for a command's completion
  * @ioucmd: io_uring's
- * @iob: gets requests that the caller will complete
+ * @iob: tells the ring, or gets requests that the caller will complete
  * @poll_flags: io_uring's
  *
  * Return: whether there were any, perhaps of others.

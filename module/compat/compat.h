@@ -130,7 +130,8 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
  * @end_io: what is to be called at its end
  *
  * Then blk_execute_rq_nowait() would change nothing of the plug but its list: see
- * plug_add(). Not if the last one is accounted. Older kernels have another list.
+ * plug_add(). It would also emit block_io_start. Not if the last one is accounted. Older
+ * kernels have another list.
  *
  * Return: the request, or NULL.
  */
