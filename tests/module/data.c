@@ -256,6 +256,24 @@ static unsigned int carve(struct rig *rig, struct nvme_dmabuf_command *commands,
 	return made;
 }
 
+/* Lists are made of pieces: the largest is for 32 MiB, and what is left takes others. */
+static void large_map(const void *arg)
+{
+	const uint64_t piece = 32 * MIB, bytes = piece + 7 * MIB, length = 128 * KIB;
+	struct rig rig;
+
+	(void)arg;
+	rig_open(&rig, main_drive(), exporter_any(), bytes, 2 * MIB);
+	rig_attach(&rig, 0, bytes, rig_access());
+	for (uint64_t at = piece; at < bytes; at += MIB)
+		for (uint64_t before = 0; before <= length; before += length / 4)
+			if (at - before + length <= bytes)
+				rig_read(&rig, at - before, length, rig.first);
+	rig_read(&rig, bytes - length, length, rig.first);
+	rig_verify(&rig);
+	rig_close(&rig);
+}
+
 static void batches(const void *arg)
 {
 	const struct pair *pair = arg;
@@ -617,6 +635,7 @@ int main(int argc, char **argv)
 		tap_add(any_ends_of_namespace, path, "%s: first and last block", drive);
 		tap_add(any_one_way_maps, path, "%s: a map for each direction", drive);
 	}
+	tap_add(large_map, NULL, "a map whose list has several pieces");
 	tap_add(any_two_namespaces, NULL, "from one namespace to another");
 	for (unsigned int i = 0; i < ARRAY_SIZE(settings); i++)
 		tap_add(with_setting, &settings[i], "with %s=%s", settings[i].parameter,

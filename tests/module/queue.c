@@ -576,6 +576,11 @@ static void arguments(const void *arg)
 	check(at == MAP_FAILED);
 	at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, line.fd, line.bytes);
 	check(at == MAP_FAILED);
+	at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, line.fd, line.bytes - PAGE);
+	check(at != MAP_FAILED);
+	memset((uint8_t *)line.ring + line.bytes - PAGE, 0x5a, PAGE);
+	check(!memcmp(at, (uint8_t *)line.ring + line.bytes - PAGE, PAGE));
+	check_sys(munmap(at, PAGE));
 	check_eq(ioctl(context, NVME_DMABUF_IOC_ENTER, &enter), -1);
 	check_eq(errno, ENOTTY);
 	check_eq(ioctl(line.fd, NVME_DMABUF_IOC_INFO, &info), -1);
