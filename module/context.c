@@ -139,14 +139,16 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 
 	mutex_lock(&ctx->lock);
 	map = nvdm_context_map(ctx, id);
-	if (map)
+	if (map) {
+		/* In this order: who finds no such number knows that it takes no command. */
+		nvdm_map_stop(map, STATE_DETACHED);
 		nvdm_context_release(ctx, id);
+	}
 	mutex_unlock(&ctx->lock);
 	if (!map)
 		return -ENOENT;
 
 	/* Commands that found it just now are refused, or in flight after this. */
-	nvdm_map_stop(map, STATE_DETACHED);
 	synchronize_srcu(&ctx->srcu);
 	/* Nobody remembers it any more. */
 	cmpxchg(&ctx->last, map, NULL);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,39 @@ static void detached_in_flight(const void *arg)
 	check_eq((intptr_t)result, 0);
 	submitter_join(&s);
 	check_all_read(&s);
+	rig_close(&rig);
+}
+
+/* Once anybody was told that there is no such map, it takes no command. */
+static void *detach_at_once(void *arg)
+{
+	const struct rig *rig = arg;
+
+	return (void *)(intptr_t)nvmedmabuf_detach(rig->ctx, rig->map);
+}
+
+static void detached_at_once(const void *arg)
+{
+	struct nvme_dmabuf_map_info info;
+	pthread_t detacher;
+	struct rig rig;
+	void *result;
+
+	(void)arg;
+	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
+	for (unsigned int i = 0; i < 300; i++) {
+		rig.map = attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, MIB,
+				 NVME_DMABUF_ACCESS_READ);
+		/* So that the context remembers it. */
+		check_eq(nvmedmabuf_read(rig.ctx, rig.map, 0, rig.drive.block, 0, NULL), 0);
+		check_eq(pthread_create(&detacher, NULL, detach_at_once, &rig), 0);
+		while (nvmedmabuf_get_map_info(rig.ctx, rig.map, &info) != -ENOENT)
+			sched_yield();
+		check_eq(nvmedmabuf_read(rig.ctx, rig.map, 0, rig.drive.block, 0, NULL), -ENOENT);
+		check_eq(pthread_join(detacher, &result), 0);
+		check_eq((intptr_t)result, 0);
+	}
+	rig.map = 0;
 	rig_close(&rig);
 }
 
@@ -631,6 +665,7 @@ int main(int argc, char **argv)
 	tap_add(killed, NULL, "a process is killed with I/O in flight");
 	tap_add(closed_in_flight, NULL, "a context is closed with I/O in flight");
 	tap_add(detached_in_flight, NULL, "a map is detached with I/O in flight");
+	tap_add(detached_at_once, NULL, "a map that is being detached takes no command");
 	tap_add(unload, NULL, "the module is unloaded");
 	tap_add(unload_after_kill, NULL, "the module is unloaded after a process was killed");
 	return tap_run(argc, argv);
