@@ -253,7 +253,8 @@ static bool nvdm_map_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *l
  * a long-lived mapping gives it no occasion to do. Where DMA is translated,
  * unaligned segments of untrusted devices are bounced.
  */
-static bool nvdm_map_is_bounced(const struct nvdm_map *map, struct scatterlist *sg)
+static __always_inline bool nvdm_map_is_bounced(const struct nvdm_map *map,
+						struct scatterlist *sg)
 {
 	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
 		return map->ns.ctrl->pdev->untrusted &&
@@ -280,15 +281,40 @@ static int nvdm_map_first_address(struct nvdm_map *map, u64 *first)
 	return -EOPNOTSUPP;
 }
 
+/* sg_next() of one that is not the last: scattered memory has many. */
+static struct scatterlist *nvdm_map_next_sg(struct scatterlist *sg)
+{
+	sg++;
+	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
+}
+
+/*
+ * A run of segments of one page each, in the range: most of scattered memory. Returns the
+ * first segment that is not one of them, or the last one.
+ */
+static struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *map, struct prp_builder *builder,
+					       struct scatterlist *sg, u32 *left)
+{
+	struct prp_builder pages = *builder;
+	u32 stop = pages.room - min(pages.room, *left - 1);
+
+	while (pages.room != stop && !nvdm_map_is_bounced(map, sg) &&
+	       prp_builder_add_page(&pages, sg_dma_address(sg), sg_dma_len(sg)))
+		sg = nvdm_map_next_sg(sg);
+	*left -= builder->room - pages.room;
+	*builder = pages;
+	return sg;
+}
+
 static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 {
+	struct scatterlist *sg = map->sgt->sgl;
+	u32 left = map->sgt->nents, before;
 	struct prp_builder builder;
-	struct scatterlist *sg;
 	u64 pos = 0;
-	int i;
 
 	prp_builder_init(&builder, &map->list);
-	for_each_sgtable_dma_sg(map->sgt, sg, i) {
+	while (left) {
 		u64 addr = sg_dma_address(sg);
 		u64 length = sg_dma_len(sg);
 
@@ -302,11 +328,16 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 				return -EOPNOTSUPP;
 			}
 		}
+		if (!--left)
+			break;
 		pos += sg_dma_len(sg);
+		before = left;
+		sg = nvdm_map_fill_pages(map, &builder, nvdm_map_next_sg(sg), &left);
+		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
 		cond_resched();
 	}
 	/* An exporter that maps less than it promised. */
-	if (builder.pos != map->list.first + map->list.length) {
+	if (prp_builder_pos(&builder) != map->list.first + map->list.length) {
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}

@@ -44,53 +44,83 @@ int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length)
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list)
 {
 	builder->list = list;
-	builder->pos = list->first;
+	builder->end = list->first;
 	builder->next = 0;
 	builder->segments = 0;
+	builder->room = 0;
 }
 
 /*
- * Entries of contiguous pages. Entry e stands in list page e / PRP_STRIDE, and also in the
- * one before if it reaches. What counts is how few instructions this takes for each, so
- * where there is no other, what is there is written twice.
+ * Where entries stand, from this one to at most the one before @end: in list page
+ * entry / PRP_STRIDE, and also in the one before if it reaches. What counts is how few
+ * instructions it takes to write each, so where there is no other, it is the same again.
+ * Returns how many entries.
  */
+static __always_inline __u32 prp_list_slots(struct prp_list *list, __u64 entry, __u64 end,
+					    __le64 **slots, __le64 **others)
+{
+	struct prp_list_page *page = &list->pages[entry / PRP_STRIDE];
+	__u32 at = entry % PRP_STRIDE;
+	__u32 count = PRP_STRIDE - at;
+
+	*slots = page->slots + at;
+	*others = *slots;
+	if (at + PRP_STRIDE < PRP_SLOTS) {
+		count = PRP_SLOTS - PRP_STRIDE - at;
+		if (entry >= PRP_STRIDE)
+			*others = page[-1].slots + at + PRP_STRIDE;
+	}
+	return count < end - entry ? count : end - entry;
+}
+
+/* Entries of contiguous pages. */
 static void prp_list_fill(struct prp_list *list, __u64 entry, __u64 end, __u64 addr)
 {
-	for (; entry < end;) {
-		__u32 slot = entry % PRP_STRIDE;
-		__le64 *slots = list->pages[entry / PRP_STRIDE].slots + slot;
-		__u32 count = PRP_STRIDE - slot, i;
-		__le64 *others = slots;
+	while (entry < end) {
+		__le64 *slots, *others;
+		__u32 count = prp_list_slots(list, entry, end, &slots, &others), i;
 
-		if (slot + PRP_STRIDE < PRP_SLOTS) {
-			count = PRP_SLOTS - PRP_STRIDE - slot;
-			if (entry >= PRP_STRIDE)
-				others = list->pages[entry / PRP_STRIDE - 1].slots + slot +
-					 PRP_STRIDE;
+		entry += count;
+		for (; count >= 32; count -= 32) {
+#pragma GCC unroll 32
+			for (i = 0; i < 32; i++)
+				slots[i] = others[i] = cpu_to_le64(addr + i * PRP_PAGE_SIZE);
+			slots += 32;
+			others += 32;
+			addr += 32 * PRP_PAGE_SIZE;
 		}
-		if (count > end - entry)
-			count = end - entry;
-#pragma GCC unroll 16
-		for (i = 0; i < count; i++) {
-			slots[i] = others[i] = cpu_to_le64(addr);
+		for (; count; count--) {
+			*slots++ = *others++ = cpu_to_le64(addr);
 			addr += PRP_PAGE_SIZE;
 		}
-		entry += count;
 	}
+}
+
+/* Lets prp_builder_add_page() go on from here, up to where the range's whole pages end. */
+static void prp_builder_make_room(struct prp_builder *builder)
+{
+	struct prp_list *list = builder->list;
+	__u64 entry = builder->end >> PRP_PAGE_SHIFT;
+	__u64 end = (list->first + list->length) >> PRP_PAGE_SHIFT;
+
+	if (builder->end & PRP_PAGE_MASK || entry >= end)
+		return;
+	builder->room = prp_list_slots(list, entry, end, &builder->slots, &builder->others);
+	builder->end += (__u64)builder->room << PRP_PAGE_SHIFT;
 }
 
 /* prp_builder_add() of any segment. */
 int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 {
 	struct prp_list *list = builder->list;
-	__u32 in_page = builder->pos & PRP_PAGE_MASK;
+	__u64 pos = prp_builder_pos(builder);
+	__u32 in_page = pos & PRP_PAGE_MASK;
 	bool started = builder->segments != 0;
-	__u64 entry = builder->pos >> PRP_PAGE_SHIFT;
 	__u64 page = addr - in_page;
 
 	if (!length || addr + length < addr)
 		return -EINVAL;
-	if (length > list->first + list->length - builder->pos)
+	if (length > list->first + list->length - pos)
 		return -ERANGE;
 
 	if (!started || addr != builder->next) {
@@ -100,9 +130,12 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 		builder->segments++;
 	}
 	builder->next = addr + length;
-	builder->pos += length;
+	builder->end = pos + length;
+	builder->room = 0;
 
 	/* The entry of a page that the segment before began is set to what it is. */
-	prp_list_fill(list, entry, (builder->pos + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT, page);
+	prp_list_fill(list, pos >> PRP_PAGE_SHIFT,
+		      (builder->end + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT, page);
+	prp_builder_make_room(builder);
 	return 0;
 }

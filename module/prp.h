@@ -31,7 +31,7 @@
 #define PRP_STRIDE 256U /* entries from one list page to the next */
 #define PRP_WINDOW (PRP_SLOTS - PRP_STRIDE + 1)
 
-/* An entry stands in two list pages at most: see prp_list_fill(). */
+/* An entry stands in two list pages at most: see prp_list_slots(). */
 _Static_assert(PRP_STRIDE * 2 >= PRP_SLOTS, "list pages leave slots empty");
 
 /*
@@ -69,30 +69,51 @@ struct prp_list {
 /**
  * struct prp_builder - fills a list, segment by segment
  * @list: the list; prp_list_init() was called and its pages are allocated
- * @pos: how far the list is filled: bytes from the start of the first page
+ * @end: how far the list is filled once there is no @room: bytes from the start of the
+ *	first page
  * @next: DMA address that would continue the last segment
  * @segments: DMA-contiguous segments seen
+ * @slots: where the next page's entry stands, if there is @room
+ * @others: where it stands as well, or @slots
+ * @room: entries of whole pages for which this goes on
  */
 struct prp_builder {
 	struct prp_list *list;
-	__u64 pos;
+	__u64 end;
 	__u64 next;
 	__u64 segments;
+	__le64 *slots;
+	__le64 *others;
+	__u32 room;
 };
 
 int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
 int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length);
 
-/* Entry e stands in list page e / PRP_STRIDE, and also in the one before if it reaches. */
-static __always_inline void prp_list_set(struct prp_list *list, __u64 entry, __u64 addr)
+/* How far the list is filled. */
+static __always_inline __u64 prp_builder_pos(const struct prp_builder *builder)
 {
-	struct prp_list_page *page = &list->pages[entry / PRP_STRIDE];
-	__u32 slot = entry % PRP_STRIDE;
+	return builder->end - ((__u64)builder->room << PRP_PAGE_SHIFT);
+}
 
-	page->slots[slot] = cpu_to_le64(addr);
-	if (entry >= PRP_STRIDE && slot + PRP_STRIDE < PRP_SLOTS)
-		page[-1].slots[slot + PRP_STRIDE] = cpu_to_le64(addr);
+/*
+ * prp_builder_add() of a whole page after another segment, for which there is room: most
+ * segments of scattered memory. Returns whether it was one.
+ */
+static __always_inline bool prp_builder_add_page(struct prp_builder *builder, __u64 addr,
+						 __u64 length)
+{
+	__u64 next;
+
+	if (length != PRP_PAGE_SIZE || addr & PRP_PAGE_MASK ||
+	    __builtin_add_overflow(addr, PRP_PAGE_SIZE, &next))
+		return false;
+	*builder->slots++ = *builder->others++ = cpu_to_le64(addr);
+	builder->room--;
+	builder->segments += addr != builder->next;
+	builder->next = next;
+	return true;
 }
 
 /**
@@ -107,17 +128,9 @@ static __always_inline void prp_list_set(struct prp_list *list, __u64 entry, __u
  */
 static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 {
-	struct prp_list *list = builder->list;
-
-	/* Most segments of scattered memory are whole pages. */
-	if (length != PRP_PAGE_SIZE || (addr | builder->pos) & PRP_PAGE_MASK ||
-	    addr > addr + length || builder->pos + length > list->first + list->length)
-		return prp_builder_add_any(builder, addr, length);
-	prp_list_set(list, builder->pos >> PRP_PAGE_SHIFT, addr);
-	builder->segments += !builder->segments || addr != builder->next;
-	builder->next = addr + length;
-	builder->pos += length;
-	return 0;
+	return builder->room && prp_builder_add_page(builder, addr, length) ?
+		       0 :
+		       prp_builder_add_any(builder, addr, length);
 }
 
 /**

@@ -581,6 +581,9 @@ static void refuses_middle_segment(void **state)
 	expect_refusal(EINVAL, 0x22000, PAGE);
 	expect_added(0x21004, PAGE - 4);
 	expect_added(0x30000, PAGE);
+
+	/* the last page of all addresses */
+	expect_refusal(EINVAL, UINT64_MAX - PAGE + 1, PAGE);
 }
 
 static void refuses_last_segment(void **state)
