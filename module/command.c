@@ -621,10 +621,10 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 
 /*
  * A plain command, of which this was checked, with its request. If that does not wait in
- * the plug, it may have ended before the block layer is done with its queue, which the map
+ * a plug, it may have ended before the block layer is done with its queue, which the map
  * keeps.
  */
-static noinline int nvdm_command_start_first(struct nvdm_command *cmd, struct request *rq,
+static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct request *rq,
 					     const struct blk_plug *plug)
 {
 	struct nvdm_map *direct = !plug || rq->q->elevator ? cmd->map : NULL;
@@ -643,8 +643,8 @@ static noinline int nvdm_command_start_first(struct nvdm_command *cmd, struct re
 	return ret;
 }
 
-/* The same, if the plug's last request is one like this. */
-static __always_inline int nvdm_command_start_next(struct nvdm_command *cmd, struct request *rq,
+/* The same, if the plug takes it. */
+static __always_inline int nvdm_command_start_plugged(struct nvdm_command *cmd, struct request *rq,
 						   struct blk_plug *plug, struct request *last)
 {
 	const struct nvdm_map *map = cmd->map;
@@ -659,9 +659,9 @@ static __always_inline int nvdm_command_start_next(struct nvdm_command *cmd, str
 	} else {
 		prp_list_window(&map->list, cmd->uapi.offset, length, &dptr[0], &dptr[1]);
 		if (unlikely(nvdm_command_misaligns_list(map, length, dptr[0], dptr[1])))
-			return nvdm_command_start_first(cmd, rq, plug);
+			return nvdm_command_start_any(cmd, rq, plug);
 	}
-	return nvdm_stock_request_follow(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
+	return nvdm_stock_request_plug(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
 					 opcode_flags, map->ns.start + cmd->uapi.slba, length,
 					 dptr);
 }
@@ -722,11 +722,10 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 		nvdm_command_start(cmd);
 		cmd->map = map;
 		plug = current->plug;
-		last = plug_last_like(plug, rq, nvdm_command_end_io);
-		if (likely(last))
-			ret = nvdm_command_start_next(cmd, rq, plug, last);
+		if (likely(plug_takes(plug, rq, nvdm_command_end_io, &last)))
+			ret = nvdm_command_start_plugged(cmd, rq, plug, last);
 		else
-			ret = nvdm_command_start_first(cmd, rq, plug);
+			ret = nvdm_command_start_any(cmd, rq, plug);
 		if (unlikely(ret))
 			break;
 	}

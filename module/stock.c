@@ -58,17 +58,13 @@ static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespac
 						      const struct nvdm_stock_io *io,
 						      struct nvme_command *cmd)
 {
-	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	int ret = nvdm_stock_check_format(ns);
 
 	if (ret)
 		return ret;
 	nvdm_stock_command_make(ns, io, cmd);
-	nvme_init_request(rq, cmd);
-	/* A command that never reaches the drive keeps what stood here. */
-	pdu->result.u64 = 0;
-	if (io->sgl && io->opcode != nvme_cmd_flush)
-		pdu->cmd->common.flags |= NVME_CMD_SGL_METABUF;
+	nvdm_stock_request_init(rq, cmd,
+				io->sgl && io->opcode != nvme_cmd_flush ? NVME_CMD_SGL_METABUF : 0);
 	if (io->timeout && io->timeout < rq->q->rq_timeout)
 		rq->timeout = io->timeout;
 	return 0;

@@ -108,9 +108,21 @@ static __always_inline void nvdm_stock_command_fill(const struct nvdm_namespace 
 	words->cdw14_15 = cpu_to_le64(lower_32_bits(slba));
 }
 
+/* A command that never reaches the drive keeps the result that stands here. */
+static __always_inline void nvdm_stock_request_init(struct request *rq, struct nvme_command *cmd,
+						    u8 flags)
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	nvme_init_request(rq, cmd);
+	/* Which that takes from the command. */
+	pdu->cmd->common.flags |= flags;
+	pdu->result.u64 = 0;
+}
+
 /*
  * What nvme_init_request() does, and has done to the last request of the plug: the same
- * to this one. A command that never reaches the drive keeps the result that stands here.
+ * to this one.
  */
 static __always_inline void nvdm_stock_request_init_like(struct request *rq,
 							 const struct request *last)
@@ -136,7 +148,7 @@ static __always_inline void nvdm_stock_request_init_like(struct request *rq,
  * ones out: do not hold what a reset, an unbinding or a completion may need. Or fails
  * with -EAGAIN, if it may not wait; then also if the namespace is gone.
  *
- * Return: the request, for nvdm_stock_request_submit() or _follow(), or
+ * Return: the request, for nvdm_stock_request_submit() or _plug(), or
  * blk_mq_free_request(), or
  * -ENODEV if the namespace is gone.
  */
@@ -152,14 +164,14 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
 			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
 
 /**
- * nvdm_stock_request_follow - the same of a Read or Write, in little time
+ * nvdm_stock_request_plug - the same of a Read or Write, in little time
  * @ns: as for nvdm_stock_request_submit()
  * @rq: likewise
  * @end_io: likewise
  * @data: likewise
  * @plug: the plug
- * @last: what plug_last_like() has found for @rq and @end_io, and which was therefore
- *	initialised by nvdm_stock_request_submit(), or like one that was
+ * @last: what plug_takes() has found for @rq and @end_io, and which was therefore
+ *	initialised here or by nvdm_stock_request_submit(); or NULL
  * @opcode_flags: bytes 0 and 1 of the command
  * @slba: first logical block on the namespace
  * @length: bytes of data
@@ -168,7 +180,7 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
  * Return: as nvdm_stock_request_submit().
  */
 static __always_inline int
-nvdm_stock_request_follow(const struct nvdm_namespace *ns, struct request *rq, rq_end_io_fn *end_io,
+nvdm_stock_request_plug(const struct nvdm_namespace *ns, struct request *rq, rq_end_io_fn *end_io,
 			  void *data, struct blk_plug *plug, struct request *last,
 			  u16 opcode_flags, u64 slba, u32 length, const u64 dptr[2])
 {
@@ -180,7 +192,10 @@ nvdm_stock_request_follow(const struct nvdm_namespace *ns, struct request *rq, r
 		return ret;
 	}
 	nvdm_stock_command_fill(ns, pdu->cmd, opcode_flags, 0, slba, length, dptr);
-	nvdm_stock_request_init_like(rq, last);
+	if (last)
+		nvdm_stock_request_init_like(rq, last);
+	else
+		nvdm_stock_request_init(rq, pdu->cmd, opcode_flags >> 8);
 	rq->end_io = end_io;
 	rq->end_io_data = data;
 	plug_add(plug, last, rq);

@@ -124,40 +124,43 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 }
 
 /**
- * plug_last_like - the plug's last request, if it is one like this
+ * plug_takes - may plug_add() add this request?
  * @plug: the plug, if there is one
- * @rq: a passthrough request
+ * @rq: a passthrough request without a bio
  * @end_io: what is to be called at its end
+ * @last: where to return the plug's last request, which is then one like this, or NULL if
+ *	the plug is empty
  *
- * Then blk_execute_rq_nowait() would change nothing of the plug but its list: see
- * plug_add(). It would also emit block_io_start. Not if the last one is accounted. Older
- * kernels have another list.
- *
- * Return: the request, or NULL.
+ * Then blk_execute_rq_nowait() would change nothing of the plug but its list. It would also
+ * emit block_plug and block_io_start. Older kernels have another list.
  */
-static __always_inline struct request *
-plug_last_like(const struct blk_plug *plug, const struct request *rq, rq_end_io_fn *end_io)
+static __always_inline bool plug_takes(const struct blk_plug *plug, const struct request *rq,
+				       rq_end_io_fn *end_io, struct request **last)
 {
+	*last = NULL;
 #ifdef HAVE_PLUG_RQ_LIST
-	struct request *last;
-
-	if (unlikely(!plug || plug->rq_count - 1U >= 31))
-		return NULL;
-	last = plug->mq_list.tail;
-	if (likely(last->mq_hctx == rq->mq_hctx && last->end_io == end_io &&
-		   !(last->rq_flags & RQF_IO_STAT)))
-		return last;
+	if (unlikely(!plug || plug->rq_count >= 32))
+		return false;
+	if (!plug->rq_count)
+		return !(rq->rq_flags & RQF_SCHED_TAGS);
+	*last = plug->mq_list.tail;
+	return (*last)->mq_hctx == rq->mq_hctx && (*last)->end_io == end_io &&
+	       !((*last)->rq_flags & RQF_IO_STAT);
+#else
+	return false;
 #endif
-	return NULL;
 }
 
-/* After @last, which plug_last_like() has found. */
+/* Which plug_takes(), and after @last, which that has found. */
 static __always_inline void plug_add(struct blk_plug *plug, struct request *last,
 				     struct request *rq)
 {
 #ifdef HAVE_PLUG_RQ_LIST
 	rq->rq_next = NULL;
-	last->rq_next = rq;
+	if (last)
+		last->rq_next = rq;
+	else
+		plug->mq_list.head = rq;
 	plug->mq_list.tail = rq;
 	plug->rq_count++;
 #endif
