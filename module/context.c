@@ -30,7 +30,6 @@ struct nvdm_context *nvdm_context_create(struct file *file)
 	mutex_init(&ctx->lock);
 	init_waitqueue_head(&ctx->events.wait);
 	nvdm_poll_init(&ctx->poll);
-	mutex_init(&ctx->uring_lock);
 	spin_lock_init(&ctx->commands_lock);
 	return ctx;
 }
@@ -55,7 +54,6 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 	nvdm_uring_free(ctx);
 	nvdm_poll_exit(&ctx->poll);
 	cleanup_srcu_struct(&ctx->srcu);
-	mutex_destroy(&ctx->uring_lock);
 	mutex_destroy(&ctx->lock);
 	kfree(ctx);
 }

@@ -65,8 +65,8 @@
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
  *   map->lock              (spinlock) a map's state, its event and description
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
- *   queue->poll_lock       one poller of a queue at a time; only ever tried
- *   context->uring_lock    one poller for io_uring at a time; only ever tried
+ *   ended->taken           (bit) one poller of a queue, or for io_uring, at a time; only
+ *                          ever tried
  *
  *   queue->lock            (spinlock, interrupts off) a queue's ring and free commands
  *   context->commands_lock (spinlock, interrupts off) free commands for io_uring
@@ -300,9 +300,65 @@ struct nvdm_poll {
 void nvdm_poll_init(struct nvdm_poll *poll);
 void nvdm_poll_exit(struct nvdm_poll *poll);
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
-bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob);
-bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask, void *poll_ctx);
 bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
+
+/*
+ * As blk_rq_poll() does, but without a request, which might be gone by now. The queue's
+ * reference keeps the driver's part of it; there is none to get of a queue that no
+ * request can be in, such as that of a drive that was removed.
+ */
+static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
+				    struct io_comp_batch *iob)
+{
+	struct request_queue *queue = source->disk->queue;
+	int found;
+
+	if (!percpu_ref_tryget(&queue->q_usage_counter))
+		return false;
+	found = queue->mq_ops->poll(source->hctx, iob);
+	percpu_ref_put(&queue->q_usage_counter);
+	return found > 0;
+}
+
+/**
+ * nvdm_poll_once - look for completions
+ * @poll: where the hardware queues were added
+ * @mask: their bits
+ * @iob: gets requests that the caller must complete
+ *
+ * Return: whether there were any.
+ */
+static inline bool nvdm_poll_once(const struct nvdm_poll *poll, u64 mask,
+				  struct io_comp_batch *iob)
+{
+	bool found = false;
+
+	for (; mask; mask &= mask - 1)
+		found |= nvdm_poll_source(&poll->sources[__ffs64(mask)], iob);
+	return found;
+}
+
+/**
+ * nvdm_poll_mask - look for completions, and complete what was found
+ * @poll: where the hardware queues were added
+ * @mask: their bits
+ * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or a struct
+ *	nvdm_ended that the caller has taken, to which its owner's commands are added; or
+ *	NULL
+ *
+ * Return: whether there were any.
+ */
+static inline bool nvdm_poll_mask(const struct nvdm_poll *poll, u64 mask, void *poll_ctx)
+{
+	DEFINE_IO_COMP_BATCH(iob);
+	bool found;
+
+	io_comp_batch_set_poll_ctx(&iob, poll_ctx);
+	found = nvdm_poll_once(poll, mask, &iob);
+	if (iob.complete)
+		iob.complete(&iob);
+	return found;
+}
 
 /**
  * struct nvdm_map - a range of a dma-buf, mapped for one namespace's controller
@@ -404,13 +460,28 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
  * struct nvdm_ended - commands that have ended, and of which their poller will tell
+ * @taken: bit 0: a poller protects the members below
  * @last: the last one; in its next the one before
  * @count: how many
  */
 struct nvdm_ended {
+	unsigned long taken;
 	struct nvdm_command *last;
 	u32 count;
 };
+
+/* Nobody waits for it: who does not get it polls without. */
+static inline bool nvdm_ended_take(struct nvdm_ended *ended)
+{
+	return !test_and_set_bit_lock(0, &ended->taken);
+}
+
+static inline void nvdm_ended_leave(struct nvdm_ended *ended)
+{
+	ended->last = NULL;
+	ended->count = 0;
+	clear_bit_unlock(0, &ended->taken);
+}
 
 /**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
@@ -424,8 +495,7 @@ struct nvdm_ended {
  * @events: of the maps
  * @poll: what commands are polled of
  * @queues: how many there are
- * @uring_lock: one poller for io_uring at a time; protects @ended
- * @ended: what it has found
+ * @ended: what the poller for io_uring has found
  * @commands_lock: (spinlock) protects the members below
  * @commands: free commands for io_uring
  * @all_commands: these, and those that are not free
@@ -441,7 +511,6 @@ struct nvdm_context {
 	struct nvdm_events events;
 	struct nvdm_poll poll;
 	atomic_t queues;
-	struct mutex uring_lock;
 	struct nvdm_ended ended;
 	spinlock_t commands_lock;
 	struct nvdm_command *commands;
@@ -592,11 +661,10 @@ void nvdm_batch_put(struct nvdm_batch *batch);
  * @spare: commands that are free, taken from @free
  * @sources: bit for each source that commands in flight may have to be polled of
  * @submitted: counts commands; written by the submitter, read by all
- * @poll_lock: one poller at a time; protects @ended
  * @ended: what the poller has found; the completions are to go to the ring
  * @lock: (spinlock) protects the members below, and writes to the ring
  * @tail: counts completions
- * @free: commands that are free
+ * @free: commands that are free; who has the submit_lock takes all, without this lock
  * @wait: who waits for completions
  * @commands: all commands
  */
@@ -612,7 +680,6 @@ struct nvdm_queue {
 	struct nvdm_command *spare;
 	u64 sources;
 	u32 submitted;
-	struct mutex poll_lock;
 	struct nvdm_ended ended;
 	spinlock_t lock;
 	u32 tail;
@@ -624,14 +691,84 @@ struct nvdm_queue {
 #define QUEUE_MAX_DEPTH 4096U
 #define QUEUE_FLAGS	(NVME_DMABUF_QUEUE_POLLED | NVME_DMABUF_QUEUE_EVENTFD)
 
+/* Of commands that are being submitted, completions may be counted first. */
+static inline u32 nvdm_queue_in_flight_at(const struct nvdm_queue *queue, u32 tail)
+{
+	s32 count = READ_ONCE(queue->submitted) - tail;
+
+	return max(count, 0);
+}
+
+/**
+ * nvdm_queue_in_flight - commands that were submitted and have not ended
+ * @queue: the queue
+ */
+static inline u32 nvdm_queue_in_flight(const struct nvdm_queue *queue)
+{
+	return nvdm_queue_in_flight_at(queue, READ_ONCE(queue->tail));
+}
+
+static inline u32 nvdm_queue_unread_at(const struct nvdm_queue *queue, u32 tail)
+{
+	return min(tail - READ_ONCE(queue->ring->head), queue->entries);
+}
+
+/**
+ * nvdm_queue_unread - completions that the ring holds
+ * @queue: the queue
+ *
+ * If user space claims to have read what was not there, all of it.
+ */
+static inline u32 nvdm_queue_unread(const struct nvdm_queue *queue)
+{
+	return nvdm_queue_unread_at(queue, READ_ONCE(queue->tail));
+}
+
+/**
+ * nvdm_queue_room - of how many more commands can the ring take the completions?
+ * @queue: the queue
+ */
+static inline u32 nvdm_queue_room(const struct nvdm_queue *queue)
+{
+	u32 used = READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head);
+
+	return used < queue->entries ? queue->entries - used : 0;
+}
+
+/**
+ * nvdm_queue_spare - commands that may be filled in
+ * @queue: the queue, under its submit_lock
+ *
+ * Return: the first of a list, perhaps not of all that are free, or NULL.
+ */
+static inline struct nvdm_command *nvdm_queue_spare(struct nvdm_queue *queue)
+{
+	if (!queue->spare)
+		queue->spare = xchg_acquire(&queue->free, NULL);
+	return queue->spare;
+}
+
+/**
+ * nvdm_queue_submit - submit commands
+ * @queue: the queue, under its submit_lock
+ * @sub: who submits, and how
+ * @count: how many of nvdm_queue_spare(), with uapi filled in, for which the ring has room
+ *
+ * Return: how many were submitted; the next one would have had to wait.
+ */
+static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub, u32 count)
+{
+	u32 done = nvdm_command_submit(sub, &queue->spare, count);
+
+	if (sub->sources & ~queue->sources)
+		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
+	WRITE_ONCE(queue->submitted, queue->submitted + done);
+	return done;
+}
+
 struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx,
 				     const struct nvme_dmabuf_queue *args);
 void nvdm_queue_destroy(struct nvdm_queue *queue);
-u32 nvdm_queue_room(const struct nvdm_queue *queue);
-u32 nvdm_queue_in_flight(const struct nvdm_queue *queue);
-u32 nvdm_queue_unread(const struct nvdm_queue *queue);
-struct nvdm_command *nvdm_queue_spare(struct nvdm_queue *queue);
-u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub, u32 count);
 bool nvdm_queue_poll(struct nvdm_queue *queue);
 int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline);
 int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);

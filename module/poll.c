@@ -56,64 +56,8 @@ u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw
 	return source;
 }
 
-/*
- * As blk_rq_poll() does, but without a request, which might be gone by now. The queue's
- * reference keeps the driver's part of it; there is none to get of a queue that no
- * request can be in, such as that of a drive that was removed.
- */
-static bool nvdm_poll_source(const struct nvdm_poll_source *source, struct io_comp_batch *iob)
-{
-	struct request_queue *queue = source->disk->queue;
-	int found;
-
-	if (!percpu_ref_tryget(&queue->q_usage_counter))
-		return false;
-	found = queue->mq_ops->poll(source->hctx, iob);
-	percpu_ref_put(&queue->q_usage_counter);
-	return found > 0;
-}
-
 /**
- * nvdm_poll_once - look for completions
- * @poll: where the hardware queues were added
- * @mask: their bits
- * @iob: gets requests that the caller must complete
- *
- * Return: whether there were any.
- */
-bool nvdm_poll_once(struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob)
-{
-	bool found = false;
-
-	for (; mask; mask &= mask - 1)
-		found |= nvdm_poll_source(&poll->sources[__ffs64(mask)], iob);
-	return found;
-}
-
-/**
- * nvdm_poll_mask - look for completions, and complete what was found
- * @poll: where the hardware queues were added
- * @mask: their bits
- * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or a struct
- *	nvdm_ended, to which its owner's commands are added, and which the caller protects
- *	and then empties; or NULL
- *
- * Return: whether there were any.
- */
-bool nvdm_poll_mask(struct nvdm_poll *poll, u64 mask, void *poll_ctx)
-{
-	DEFINE_IO_COMP_BATCH(iob);
-	bool found;
-
-	io_comp_batch_set_poll_ctx(&iob, poll_ctx);
-	found = nvdm_poll_once(poll, mask, &iob);
-	if (iob.complete)
-		iob.complete(&iob);
-	return found;
-}
-
-/**
- * nvdm_poll_disk - the same for the hardware queues of one disk, or for all
+ * nvdm_poll_disk - look for completions of the hardware queues of one disk, or of all
  * @poll: where the hardware queues were added
  * @disk: the disk, or NULL
  *

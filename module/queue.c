@@ -16,50 +16,6 @@
 
 #include "internal.h"
 
-/* Of commands that are being submitted, completions may be counted first. */
-static u32 nvdm_queue_in_flight_at(const struct nvdm_queue *queue, u32 tail)
-{
-	s32 count = READ_ONCE(queue->submitted) - tail;
-
-	return max(count, 0);
-}
-
-/**
- * nvdm_queue_in_flight - commands that were submitted and have not ended
- * @queue: the queue
- */
-u32 nvdm_queue_in_flight(const struct nvdm_queue *queue)
-{
-	return nvdm_queue_in_flight_at(queue, READ_ONCE(queue->tail));
-}
-
-static u32 nvdm_queue_unread_at(const struct nvdm_queue *queue, u32 tail)
-{
-	return min(tail - READ_ONCE(queue->ring->head), queue->entries);
-}
-
-/**
- * nvdm_queue_unread - completions that the ring holds
- * @queue: the queue
- *
- * If user space claims to have read what was not there, all of it.
- */
-u32 nvdm_queue_unread(const struct nvdm_queue *queue)
-{
-	return nvdm_queue_unread_at(queue, READ_ONCE(queue->tail));
-}
-
-/**
- * nvdm_queue_room - of how many more commands can the ring take the completions?
- * @queue: the queue
- */
-u32 nvdm_queue_room(const struct nvdm_queue *queue)
-{
-	u32 used = READ_ONCE(queue->submitted) - READ_ONCE(queue->ring->head);
-
-	return used < queue->entries ? queue->entries - used : 0;
-}
-
 static struct nvme_dmabuf_completion *nvdm_queue_slot(const struct nvdm_queue *queue, u32 tail)
 {
 	return NVME_DMABUF_RING_COMPLETIONS(queue->ring) + (tail & (queue->entries - 1));
@@ -68,14 +24,23 @@ static struct nvme_dmabuf_completion *nvdm_queue_slot(const struct nvdm_queue *q
 /* Under the queue's lock, with so many completions in the ring after its tail. */
 static void nvdm_queue_tell(struct nvdm_queue *queue, u32 count)
 {
-	WRITE_ONCE(queue->tail, queue->tail + count);
+	u32 tail = queue->tail + count;
+
+	WRITE_ONCE(queue->tail, tail);
 	/* User space reads the completions after this. */
-	smp_store_release(&queue->ring->tail, queue->tail);
-	if (queue->event)
-		while (count--)
-			eventfd_signal_one(queue->event);
+	smp_store_release(&queue->ring->tail, tail);
 	if (wq_has_sleeper(&queue->wait))
 		wake_up_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/* Under the queue's lock; but whoever submits takes all without it. */
+static __always_inline void nvdm_queue_give_back(struct nvdm_queue *queue,
+						 struct nvdm_command *first,
+						 struct nvdm_command *last)
+{
+	last->next = READ_ONCE(queue->free);
+	while (!try_cmpxchg_release(&queue->free, &last->next, first))
+		;
 }
 
 /* Any context. The lock keeps the queue until all is told: see nvdm_queue_destroy(). */
@@ -86,30 +51,30 @@ static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 
 	spin_lock_irqsave(&queue->lock, flags);
 	nvdm_command_describe(cmd, nvdm_queue_slot(queue, queue->tail));
-	cmd->next = queue->free;
-	queue->free = cmd;
+	nvdm_queue_give_back(queue, cmd, cmd);
 	nvdm_queue_tell(queue, 1);
+	if (queue->event)
+		eventfd_signal_one(queue->event);
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-/* Under the poll_lock: what the poller has found goes to the ring, the last one first. */
+/* What the poller has found goes to the ring, the last one first. Polled, so no event. */
 static void nvdm_queue_finish(struct nvdm_queue *queue)
 {
-	struct nvdm_command *cmd, *last;
+	struct nvdm_command *cmd = queue->ended.last, *last;
 	u32 refs = 0, slot;
 
 	spin_lock_irq(&queue->lock);
 	slot = queue->tail + queue->ended.count;
-	for (cmd = queue->ended.last; cmd; cmd = cmd->next) {
+	do {
 		nvdm_command_describe(cmd, nvdm_queue_slot(queue, --slot));
 		nvdm_ended_put(cmd, &refs);
 		last = cmd;
-	}
-	last->next = queue->free;
-	queue->free = queue->ended.last;
+		cmd = cmd->next;
+	} while (cmd);
+	nvdm_queue_give_back(queue, queue->ended.last, last);
 	nvdm_queue_tell(queue, queue->ended.count);
 	spin_unlock_irq(&queue->lock);
-	queue->ended = (struct nvdm_ended){};
 }
 
 static void nvdm_queue_free(struct nvdm_queue *queue)
@@ -118,7 +83,6 @@ static void nvdm_queue_free(struct nvdm_queue *queue)
 		eventfd_ctx_put(queue->event);
 	vfree(queue->ring);
 	mutex_destroy(&queue->submit_lock);
-	mutex_destroy(&queue->poll_lock);
 	kvfree(queue);
 }
 
@@ -147,7 +111,6 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 	queue->ring_bytes = PAGE_ALIGN(sizeof(*queue->ring) +
 				       queue->entries * sizeof(struct nvme_dmabuf_completion));
 	mutex_init(&queue->submit_lock);
-	mutex_init(&queue->poll_lock);
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);
 	for (i = args->depth; i-- > 0;) {
@@ -201,41 +164,6 @@ void nvdm_queue_destroy(struct nvdm_queue *queue)
 }
 
 /**
- * nvdm_queue_spare - commands that may be filled in
- * @queue: the queue, under its submit_lock
- *
- * Return: the first of a list, perhaps not of all that are free, or NULL.
- */
-struct nvdm_command *nvdm_queue_spare(struct nvdm_queue *queue)
-{
-	if (!queue->spare) {
-		spin_lock_irq(&queue->lock);
-		queue->spare = queue->free;
-		queue->free = NULL;
-		spin_unlock_irq(&queue->lock);
-	}
-	return queue->spare;
-}
-
-/**
- * nvdm_queue_submit - submit commands
- * @queue: the queue, under its submit_lock
- * @sub: who submits, and how
- * @count: how many of nvdm_queue_spare(), with uapi filled in, for which the ring has room
- *
- * Return: how many were submitted; the next one would have had to wait.
- */
-u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submitter *sub, u32 count)
-{
-	u32 done = nvdm_command_submit(sub, &queue->spare, count);
-
-	if (sub->sources & ~queue->sources)
-		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
-	WRITE_ONCE(queue->submitted, queue->submitted + done);
-	return done;
-}
-
-/**
  * nvdm_queue_poll - look for completions of commands on polled queues
  * @queue: the queue
  *
@@ -245,14 +173,14 @@ bool nvdm_queue_poll(struct nvdm_queue *queue)
 {
 	struct nvdm_poll *poll = &queue->ctx->poll;
 	u64 sources = READ_ONCE(queue->sources);
-	bool found;
+	bool taken = nvdm_ended_take(&queue->ended);
+	bool found = nvdm_poll_mask(poll, sources, taken ? &queue->ended : NULL);
 
-	if (!mutex_trylock(&queue->poll_lock))
-		return nvdm_poll_mask(poll, sources, NULL);
-	found = nvdm_poll_mask(poll, sources, &queue->ended);
-	if (queue->ended.last)
-		nvdm_queue_finish(queue);
-	mutex_unlock(&queue->poll_lock);
+	if (likely(taken)) {
+		if (queue->ended.last)
+			nvdm_queue_finish(queue);
+		nvdm_ended_leave(&queue->ended);
+	}
 	return found;
 }
 
@@ -277,7 +205,7 @@ static int nvdm_queue_wake(wait_queue_entry_t *entry, unsigned int mode, int fla
 	return autoremove_wake_function(entry, mode, flags, key);
 }
 
-static int nvdm_queue_sleep(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
+static noinline int nvdm_queue_sleep(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
 {
 	struct nvdm_queue_waiter waiter = { .queue = queue, .tail = tail };
 	int ret = 0;
@@ -310,8 +238,14 @@ static int nvdm_queue_tired(ktime_t deadline)
 	return 0;
 }
 
+/* Commands that are not polled are not worth a busy wait. */
+static noinline void nvdm_queue_nap(struct nvdm_queue *queue, u32 tail)
+{
+	wait_event_interruptible_timeout(queue->wait, nvdm_queue_reached(queue, tail), 1);
+}
+
 /* Until so many completions were counted, which must be no more than can come. */
-static int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
+static __always_inline int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
 {
 	int ret = 0;
 
@@ -319,12 +253,10 @@ static int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail, ktime_t dead
 		return nvdm_queue_sleep(queue, tail, deadline);
 
 	while (!nvdm_queue_reached(queue, tail) && !ret) {
-		/* Commands that are not polled are not worth a busy wait. */
 		if (READ_ONCE(queue->sources))
 			nvdm_queue_poll(queue);
 		else
-			wait_event_interruptible_timeout(queue->wait,
-							 nvdm_queue_reached(queue, tail), 1);
+			nvdm_queue_nap(queue, tail);
 		if (!nvdm_queue_reached(queue, tail))
 			ret = nvdm_queue_tired(deadline);
 	}

@@ -110,7 +110,7 @@ static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
 	nvdm_uring_end(ioucmd, poll_ctx);
 }
 
-/* Under the uring_lock: ends what the poller has found, whose ring has the file open. */
+/* Ends what the poller has found, whose ring has the file open. */
 static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
 {
 	struct nvdm_command *cmd, *last;
@@ -125,7 +125,6 @@ static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
 	last->next = ctx->commands;
 	ctx->commands = ctx->ended.last;
 	spin_unlock_irq(&ctx->commands_lock);
-	ctx->ended = (struct nvdm_ended){};
 }
 
 static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
@@ -236,11 +235,11 @@ int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
 	u64 sources = nvdm_uring_of(ioucmd)->sources;
 	bool found;
 
-	if (!io_comp_batch_poll_ctx(iob) || !mutex_trylock(&ctx->uring_lock))
+	if (!io_comp_batch_poll_ctx(iob) || !nvdm_ended_take(&ctx->ended))
 		return nvdm_poll_once(&ctx->poll, sources, iob);
 	found = nvdm_poll_mask(&ctx->poll, sources, &ctx->ended);
 	if (ctx->ended.last)
 		nvdm_uring_finish(ctx, io_comp_batch_poll_ctx(iob));
-	mutex_unlock(&ctx->uring_lock);
+	nvdm_ended_leave(&ctx->ended);
 	return found;
 }
