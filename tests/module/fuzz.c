@@ -97,6 +97,7 @@ struct world {
 	uint64_t maps[MAPS]; /* see struct known_map; atomic */
 	uint8_t *guards[4];  /* content of blocks around the window and far away */
 	uint64_t guard_at[4];
+	unsigned int threads; /* that make calls */
 };
 
 /* A map as it stands in the world's table. */
@@ -612,8 +613,21 @@ static void check_completions(struct fuzzer *f, const struct nvme_dmabuf_submit 
 	}
 }
 
+/*
+ * How many commands an ENTER submits depends on how fast others end. If one thread's calls
+ * are to have the same results again, they must not refresh maps.
+ */
+static bool is_timely(const struct fuzzer *f, unsigned int context, uint32_t map)
+{
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info), .map = map };
+
+	return f->world->threads > 1 ||
+	       ioctl(f->world->contexts[context], NVME_DMABUF_IOC_MAP_INFO, &info) ||
+	       !(info.out_flags & NVME_DMABUF_MAP_AUTO_REFRESH);
+}
+
 /* A queue, which lives for a few calls, in whatever state that leaves it. */
-static void use_queue(struct fuzzer *f, int fd)
+static void use_queue(struct fuzzer *f, unsigned int context, int fd)
 {
 	struct nvme_dmabuf_command commands[8];
 	struct nvme_dmabuf_enter args;
@@ -625,8 +639,11 @@ static void use_queue(struct fuzzer *f, int fd)
 	for (unsigned int i = 0; i < 4; i++) {
 		uint8_t *bytes = (uint8_t *)&args;
 
-		for (size_t j = 0; j < ARRAY_SIZE(commands); j++)
+		for (size_t j = 0; j < ARRAY_SIZE(commands); j++) {
 			fill_command(f, &commands[j], any_map(f));
+			if (!is_timely(f, context, commands[j].map))
+				commands[j].map = 0;
+		}
 		args = (struct nvme_dmabuf_enter){
 			.size = sizeof(args),
 			.flags = one_in(2) ? NVME_DMABUF_ENTER_NOWAIT : 0,
@@ -674,7 +691,7 @@ static void settle(struct fuzzer *f, unsigned int number, unsigned int context, 
 		else
 			check_completions(f, &args->submit);
 	} else if (!error && number == QUEUE_NR) {
-		use_queue(f, args->queue.out_queue_fd);
+		use_queue(f, context, args->queue.out_queue_fd);
 	}
 }
 
@@ -1047,6 +1064,7 @@ static uint64_t run(unsigned int threads, unsigned int calls)
 
 	rnd_start(0);
 	world_open(&world);
+	world.threads = threads;
 	files = open_files();
 	next = next_file();
 	for (unsigned int i = 0; i < threads; i++)
