@@ -760,8 +760,9 @@ static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submit
 {
 	u32 done = nvdm_command_submit(sub, &queue->spare, count);
 
+	/* Who polls finds there what was added: see nvdm_poll_add(). */
 	if (sub->sources & ~queue->sources)
-		WRITE_ONCE(queue->sources, queue->sources | sub->sources);
+		smp_store_release(&queue->sources, queue->sources | sub->sources);
 	WRITE_ONCE(queue->submitted, queue->submitted + done);
 	return done;
 }

@@ -298,7 +298,7 @@ static struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *map, struct prp_
 	struct prp_builder pages = *builder;
 	u32 stop = pages.room - min(pages.room, *left - 1);
 
-	while (pages.room != stop && !nvdm_map_is_bounced(map, sg) &&
+	while (pages.room != stop && !sg_is_last(sg) && !nvdm_map_is_bounced(map, sg) &&
 	       prp_builder_add_page(&pages, sg_dma_address(sg), sg_dma_len(sg)))
 		sg = nvdm_map_next_sg(sg);
 	*left -= builder->room - pages.room;
@@ -328,7 +328,7 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 				return -EOPNOTSUPP;
 			}
 		}
-		if (!--left)
+		if (!--left || sg_is_last(sg))
 			break;
 		pos += sg_dma_len(sg);
 		before = left;
