@@ -625,7 +625,7 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
  * keeps.
  */
 static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct request *rq,
-					     const struct blk_plug *plug)
+					   const struct blk_plug *plug)
 {
 	struct nvdm_map *direct = !plug || rq->q->elevator ? cmd->map : NULL;
 	struct nvdm_stock_io io = {
@@ -645,7 +645,7 @@ static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct requ
 
 /* The same, if the plug takes it. */
 static __always_inline int nvdm_command_start_plugged(struct nvdm_command *cmd, struct request *rq,
-						   struct blk_plug *plug, struct request *last)
+						      struct blk_plug *plug, struct request *last)
 {
 	const struct nvdm_map *map = cmd->map;
 	u16 opcode_flags = cmd->uapi.opcode;
@@ -662,8 +662,7 @@ static __always_inline int nvdm_command_start_plugged(struct nvdm_command *cmd, 
 			return nvdm_command_start_any(cmd, rq, plug);
 	}
 	return nvdm_stock_request_plug(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
-					 opcode_flags, map->ns.start + cmd->uapi.slba, length,
-					 dptr);
+				       opcode_flags, map->ns.start + cmd->uapi.slba, length, dptr);
 }
 
 /*
