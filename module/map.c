@@ -262,6 +262,13 @@ static __always_inline bool nvdm_map_is_bounced(const struct nvdm_map *map,
 	return dma_need_sync(nvdm_map_device(map), sg_dma_address(sg));
 }
 
+/* Of a map that is mapped: may any segment be? */
+static bool nvdm_map_may_bounce(const struct nvdm_map *map)
+{
+	return map->ns.flags & NVME_DMABUF_NS_IOMMU ? map->ns.ctrl->pdev->untrusted :
+						      dma_dev_need_sync(nvdm_map_device(map));
+}
+
 static int nvdm_map_first_address(struct nvdm_map *map, u64 *first)
 {
 	struct scatterlist *sg;
@@ -292,24 +299,38 @@ static struct scatterlist *nvdm_map_next_sg(struct scatterlist *sg)
  * A run of segments of one page each, in the range: most of scattered memory. Returns the
  * first segment that is not one of them, or the last one.
  */
-static struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *map, struct prp_builder *builder,
-					       struct scatterlist *sg, u32 *left)
+static __always_inline struct scatterlist *
+nvdm_map_fill_pages(struct nvdm_map *map, struct prp_builder *builder, struct scatterlist *sg,
+		    u32 *left, bool bounces)
 {
-	struct prp_builder pages = *builder;
-	u32 stop = pages.room - min(pages.room, *left - 1);
+	/* Kept in registers. */
+	struct prp_run run = builder->run;
+	u64 stop = run.at + min_t(u64, run.room - run.at, *left - 1);
 
-	while (pages.room != stop && !sg_is_last(sg) && !nvdm_map_is_bounced(map, sg) &&
-	       prp_builder_add_page(&pages, sg_dma_address(sg), sg_dma_len(sg)))
-		sg = nvdm_map_next_sg(sg);
-	*left -= builder->room - pages.room;
-	*builder = pages;
-	return sg;
+	for (; run.at != stop; sg++) {
+		if (unlikely(sg_is_chain(sg) || sg_is_last(sg))) {
+			if (sg_is_last(sg))
+				break;
+			sg = sg_chain_ptr(sg);
+			if (sg_is_last(sg))
+				break;
+		}
+		if ((bounces && nvdm_map_is_bounced(map, sg)) ||
+		    !prp_run_add(&run, sg_dma_address(sg), sg_dma_len(sg)))
+			break;
+	}
+	*left -= run.at - builder->run.at;
+	builder->run.at = run.at;
+	builder->run.next = run.next;
+	builder->run.joins = run.joins;
+	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
 }
 
 static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 {
 	struct scatterlist *sg = map->sgt->sgl;
 	u32 left = map->sgt->nents, before;
+	bool bounces = nvdm_map_may_bounce(map);
 	struct prp_builder builder;
 	u64 pos = 0;
 
@@ -319,7 +340,7 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 		u64 length = sg_dma_len(sg);
 
 		if (nvdm_map_clip(map, pos, &addr, &length)) {
-			if (nvdm_map_is_bounced(map, sg)) {
+			if (bounces && nvdm_map_is_bounced(map, sg)) {
 				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 				return -EOPNOTSUPP;
 			}
@@ -332,7 +353,9 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 			break;
 		pos += sg_dma_len(sg);
 		before = left;
-		sg = nvdm_map_fill_pages(map, &builder, nvdm_map_next_sg(sg), &left);
+		sg = nvdm_map_next_sg(sg);
+		sg = bounces ? nvdm_map_fill_pages(map, &builder, sg, &left, true) :
+			       nvdm_map_fill_pages(map, &builder, sg, &left, false);
 		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
 		cond_resched();
 	}
@@ -341,7 +364,7 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}
-	*segments = builder.segments;
+	*segments = prp_builder_segments(&builder);
 	return 0;
 }
 

@@ -43,11 +43,7 @@ int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length)
  */
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list)
 {
-	builder->list = list;
-	builder->end = list->first;
-	builder->next = 0;
-	builder->segments = 0;
-	builder->room = 0;
+	*builder = (struct prp_builder){ .list = list, .end = list->first };
 }
 
 /*
@@ -96,17 +92,19 @@ static void prp_list_fill(struct prp_list *list, __u64 entry, __u64 end, __u64 a
 	}
 }
 
-/* Lets prp_builder_add_page() go on from here, up to where the range's whole pages end. */
-static void prp_builder_make_room(struct prp_builder *builder)
+/* Where the run of whole pages after the last segment goes, up to the range's last one. */
+static void prp_builder_start_run(struct prp_builder *builder)
 {
 	struct prp_list *list = builder->list;
+	struct prp_run *run = &builder->run;
 	__u64 entry = builder->end >> PRP_PAGE_SHIFT;
 	__u64 end = (list->first + list->length) >> PRP_PAGE_SHIFT;
 
-	if (builder->end & PRP_PAGE_MASK || entry >= end)
-		return;
-	builder->room = prp_list_slots(list, entry, end, &builder->slots, &builder->others);
-	builder->end += (__u64)builder->room << PRP_PAGE_SHIFT;
+	run->at = 0;
+	run->room = 0;
+	run->joins = 0;
+	if (!(builder->end & PRP_PAGE_MASK) && entry < end)
+		run->room = prp_list_slots(list, entry, end, &run->slots, &run->others);
 }
 
 /* prp_builder_add() of any segment. */
@@ -114,8 +112,8 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 {
 	struct prp_list *list = builder->list;
 	__u64 pos = prp_builder_pos(builder);
+	__u64 segments = prp_builder_segments(builder);
 	__u32 in_page = pos & PRP_PAGE_MASK;
-	bool started = builder->segments != 0;
 	__u64 page = addr - in_page;
 
 	if (!length || addr + length < addr)
@@ -123,19 +121,19 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 	if (length > list->first + list->length - pos)
 		return -ERANGE;
 
-	if (!started || addr != builder->next) {
+	if (!segments || addr != builder->run.next) {
 		/* Only the range's first segment may start inside a page. */
-		if ((addr & PRP_PAGE_MASK) != in_page || (started && in_page))
+		if ((addr & PRP_PAGE_MASK) != in_page || (segments && in_page))
 			return -EINVAL;
-		builder->segments++;
+		segments++;
 	}
-	builder->next = addr + length;
+	builder->run.next = addr + length;
 	builder->end = pos + length;
-	builder->room = 0;
+	builder->segments = segments;
 
 	/* The entry of a page that the segment before began is set to what it is. */
 	prp_list_fill(list, pos >> PRP_PAGE_SHIFT,
 		      (builder->end + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT, page);
-	prp_builder_make_room(builder);
+	prp_builder_start_run(builder);
 	return 0;
 }

@@ -67,24 +67,35 @@ struct prp_list {
 };
 
 /**
+ * struct prp_run - where the entries of whole pages are to stand, one after the other
+ * @slots: in one list page
+ * @others: in the other one that has them, or @slots
+ * @at: how many are there
+ * @room: how many can be
+ * @next: DMA address that would continue the last segment
+ * @joins: how often one did, of these
+ */
+struct prp_run {
+	__le64 *slots;
+	__le64 *others;
+	__u64 at;
+	__u64 room;
+	__u64 next;
+	__u64 joins;
+};
+
+/**
  * struct prp_builder - fills a list, segment by segment
  * @list: the list; prp_list_init() was called and its pages are allocated
- * @end: how far the list is filled once there is no @room: bytes from the start of the
- *	first page
- * @next: DMA address that would continue the last segment
- * @segments: DMA-contiguous segments seen
- * @slots: where the next page's entry stands, if there is @room
- * @others: where it stands as well, or @slots
- * @room: entries of whole pages for which this goes on
+ * @end: how far the list is filled without @run: bytes from the start of the first page
+ * @segments: DMA-contiguous segments seen, without @run
+ * @run: what follows
  */
 struct prp_builder {
 	struct prp_list *list;
 	__u64 end;
-	__u64 next;
 	__u64 segments;
-	__le64 *slots;
-	__le64 *others;
-	__u32 room;
+	struct prp_run run;
 };
 
 int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
@@ -94,25 +105,34 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length);
 /* How far the list is filled. */
 static __always_inline __u64 prp_builder_pos(const struct prp_builder *builder)
 {
-	return builder->end - ((__u64)builder->room << PRP_PAGE_SHIFT);
+	return builder->end + (builder->run.at << PRP_PAGE_SHIFT);
 }
+
+/* DMA-contiguous segments seen. */
+static __always_inline __u64 prp_builder_segments(const struct prp_builder *builder)
+{
+	return builder->segments + builder->run.at - builder->run.joins;
+}
+
+/* Bits of an address that is not a page's, or so high that the page might wrap. */
+#define PRP_NO_PAGE (1ULL << 63 | PRP_PAGE_MASK)
 
 /*
  * prp_builder_add() of a whole page after another segment, for which there is room: most
  * segments of scattered memory. Returns whether it was one.
  */
-static __always_inline bool prp_builder_add_page(struct prp_builder *builder, __u64 addr,
-						 __u64 length)
+static __always_inline bool prp_run_add(struct prp_run *run, __u64 addr, __u64 length)
 {
-	__u64 next;
-
-	if (length != PRP_PAGE_SIZE || addr & PRP_PAGE_MASK ||
-	    __builtin_add_overflow(addr, PRP_PAGE_SIZE, &next))
+	if (length != PRP_PAGE_SIZE || addr & PRP_NO_PAGE)
 		return false;
-	*builder->slots++ = *builder->others++ = cpu_to_le64(addr);
-	builder->room--;
-	builder->segments += addr != builder->next;
-	builder->next = next;
+	run->slots[run->at] = run->others[run->at] = cpu_to_le64(addr);
+	run->at++;
+	if (addr == run->next) {
+		/* Keeps this a branch, which for scattered memory is the least work. */
+		__asm__("" : "+r"(run->joins));
+		run->joins++;
+	}
+	run->next = addr + PRP_PAGE_SIZE;
 	return true;
 }
 
@@ -128,7 +148,7 @@ static __always_inline bool prp_builder_add_page(struct prp_builder *builder, __
  */
 static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 {
-	return builder->room && prp_builder_add_page(builder, addr, length) ?
+	return builder->run.at < builder->run.room && prp_run_add(&builder->run, addr, length) ?
 		       0 :
 		       prp_builder_add_any(builder, addr, length);
 }

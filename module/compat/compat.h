@@ -10,6 +10,7 @@
 #include <linux/blk-integrity.h>
 #include <linux/blk-mq.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
 #include <linux/eventfd.h>
 #ifdef HAVE_URING_HEADER
 #include <linux/io_uring/cmd.h>
@@ -101,6 +102,14 @@ dma_buf_attach_directed(struct dma_buf *dmabuf, struct device *dev,
 		return dma_buf_attach(dmabuf, dev);
 	return dma_buf_dynamic_attach(dmabuf, dev, ops, priv);
 }
+
+/* Delete when 6.10 is the oldest kernel: until then each address has to be asked for. */
+#ifndef HAVE_DMA_DEV_NEED_SYNC
+static inline bool dma_dev_need_sync(const struct device *dev)
+{
+	return true;
+}
+#endif
 
 /**
  * integrity_is_pi_alone - is a block's metadata 8 bytes of Protection Information?

@@ -274,7 +274,7 @@ void model_build(struct model *model)
 		if (!i || segment->addr != segment[-1].addr + segment[-1].length)
 			contiguous++;
 	}
-	assert_int_equal(model->builder.segments, contiguous);
+	assert_int_equal(prp_builder_segments(&model->builder), contiguous);
 	check_memory(model);
 }
 

@@ -478,7 +478,7 @@ static void address_of_every_byte(void **state)
 	model_segment(&model, 0, PRP_STRIDE * PAGE);			/* from address 0 */
 	model_segment(&model, 0xffffffffffffe000, 17);			/* ends anywhere */
 	model_build(&model);
-	assert_int_equal(model.builder.segments, 5);
+	assert_int_equal(prp_builder_segments(&model.builder), 5);
 	for (offset = 0; offset < model.length; offset++)
 		if (prp_list_address(&model.list, offset) != model_address(&model, offset))
 			fail_msg("byte %llu", (unsigned long long)offset);
