@@ -62,8 +62,7 @@ struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64
 	}
 
 	/* The first page stands in PRP1. */
-	for (pos = PRP_PAGE_SIZE - (prp1 & PRP_PAGE_MASK); pos < length;
-	     pos += PRP_PAGE_SIZE)
+	for (pos = PRP_PAGE_SIZE - (prp1 & PRP_PAGE_MASK); pos < length; pos += PRP_PAGE_SIZE)
 		list->slots[i++] = cpu_to_le64(prp_list_address(from, offset + pos));
 	return list;
 }

@@ -328,8 +328,7 @@ static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
  *
  * Return: whether there were any.
  */
-static inline bool nvdm_poll_once(const struct nvdm_poll *poll, u64 mask,
-				  struct io_comp_batch *iob)
+static inline bool nvdm_poll_once(const struct nvdm_poll *poll, u64 mask, struct io_comp_batch *iob)
 {
 	bool found = false;
 

@@ -253,8 +253,7 @@ static bool nvdm_map_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *l
  * a long-lived mapping gives it no occasion to do. Where DMA is translated,
  * unaligned segments of untrusted devices are bounced.
  */
-static __always_inline bool nvdm_map_is_bounced(const struct nvdm_map *map,
-						struct scatterlist *sg)
+static __always_inline bool nvdm_map_is_bounced(const struct nvdm_map *map, struct scatterlist *sg)
 {
 	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
 		return map->ns.ctrl->pdev->untrusted &&
@@ -299,9 +298,10 @@ static struct scatterlist *nvdm_map_next_sg(struct scatterlist *sg)
  * A run of segments of one page each, in the range: most of scattered memory. Returns the
  * first segment that is not one of them, or the last one.
  */
-static __always_inline struct scatterlist *
-nvdm_map_fill_pages(struct nvdm_map *map, struct prp_builder *builder, struct scatterlist *sg,
-		    u32 *left, bool bounces)
+static __always_inline struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *map,
+							       struct prp_builder *builder,
+							       struct scatterlist *sg, u32 *left,
+							       bool bounces)
 {
 	/* Kept in registers. */
 	struct prp_run run = builder->run;

@@ -132,8 +132,8 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 	builder->segments = segments;
 
 	/* The entry of a page that the segment before began is set to what it is. */
-	prp_list_fill(list, pos >> PRP_PAGE_SHIFT,
-		      (builder->end + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT, page);
+	prp_list_fill(list, pos >> PRP_PAGE_SHIFT, (builder->end + PRP_PAGE_MASK) >> PRP_PAGE_SHIFT,
+		      page);
 	prp_builder_start_run(builder);
 	return 0;
 }

@@ -245,7 +245,8 @@ static noinline void nvdm_queue_nap(struct nvdm_queue *queue, u32 tail)
 }
 
 /* Until so many completions were counted, which must be no more than can come. */
-static __always_inline int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail, ktime_t deadline)
+static __always_inline int nvdm_queue_wait_tail(struct nvdm_queue *queue, u32 tail,
+						ktime_t deadline)
 {
 	int ret = 0;
 

@@ -179,10 +179,11 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
  *
  * Return: as nvdm_stock_request_submit().
  */
-static __always_inline int
-nvdm_stock_request_plug(const struct nvdm_namespace *ns, struct request *rq, rq_end_io_fn *end_io,
-			void *data, struct blk_plug *plug, struct request *last,
-			u16 opcode_flags, u64 slba, u32 length, const u64 dptr[2])
+static __always_inline int nvdm_stock_request_plug(const struct nvdm_namespace *ns,
+						   struct request *rq, rq_end_io_fn *end_io,
+						   void *data, struct blk_plug *plug,
+						   struct request *last, u16 opcode_flags, u64 slba,
+						   u32 length, const u64 dptr[2])
 {
 	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	int ret = nvdm_stock_check_format(ns);
