@@ -296,9 +296,12 @@ int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline)
 
 	if (nvdm_queue_in_flight_at(queue, tail) >= queue->depth)
 		return nvdm_queue_wait_tail(queue, tail + 1, deadline);
-	/* Requests of polled queues may be in use by whom nobody polls for. */
 	if (!nvdm_queue_room(queue))
 		schedule_timeout_interruptible(1);
+	/* A request of the driver's, which others may hold: ours come back first. */
+	else if (!(queue->flags & NVME_DMABUF_QUEUE_POLLED))
+		nvdm_queue_nap(queue, tail + 1);
+	/* Requests of polled queues may be in use by whom nobody polls for. */
 	else if (!nvdm_poll_disk(&queue->ctx->poll, NULL))
 		usleep_range(10, 50);
 	return nvdm_queue_tired(deadline);

@@ -55,11 +55,10 @@ fault:
 static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
 {
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
-	bool polled = queue->flags & NVME_DMABUF_QUEUE_POLLED;
 	struct nvdm_submitter sub = {
 		.ctx = queue->ctx,
-		.opf = polled ? REQ_POLLED : 0,
-		.nowait = polled || args->flags & NVME_DMABUF_ENTER_NOWAIT,
+		.opf = queue->flags & NVME_DMABUF_QUEUE_POLLED ? REQ_POLLED : 0,
+		.nowait = true,
 	};
 	struct nvdm_command *spare;
 	u32 count, read = 0, done = 0;
@@ -112,8 +111,12 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 		mutex_unlock(&queue->submit_lock);
 		if (ret || args->out_submitted == args->count)
 			return ret;
-		if (args->flags & NVME_DMABUF_ENTER_NOWAIT)
+		if (args->flags & NVME_DMABUF_ENTER_NOWAIT) {
+			/* Room for the next time: perhaps nobody else looks. */
+			if (queue->flags & NVME_DMABUF_QUEUE_POLLED)
+				nvdm_queue_poll(queue);
 			return -EAGAIN;
+		}
 		/* Only who reads completions can make room: perhaps the caller. */
 		if (args->out_submitted && !nvdm_queue_room(queue))
 			return 0;

@@ -762,9 +762,8 @@ struct nvme_dmabuf_queue {
  * has room in the ring, beside those in flight and those not read, and the nvme driver
  * has a request for it. The call waits for that, if nothing could be submitted yet also
  * for another thread to read completions; with NVME_DMABUF_ENTER_NOWAIT it does not
- * wait. Without it, on a queue that is not polled, the wait for a request of the driver's
- * ends only when there is one: neither the timeout nor a signal ends it. What is rare is
- * waited for nevertheless: the refresh of a map with
+ * wait, but looks for completions of a polled queue before it fails. What is rare is
+ * waited for nevertheless, and beyond the timeout: the refresh of a map with
  * NVME_DMABUF_ATTACH_AUTO_REFRESH, test reads after the namespace may have been
  * formatted, and, for a command longer than out_max_command, requests for all of it
  * but its first part.
