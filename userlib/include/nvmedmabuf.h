@@ -189,9 +189,10 @@ int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
  *
  * Maps a buffer that its exporter took back, wherever it is now, and waits for
  * its move to end. After the namespace was formatted, takes over the new block
- * size, by which offsets and lengths are then measured. Does nothing to a map
- * that is usable: its generation then stays. A failure leaves the map as it was
- * and may be tried again.
+ * size, by which offsets and lengths are then measured. Nothing changes for a map
+ * that is usable, but the drive is tested again by reading. After a failure it may
+ * be tried again; a map that took no commands takes none then, and one that was
+ * usable, but for its format, may take none.
  *
  * The exporter may take the buffer back again at once, so a command may fail
  * with -ESTALE after a refresh that succeeded. Threads may refresh the same map
@@ -200,8 +201,9 @@ int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
  * Return: 0; -ENOENT if the context has no such map; -ENODEV if the controller
  * is gone (NVME_DMABUF_REASON_GONE) or the exporter revoked the buffer
  * (_EXPORTER_REVOKED); -EOPNOTSUPP if the buffer or the format cannot be used as
- * it is now; -EACCES; -EIO; -ENOMEM; -EINTR (a signal arrived); or what the
- * exporter says (with NVME_DMABUF_REASON_EXPORTER).
+ * it is now; -ESTALE if the namespace was formatted again meanwhile; -EIO; -ENOMEM;
+ * -EINTR (a signal arrived); or what the exporter says (with
+ * NVME_DMABUF_REASON_EXPORTER).
  */
 int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
 		       uint64_t *generation, uint32_t *reason);

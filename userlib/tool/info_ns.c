@@ -223,7 +223,7 @@ static void module_to_text(const struct facts *f)
 	       f->has_drive && f->drive.sgl_supported ? "PRP, although the drive takes SGLs" :
 							"PRP");
 	printf("  queues       polled queues: %s\n",
-	       has_flag(f, NVME_DMABUF_NS_POLL) ? "yes" : "no");
+	       has_flag(f, NVME_DMABUF_NS_POLL) ? "yes" : "no, polling falls back to interrupts");
 	printf("  iommu        %s%s%s\n",
 	       has_flag(f, NVME_DMABUF_NS_IOMMU) ? "translates" : "does not translate",
 	       f->iommu_domain[0] ? ", domain type " : "", f->iommu_domain);
