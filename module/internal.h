@@ -305,17 +305,19 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
 /*
  * As blk_rq_poll() does, but without a request, which might be gone by now. The queue's
  * reference keeps the driver's part of it; there is none to get of a queue that no
- * request can be in, such as that of a drive that was removed.
+ * request can be in, such as that of a drive that was removed. A reset may have put
+ * another hardware queue in the place of this one, or this one in another's.
  */
 static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 				    struct io_comp_batch *iob)
 {
 	struct request_queue *queue = source->disk->queue;
-	int found;
+	int found = 0;
 
 	if (!percpu_ref_tryget(&queue->q_usage_counter))
 		return false;
-	found = queue->mq_ops->poll(source->hctx, iob);
+	if (likely(source->hctx->type == HCTX_TYPE_POLL && list_empty(&source->hctx->hctx_list)))
+		found = queue->mq_ops->poll(source->hctx, iob);
 	percpu_ref_put(&queue->q_usage_counter);
 	return found > 0;
 }
