@@ -27,13 +27,23 @@ bool nvdm_stock_takes_sgl(struct gendisk *disk)
 
 /**
  * nvdm_stock_polls - has the driver polled queues for this disk?
- * @disk: the namespace
+ * @disk: the namespace, or a path of it
+ *
+ * The queue's reference keeps the driver's part of a path, which nobody has open. There is
+ * none to get while the queue is empty and frozen: then no, for no request can tell.
  */
 bool nvdm_stock_polls(struct gendisk *disk)
 {
-	const struct blk_mq_tag_set *set = disk->queue->tag_set;
+	struct request_queue *queue = disk->queue;
+	const struct blk_mq_tag_set *set;
+	bool polls;
 
-	return set->nr_maps > HCTX_TYPE_POLL && set->map[HCTX_TYPE_POLL].nr_queues;
+	if (!percpu_ref_tryget(&queue->q_usage_counter))
+		return false;
+	set = queue->tag_set;
+	polls = set->nr_maps > HCTX_TYPE_POLL && set->map[HCTX_TYPE_POLL].nr_queues;
+	percpu_ref_put(&queue->q_usage_counter);
+	return polls;
 }
 
 /* Of the flags nothing, which nvme_init_request() clears. */
