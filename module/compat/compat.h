@@ -121,8 +121,11 @@ static inline bool dma_dev_need_sync(const struct device *dev)
 static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 {
 #if defined(HAVE_INTEGRITY_PROFILE)
-	return integrity->tuple_size == sizeof(struct t10_pi_tuple) &&
-	       !strncmp(integrity->profile->name, "T10-DIF-", strlen("T10-DIF-"));
+	/* Which goes while the driver looks at a new format. */
+	const struct blk_integrity_profile *profile = READ_ONCE(integrity->profile);
+
+	return integrity->tuple_size == sizeof(struct t10_pi_tuple) && profile &&
+	       !strncmp(profile->name, "T10-DIF-", strlen("T10-DIF-"));
 #elif defined(HAVE_INTEGRITY_TUPLE_SIZE)
 	return integrity->tuple_size == sizeof(struct t10_pi_tuple) &&
 	       integrity->csum_type == BLK_INTEGRITY_CSUM_CRC;
