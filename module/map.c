@@ -352,6 +352,8 @@ static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
 		if (!--left || sg_is_last(sg))
 			break;
 		pos += sg_dma_len(sg);
+		if (pos >= map->offset + map->length)
+			break;
 		before = left;
 		sg = nvdm_map_next_sg(sg);
 		sg = bounces ? nvdm_map_fill_pages(map, &builder, sg, &left, true) :
