@@ -3,8 +3,9 @@
  * io_uring: commands as IORING_OP_URING_CMD on /dev/nvme-dmabuf. The submission
  * queue entry is user space's memory, and is read once: a command that a worker has to
  * try again is the one that was read, for Linux 6.10 to 6.15 show the worker whatever
- * user space has put in the entry since. Commands are kept by their context, so that none
- * is allocated as soon as there were as many before.
+ * user space has put in the entry since. It is kept where io_uring keeps the rest, for the
+ * worker may never come. Commands are kept by their context, so that none is allocated as
+ * soon as there were as many before.
  */
 #include <linux/slab.h>
 
@@ -24,19 +25,40 @@ struct nvdm_uring_command {
 };
 
 /**
+ * struct nvdm_uring_kept - a command that was read
+ * @slba: of struct nvme_dmabuf_command
+ * @offset: likewise
+ * @length: likewise
+ * @map: likewise
+ * @rest: opcode in bits 7:0, flags in 9:8, timeout_ms in 31:10
+ */
+struct nvdm_uring_kept {
+	u64 slba;
+	u64 offset;
+	u64 length;
+	u32 map;
+	u32 rest;
+};
+
+static_assert((NVME_DMABUF_CMD_FUA | NVME_DMABUF_CMD_LIMITED_RETRY) < 1U << 2);
+static_assert(COMMAND_MAX_TIMEOUT_MS < 1U << 22);
+
+/**
  * struct nvdm_uring - what io_uring keeps for us of a command under way
  * @result: dword 0 and 1 of the big completion queue entry
- * @kept: the command that was read, with URING_KEPT
- * @error: res of the completion queue entry
  * @sources: what to poll for its completion, as for nvdm_poll_once()
+ * @error: res of the completion queue entry
+ * @kept: instead of these the command that was read, with URING_KEPT
  */
 struct nvdm_uring {
 	union {
-		u64 result;
-		struct nvdm_command *kept;
+		struct {
+			u64 result;
+			u64 sources;
+			s32 error;
+		};
+		struct nvdm_uring_kept kept;
 	};
-	u64 sources;
-	s32 error;
 };
 
 static_assert(sizeof(struct nvdm_uring) <= sizeof_field(struct io_uring_cmd, pdu));
@@ -144,8 +166,6 @@ static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
 /**
  * nvdm_uring_free - free all commands of a context that nobody uses any more
  * @ctx: the context
- *
- * Also those that were kept for a worker, but cancelled before it tried.
  */
 void nvdm_uring_free(struct nvdm_context *ctx)
 {
@@ -157,22 +177,50 @@ void nvdm_uring_free(struct nvdm_context *ctx)
 	}
 }
 
+/* A command that has to wait: so all of it but its map and its range was checked. */
+static void nvdm_uring_keep(struct io_uring_cmd *ioucmd, const struct nvme_dmabuf_command *uapi)
+{
+	nvdm_uring_of(ioucmd)->kept = (struct nvdm_uring_kept){
+		.slba = uapi->slba,
+		.offset = uapi->offset,
+		.length = uapi->length,
+		.map = uapi->map,
+		.rest = uapi->opcode | uapi->flags << 8 | uapi->timeout_ms << 10,
+	};
+	ioucmd->flags |= URING_KEPT;
+}
+
+static noinline void nvdm_uring_recall(struct io_uring_cmd *ioucmd,
+				       struct nvme_dmabuf_command *uapi)
+{
+	const struct nvdm_uring_kept *kept = &nvdm_uring_of(ioucmd)->kept;
+
+	*uapi = (struct nvme_dmabuf_command){
+		.slba = kept->slba,
+		.offset = kept->offset,
+		.length = kept->length,
+		.map = kept->map,
+		.opcode = kept->rest & 0xff,
+		.flags = kept->rest >> 8 & 3,
+		.timeout_ms = kept->rest >> 10,
+	};
+	ioucmd->flags &= ~URING_KEPT;
+}
+
 static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
 					       struct io_uring_cmd *ioucmd)
 {
-	struct nvdm_command *cmd;
+	struct nvdm_command *cmd = nvdm_uring_get(ctx);
 
-	if (ioucmd->flags & URING_KEPT) {
-		ioucmd->flags &= ~URING_KEPT;
-		return nvdm_uring_of(ioucmd)->kept;
-	}
-	cmd = nvdm_uring_get(ctx);
 	if (unlikely(!cmd))
 		cmd = nvdm_uring_alloc(ctx);
 	if (!cmd)
 		return NULL;
 	cmd->owner = ioucmd;
-	memcpy(&cmd->uapi, uring_payload(ioucmd), sizeof(cmd->uapi));
+	if (unlikely(ioucmd->flags & URING_KEPT))
+		nvdm_uring_recall(ioucmd, &cmd->uapi);
+	else
+		memcpy(&cmd->uapi, uring_payload(ioucmd), sizeof(cmd->uapi));
 	return cmd;
 }
 
@@ -215,8 +263,8 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 			uring->sources = sub.sources;
 		return -EIOCBQUEUED;
 	}
-	uring->kept = cmd;
-	ioucmd->flags |= URING_KEPT;
+	nvdm_uring_keep(ioucmd, &cmd->uapi);
+	nvdm_uring_put(ctx, cmd);
 	return -EAGAIN;
 }
 
