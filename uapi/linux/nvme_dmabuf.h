@@ -32,7 +32,8 @@
  *  ECANCELED   a fence to be waited for signalled an error
  *  ENOMEM      the kernel has no memory for it
  *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT without fences,
- *              a fatal one
+ *              a fatal one. Work that io_uring has for the thread, if its ring has
+ *              none of IORING_SETUP_COOP_TASKRUN and _DEFER_TASKRUN, is like a signal.
  *  EIO         the drive did not answer a command of the module's own as it
  *              must, or a command could not be handed to the drive
  *
