@@ -120,6 +120,9 @@ void device_take(const struct device *d)
 	case UNPLUG:
 		check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp_path(),
 				  d->known->serial));
+		/* That was a wish, which the kernel fulfils. */
+		device_file(d, "", path, sizeof(path));
+		wait_until(access(path, F_OK));
 		break;
 	}
 }

@@ -49,7 +49,7 @@ struct device {
 /** device_find - get hold of it, which a test that failed may not have returned */
 void device_find(struct device *d, enum way way, const struct known *known);
 
-/** device_take - returns when it is gone; but if unplugged, when that was asked for */
+/** device_take - returns when it is gone */
 void device_take(const struct device *d);
 void device_return(struct device *d);
 

@@ -102,7 +102,7 @@ struct lane {
 	pthread_t handle;
 };
 
-static struct known drive;
+static struct known plain_drive, hot_drive;
 
 static bool hurry(void)
 {
@@ -539,6 +539,10 @@ static const struct disturber disturbers[] = {
 	  .takes = true, .way = REMOVE,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
+	{ .name = "the drive is unplugged", .act = act_takes, .rounds = 1, .breaks = true,
+	  .takes = true, .way = UNPLUG,
+	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
+			{ EIO, REASON(PROBE_FAILED) } } },
 };
 /* clang-format on */
 
@@ -701,16 +705,20 @@ struct pair {
 static void race(const void *arg)
 {
 	const struct pair *pair = arg;
+	enum way way = pair->disturber->way;
+	const struct known *drive = way == UNPLUG ? &hot_drive : &plain_drive;
 	unsigned int done = 0, refusals = 0;
 	struct round r = { .disturber = pair->disturber };
 
 	require_erase();
-	require_unbind(&drive);
+	require_unbind(drive);
+	if (way == UNPLUG)
+		qmp_path();
 	memcpy(r.users, pair->users, sizeof(r.users));
 	r.shared = mmap(NULL, sizeof(*r.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);
 	check(r.shared != MAP_FAILED);
-	device_find(&r.device, pair->disturber->way, &drive);
+	device_find(&r.device, way, drive);
 	for (unsigned int i = 0, rounds = hurry() ? 1 : scaled(pair->disturber->rounds); i < rounds;
 	     i++) {
 		/* Who is killed early has submitted, but seen no completion. */
@@ -742,7 +750,8 @@ int main(int argc, char **argv)
 
 	require_device();
 	require_exporter();
-	known_remember("PLAIN512", &drive);
+	known_remember("PLAIN512", &plain_drive);
+	known_remember("HOT", &hot_drive);
 	for (size_t d = 0; d < ARRAY_SIZE(disturbers); d++) {
 		/* What takes long is done to two users at once, unless there is time. */
 		bool pairs = disturbers[d].breaks && hurry();

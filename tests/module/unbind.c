@@ -14,13 +14,13 @@
 
 static struct known idle_drive, slow_drive, hot_drive;
 
-static void idle(enum way way)
+static void idle(enum way way, const struct known *known)
 {
 	struct device d;
 	struct rig rig;
 
-	require_unbind(&idle_drive);
-	device_find(&d, way, &idle_drive);
+	require_unbind(known);
+	device_find(&d, way, known);
 	rig_open(&rig, d.path, exporter_any(), MIB, MIB);
 	rig_attach_all(&rig);
 	rig_read(&rig, 0, MIB / 2, rig.first);
@@ -42,13 +42,20 @@ static void idle(enum way way)
 static void unbind_idle(const void *arg)
 {
 	(void)arg;
-	idle(UNBIND);
+	idle(UNBIND, &idle_drive);
 }
 
 static void remove_idle(const void *arg)
 {
 	(void)arg;
-	idle(REMOVE);
+	idle(REMOVE, &idle_drive);
+}
+
+static void unplug_idle(const void *arg)
+{
+	(void)arg;
+	qmp_path();
+	idle(UNPLUG, &hot_drive);
 }
 
 /* A map that nobody detaches before the context is closed. */
@@ -194,8 +201,6 @@ static void unplugged(const void *arg)
 	workers_start(workers, ARRAY_SIZE(workers), &rig);
 	device_take(&d);
 	workers_join(workers, ARRAY_SIZE(workers));
-	/* The threads end when the driver begins to leave; wait until it has left. */
-	wait_until(nvmedmabuf_get_placement(rig.ctx, rig.map, NULL, 0) == -ENODEV);
 	check_gone(&rig);
 	device_return(&d);
 	check_gone(&rig);
@@ -217,6 +222,7 @@ int main(int argc, char **argv)
 	tap_add(remove_idle, NULL, "device removed, maps idle");
 	tap_add(remove_in_flight, NULL, "device removed, I/O in flight");
 	tap_add(remove_busy, NULL, "device removed, threads submitting");
+	tap_add(unplug_idle, NULL, "device unplugged, maps idle");
 	tap_add(unplugged, NULL, "device unplugged, threads submitting");
 	return tap_run(argc, argv);
 }
