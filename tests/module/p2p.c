@@ -18,7 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "line.h"
 #include "peer.h"
+#include "ring.h"
 #include "slow.h"
 
 #define SIZE   (4 * MIB)
@@ -26,6 +28,111 @@
 
 /* Whoever takes memory back waits for commands in flight, and not much longer. */
 #define LIMIT_MS 30000
+
+/** struct way - how commands get to the drive; @flags: of the queue, or of the ring's setup */
+struct way {
+	enum { SUBMIT, QUEUE, URING } by;
+	uint32_t flags;
+	const char *name;
+};
+
+static const struct way ways[] = {
+	{ SUBMIT, 0, "SUBMIT" },
+	{ QUEUE, 0, "a queue" },
+	{ QUEUE, NVME_DMABUF_QUEUE_POLLED, "a polled queue" },
+	{ URING, 0, "io_uring" },
+	{ URING, IORING_SETUP_IOPOLL, "io_uring that polls" },
+};
+
+struct channel {
+	const struct way *way;
+	struct nvmedmabuf *ctx;
+	struct line line;
+	struct io_uring ring;
+};
+
+static void channel_open(struct channel *ch, const struct way *way, struct nvmedmabuf *ctx,
+			 uint32_t depth)
+{
+	ch->way = way;
+	ch->ctx = ctx;
+	if (way->by == QUEUE)
+		line_open(&ch->line, nvmedmabuf_fd(ctx), depth, way->flags, 0);
+	else if (way->by == URING)
+		ring_open(&ch->ring, depth, way->flags);
+}
+
+static void channel_close(struct channel *ch)
+{
+	if (ch->way->by == QUEUE)
+		line_close(&ch->line);
+	else if (ch->way->by == URING)
+		io_uring_queue_exit(&ch->ring);
+}
+
+/* Not by SUBMIT, which does not return before they are done. */
+static void channel_start(struct channel *ch, const struct nvme_dmabuf_command *commands,
+			  uint32_t count)
+{
+	if (ch->way->by == QUEUE) {
+		line_submit(&ch->line, commands, count);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		ring_prepare(&ch->ring, nvmedmabuf_fd(ch->ctx), &commands[i]);
+	check_eq(io_uring_submit(&ch->ring), count);
+}
+
+/* Whose user_data are their places. */
+static void channel_end(struct channel *ch, struct nvme_dmabuf_completion *completions,
+			uint32_t count)
+{
+	struct nvme_dmabuf_completion c;
+
+	if (ch->way->by == QUEUE)
+		line_wait(&ch->line, count);
+	for (uint32_t i = 0; i < count; i++) {
+		if (ch->way->by == QUEUE)
+			check(line_next(&ch->line, &c));
+		else
+			ring_wait(&ch->ring, &c);
+		check(c.user_data < count);
+		completions[c.user_data] = c;
+	}
+}
+
+static void channel_transfer(struct channel *ch, const struct nvme_dmabuf_command *commands,
+			     struct nvme_dmabuf_completion *completions, uint32_t count)
+{
+	if (ch->way->by == SUBMIT) {
+		check_eq(nvmedmabuf_submit(ch->ctx, commands, completions, count), count);
+		return;
+	}
+	channel_start(ch, commands, count);
+	channel_end(ch, completions, count);
+}
+
+/* Returns when the drive has work to do. */
+static void slow_start(struct channel *ch, struct submitter *s, const struct way *way,
+		       const struct rig *rig)
+{
+	channel_open(ch, way, rig->ctx, SLOW_COMMANDS);
+	if (way->by == SUBMIT) {
+		submitter_start(s, rig->ctx, rig->map, rig->drive.block);
+		return;
+	}
+	slow_commands(s->commands, rig->map, rig->drive.block);
+	memset(s->completions, 0xff, sizeof(s->completions));
+	channel_start(ch, s->commands, SLOW_COMMANDS);
+}
+
+static void slow_end(struct channel *ch, struct submitter *s)
+{
+	if (ch->way->by == SUBMIT)
+		submitter_join(s);
+	else
+		channel_end(ch, s->completions, SLOW_COMMANDS);
+}
 
 static int attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t length,
 			uint32_t flags, uint32_t *map, uint32_t *reason)
@@ -121,13 +228,19 @@ static void check_state(struct rig *rig, uint32_t state, uint64_t generation)
 	check_eq(info.out_generation, generation);
 }
 
+static void check_stale(const struct nvme_dmabuf_completion *c)
+{
+	check_eq(c->error, -ESTALE);
+	check_eq(c->reason, NVME_DMABUF_REASON_REVOKED);
+	check_eq(c->bytes, 0);
+}
+
 static void check_command_refused(struct rig *rig)
 {
 	struct nvme_dmabuf_completion c;
 
 	check_eq(nvmedmabuf_read(rig->ctx, rig->map, 0, rig->drive.block, rig->first, &c), -ESTALE);
-	check_eq(c.reason, NVME_DMABUF_REASON_REVOKED);
-	check_eq(c.bytes, 0);
+	check_stale(&c);
 }
 
 /* The exporter has taken the memory back and gives it to nobody. */
@@ -353,18 +466,22 @@ static void check_soon(uint64_t start)
 static void disabled_in_flight(const void *arg)
 {
 	static struct submitter s;
+	struct channel ch;
 	uint64_t start;
 	struct peer p;
 	struct rig rig;
 
-	(void)arg;
 	open_slow(&rig, &p);
-	submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
+	slow_start(&ch, &s, arg, &rig);
 	start = now_ms();
 	peer_set_memory(&p, false);
 	check_soon(start);
-	submitter_join(&s);
+	slow_end(&ch, &s);
 	check_all_read(&s);
+	channel_transfer(&ch, s.commands, s.completions, SLOW_COMMANDS);
+	for (unsigned int i = 0; i < SLOW_COMMANDS; i++)
+		check_stale(&s.completions[i]);
+	channel_close(&ch);
 	check_revoked(&rig, 1);
 	peer_set_memory(&p, true);
 	check_refreshed(&rig, 2);
@@ -380,6 +497,7 @@ static unsigned int stop;
 
 struct user {
 	struct rig *rig;
+	const struct way *way;
 	unsigned int number;
 	volatile unsigned int done, stale;
 	pthread_t handle;
@@ -391,23 +509,25 @@ static void *user_run(void *arg)
 	struct nvme_dmabuf_completion c[8];
 	struct user *u = arg;
 	struct rig *rig = u->rig;
+	struct channel ch;
 	uint32_t reason;
 	int result;
 
+	channel_open(&ch, u->way, rig->ctx, ARRAY_SIZE(commands));
 	for (unsigned int i = 0; i < ARRAY_SIZE(commands); i++) {
 		uint64_t at = (u->number * ARRAY_SIZE(commands) + i) * PIECE;
 
 		nvmedmabuf_prep_read(&commands[i], rig->map, at, PIECE,
 				     rig->first + at / rig->drive.block);
+		commands[i].user_data = i;
 	}
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		bool stale = false;
 
-		check_eq(nvmedmabuf_submit(rig->ctx, commands, c, ARRAY_SIZE(c)), ARRAY_SIZE(c));
+		channel_transfer(&ch, commands, c, ARRAY_SIZE(c));
 		for (unsigned int i = 0; i < ARRAY_SIZE(c); i++) {
 			if (c[i].error) {
-				check_eq(c[i].error, -ESTALE);
-				check_eq(c[i].reason, NVME_DMABUF_REASON_REVOKED);
+				check_stale(&c[i]);
 				u->stale++;
 				stale = true;
 			} else {
@@ -423,6 +543,7 @@ static void *user_run(void *arg)
 			   "refresh says %s, %s", strerror(-result),
 			   nvmedmabuf_reason_name(reason));
 	}
+	channel_close(&ch);
 	return NULL;
 }
 
@@ -435,11 +556,11 @@ static void disabled_under_users(const void *arg)
 	struct peer p;
 	struct rig rig;
 
-	open_range(&rig, &p, 0, arg, length);
+	open_range(&rig, &p, 0, main_drive(), length);
 	rig_attach_all(&rig);
 	memcpy(rig.mirror, rig.disk, length);
 	for (unsigned int i = 0; i < ARRAY_SIZE(users); i++) {
-		users[i] = (struct user){ .rig = &rig, .number = i };
+		users[i] = (struct user){ .rig = &rig, .way = arg, .number = i };
 		check_eq(pthread_create(&users[i].handle, NULL, user_run, &users[i]), 0);
 	}
 	for (unsigned int i = 0; i < scaled(30); i++) {
@@ -567,25 +688,29 @@ static void require_peer(void)
 /* All of it is one process's, which dies. */
 static void killed(const void *arg)
 {
+	int pipes[2], status;
 	uint64_t start;
-	int status;
 	pid_t child;
+	char byte;
 
-	(void)arg;
 	require_peer();
 	drive_path("SLOW");
+	check_sys(pipe(pipes));
 	child = check_sys(fork());
 	if (!child) {
 		static struct submitter s;
+		struct channel ch;
 		struct peer p;
 		struct rig rig;
 
 		open_slow(&rig, &p);
-		slow_commands(s.commands, rig.map, rig.drive.block);
-		nvmedmabuf_submit(rig.ctx, s.commands, s.completions, SLOW_COMMANDS);
-		_exit(99);
+		slow_start(&ch, &s, arg, &rig);
+		check_eq(write(pipes[1], "", 1), 1);
+		for (;;)
+			pause();
 	}
-	wait_until(is_waiting(child));
+	close(pipes[1]);
+	check_eq(read(pipes[0], &byte, 1), 1);
 	start = now_ms();
 	check_sys(kill(child, SIGKILL));
 	check_eq(check_sys(waitpid(child, &status, 0)), child);
@@ -808,12 +933,18 @@ int main(int argc, char **argv)
 	tap_add(required, paths[0], "nothing but a peer's memory is accepted");
 	tap_add(disabled, paths[0], "memory disabled and enabled");
 	tap_add(refreshed_by_itself, paths[0], "memory disabled and enabled, refreshed by itself");
-	tap_add(disabled_in_flight, NULL, "memory disabled, I/O in flight");
-	tap_add(disabled_under_users, paths[0], "memory disabled and enabled under threads");
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		tap_add(disabled_in_flight, &ways[i], "memory disabled, I/O in flight by %s",
+			ways[i].name);
+		tap_add(disabled_under_users, &ways[i],
+			"memory disabled and enabled under threads that use %s", ways[i].name);
+	}
 	tap_add(reset, paths[0], "the peer is reset");
 	tap_add(closed, paths[0], "the peer is closed, its memory mapped");
 	tap_add(closed_in_flight, NULL, "the peer is closed, I/O in flight");
-	tap_add(killed, NULL, "the process is killed, I/O in flight");
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		tap_add(killed, &ways[i], "the process is killed, I/O in flight by %s",
+			ways[i].name);
 	tap_add(owner_killed, NULL, "the peer's owner is killed, I/O in flight");
 	tap_add(unplugged, paths[0], "the peer is unplugged");
 	status = tap_run(argc, argv);

@@ -12,9 +12,11 @@
 
 void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t block)
 {
-	for (unsigned int i = 0; i < SLOW_COMMANDS; i++)
+	for (unsigned int i = 0; i < SLOW_COMMANDS; i++) {
 		nvmedmabuf_prep_read(&commands[i], map, i * SLOW_LENGTH, SLOW_LENGTH,
 				     i * (SLOW_LENGTH / block));
+		commands[i].user_data = i;
+	}
 }
 
 /* /proc shows a system call's number and arguments only while it sleeps. */

@@ -14,7 +14,7 @@
 #define SLOW_COMMANDS 24U
 #define SLOW_LENGTH   (64 * KIB)
 
-/** slow_commands - reads of the first 1.5 MiB */
+/** slow_commands - reads of the first 1.5 MiB; user_data counts them */
 void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t block);
 
 /** is_waiting - is this thread in the kernel, waiting for commands? */
