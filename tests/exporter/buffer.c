@@ -44,6 +44,9 @@ static int buffer_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *atta
 
 	if (ret)
 		return ret;
+	/* As graphics drivers do, who then offer memory of the host's. */
+	if (buf->flags & EXPORTER_NO_PATH)
+		attach->peer2peer = false;
 	if (buf->flags & EXPORTER_BAR && !attach->peer2peer)
 		return -EOPNOTSUPP;
 	atomic_inc(&buf->attached);

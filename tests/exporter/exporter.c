@@ -72,7 +72,8 @@ static int ioctl_create(void *data)
 	struct buffer *buf;
 	int fd;
 
-	if (args->flags & ~(EXPORTER_DYNAMIC | EXPORTER_NOTIFY_ON_PIN | EXPORTER_BAR) ||
+	if (args->flags & ~(EXPORTER_DYNAMIC | EXPORTER_NOTIFY_ON_PIN | EXPORTER_BAR |
+			    EXPORTER_NO_PATH) ||
 	    (args->flags & (EXPORTER_DYNAMIC | EXPORTER_NOTIFY_ON_PIN)) == EXPORTER_NOTIFY_ON_PIN ||
 	    args->open_flags & ~O_ACCMODE || !args->count || args->count > MAX_SEGMENTS ||
 	    !args->size || args->size > LONG_MAX)

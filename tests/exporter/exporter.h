@@ -54,6 +54,7 @@ struct exporter_segment {
 #define EXPORTER_DYNAMIC       (1U << 0) /* has pin and unpin: may move while mapped */
 #define EXPORTER_NOTIFY_ON_PIN (1U << 1) /* pinning moves it, as amdgpu does; needs DYNAMIC */
 #define EXPORTER_BAR	       (1U << 2) /* memory without struct pages: a PCI device's BAR */
+#define EXPORTER_NO_PATH       (1U << 3) /* finds no peer-to-peer path to anybody, and says so */
 
 /**
  * struct exporter_create - EXPORTER_IOC_CREATE; returns the dma-buf's descriptor
@@ -61,7 +62,7 @@ struct exporter_segment {
  *	if they are the sum of the segments
  * @segments: address of @count struct exporter_segment
  * @count: number of segments, not 0
- * @flags: EXPORTER_DYNAMIC, _NOTIFY_ON_PIN, _BAR
+ * @flags: EXPORTER_DYNAMIC, _NOTIFY_ON_PIN, _BAR, _NO_PATH
  * @open_flags: O_RDONLY, O_WRONLY or O_RDWR
  * @pci_domain: the PCI device's, with BAR
  * @pci_bdf: bus << 8 | device << 3 | function, with BAR

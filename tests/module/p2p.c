@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "exported.h"
 #include "line.h"
 #include "peer.h"
 #include "ring.h"
@@ -852,6 +854,30 @@ static void required(const void *arg)
 	peer_close(&p);
 }
 
+/* The exporter offers other memory, because it finds no path to the drive. */
+static void no_path(const void *arg)
+{
+	struct nvmedmabuf *ctx = ctx_open();
+	uint32_t map, reason;
+	struct drive drive;
+	struct exported b;
+
+	require_exporter();
+	if (!kernel_has_p2p())
+		skip("this kernel has no PCI_P2PDMA");
+	drive_open(&drive, arg);
+	exported_create_pages(&b, MIB, EXPORTER_DYNAMIC | EXPORTER_NO_PATH);
+	check_eq(attach_flags(ctx, b.fd, drive.fd, MIB, NVME_DMABUF_ATTACH_REQUIRE_P2P, &map,
+			      &reason),
+		 -EOPNOTSUPP);
+	check_eq(reason, NVME_DMABUF_REASON_EXPORTER_NO_PATH);
+	check_unused(&b);
+	check_eq(attach_flags(ctx, b.fd, drive.fd, MIB, 0, &map, &reason), 0);
+	nvmedmabuf_close(ctx);
+	drive_close(&drive);
+	exported_close(&b);
+}
+
 static void asked(const void *arg)
 {
 	struct nvme_dmabuf_peer_info info;
@@ -877,6 +903,42 @@ static void asked(const void *arg)
 		check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
 		check(info.out_distance >= 0);
 	}
+	nvmedmabuf_close(ctx);
+	drive_close(&drive);
+}
+
+/*
+ * Nor does a port below such a bridge help, if it sends up what comes from below, as
+ * Linux tells it to where there is an IOMMU. The peer is the port itself.
+ */
+static void redirected(const void *arg)
+{
+	char link[256], port[PATH_MAX], group[PATH_MAX + 16];
+	struct nvme_dmabuf_peer_info info;
+	struct pci_address address;
+	unsigned int bus, device, function;
+	struct nvmedmabuf *ctx = ctx_open();
+	struct drive drive;
+
+	(void)arg;
+	if (!kernel_has_p2p())
+		skip("this kernel has no PCI_P2PDMA");
+	if (peer_is_allowed())
+		skip("this host bridge is on the kernel's list");
+	drive_open(&drive, drive_path("HOT"));
+	snprintf(link, sizeof(link), "/sys/class/block/%s/device/device/..",
+		 strrchr(drive.path, '/') + 1);
+	check(realpath(link, port));
+	check_eq(sscanf(strrchr(port, '/') + 1, "%x:%x:%x.%x", &address.domain, &bus, &device,
+			&function),
+		 4);
+	address.bdf = bus << 8 | device << 3 | function;
+	snprintf(group, sizeof(group), "%s/iommu_group", port);
+	if (access(group, F_OK))
+		skip("ports redirect only where there is an IOMMU");
+	info = peer_info(ctx, drive.fd, &address);
+	check_eq(info.out_reason, NVME_DMABUF_REASON_PEER_ACS);
+	check_eq(info.out_distance, -1);
 	nvmedmabuf_close(ctx);
 	drive_close(&drive);
 }
@@ -926,11 +988,13 @@ int main(int argc, char **argv)
 		tap_skip_all("no namespace to test; NVME_DMABUF_NS is not set");
 	tap_add(asked, paths[0], "what is said of a peer");
 	tap_add(refused, paths[0], "a host bridge that the kernel does not trust");
+	tap_add(redirected, NULL, "a port that redirects to such a host bridge");
 	tap_add(placement, paths[0], "where the memory is");
 	for (unsigned int i = 0; i < count; i++)
 		tap_add(data, paths[i], "%s: data", drive_name(paths[i]));
 	tap_add(pieces, paths[0], "parts of a BAR, not in its order");
 	tap_add(required, paths[0], "nothing but a peer's memory is accepted");
+	tap_add(no_path, paths[0], "an exporter that finds no path to the drive");
 	tap_add(disabled, paths[0], "memory disabled and enabled");
 	tap_add(refreshed_by_itself, paths[0], "memory disabled and enabled, refreshed by itself");
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
