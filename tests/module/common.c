@@ -132,6 +132,13 @@ unsigned int scaled(unsigned int rounds)
 	return rounds * (factor ? factor : 1);
 }
 
+uint64_t commands_wanted(void)
+{
+	const char *wanted = variable_or_null("QUEUE_COMMANDS");
+
+	return wanted ? strtoull(wanted, NULL, 0) : scaled(20000);
+}
+
 static __thread uint64_t rnd_state;
 
 void rnd_start(unsigned int stream)

@@ -16,6 +16,7 @@
  *   NVME_DMABUF_UNBIND=yes	drives may be taken from their driver
  *   NVME_DMABUF_MODULE		nvme_dmabuf.ko, to be removed and inserted again
  *   SEED, SCALE		reproduce a run; multiply the number of rounds
+ *   QUEUE_COMMANDS	how many commands to count, see commands_wanted()
  */
 #ifndef TESTS_MODULE_COMMON_H
 #define TESTS_MODULE_COMMON_H
@@ -65,6 +66,9 @@ unsigned int plain_drives(const char *paths[3]);
 
 /** scaled - a number of rounds, times SCALE */
 unsigned int scaled(unsigned int rounds);
+
+/** commands_wanted - of how many small commands to count the completions */
+uint64_t commands_wanted(void);
 
 /*
  * Random numbers. Every test starts from the seed and its own name, so it does

@@ -179,8 +179,7 @@ static void threads(const void *arg)
 /* Small reads, as fast as it goes: what counts is that each completes once. */
 static void counts(const void *arg)
 {
-	const char *wanted = getenv("QUEUE_COMMANDS");
-	uint64_t total = wanted ? strtoull(wanted, NULL, 0) : scaled(20000), next = 0, done = 0;
+	uint64_t total = commands_wanted(), next = 0, done = 0;
 	struct nvme_dmabuf_command commands[DEPTH];
 	/* Whether each is in flight, or has ended: one may take very long. */
 	uint8_t *state = calloc(total, 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * This test submits commands by io_uring as the uapi header describes it, without the
- * library: data at full depth, by workers too, what is refused, and rings that end with
- * commands in flight.
+ * library: data at full depth, by workers too, completions that are neither lost nor
+ * doubled, what is refused, and rings that end with commands in flight.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -101,6 +101,51 @@ static void data(const void *arg)
 
 	for (unsigned int i = 0; i < count; i++)
 		data_on(paths[i], arg);
+}
+
+/* As many small reads as wanted: what counts is that each completes once. */
+static void counts(const void *arg)
+{
+	uint64_t total = commands_wanted(), next = 0, done = 0;
+	struct nvme_dmabuf_completion c;
+	struct nvme_dmabuf_command read;
+	/* Whether each is in flight, or has ended. */
+	uint8_t *state = calloc(total, 1);
+	const struct way *way = arg;
+	struct io_uring ring;
+	struct rig rig;
+
+	check(state);
+	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
+	rig_attach_all(&rig);
+	ring_open(&ring, DEPTH, way->setup);
+	while (done < total) {
+		uint64_t room = min_u64(DEPTH - (next - done), total - next);
+		unsigned int n = rnd_below(room + 1);
+
+		for (unsigned int i = 0; i < n; i++) {
+			nvmedmabuf_prep_read(&read, rig.map, next % 200 * 4096, rig.drive.block,
+					     rig.first);
+			read.user_data = next;
+			ring_prepare(&ring, nvmedmabuf_fd(rig.ctx), &read)->flags = way->sqe;
+			state[next++] = 1;
+		}
+		check_eq(io_uring_submit(&ring), n);
+		for (uint64_t i = rnd_below(next - done + 1); i; i--) {
+			ring_wait(&ring, &c);
+			check_good(&c);
+			/* Of those in flight, and only once. */
+			check(c.user_data < next);
+			check_eq(state[c.user_data]++, 1);
+			done++;
+		}
+	}
+	note("%llu commands", (unsigned long long)total);
+	check_eq(next, total);
+	check_eq(io_uring_cq_ready(&ring), 0);
+	free(state);
+	io_uring_queue_exit(&ring);
+	rig_close(&rig);
 }
 
 static void check_refused(struct io_uring *ring, int error, unsigned int reason)
@@ -235,6 +280,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
 		if (ways[i] != &registered)
 			add(closed_in_flight, ways[i], "a ring is closed with commands in flight");
+	add(counts, &interrupts, "no completion is lost or doubled");
+	add(counts, &polled, "no completion is lost or doubled");
 	add(refusals, &interrupts, "commands that are refused");
 	add(refusals, &polled, "commands that are refused");
 	tap_add(small_rings, NULL, "rings without large entries");
