@@ -322,6 +322,7 @@ void wire_open(struct wire *w, const char *path, uint64_t bytes)
 	check(w->count && w->count <= w->drive.blocks);
 	w->first = rnd_below(w->drive.blocks - w->count + 1);
 	w->disk = pages_alloc(bytes);
+	w->queue = NULL;
 	if (may_erase()) {
 		rnd_fill(w->disk, bytes);
 		drive_write(&w->drive, w->first, w->disk, bytes);
@@ -332,6 +333,7 @@ void wire_open(struct wire *w, const char *path, uint64_t bytes)
 
 void wire_close(struct wire *w)
 {
+	nvmedmabuf_queue_free(w->queue);
 	nvmedmabuf_close(w->ctx);
 	munmap(w->disk, w->count * w->drive.block);
 	drive_close(&w->drive);
@@ -370,6 +372,18 @@ static void verify_disk(const struct wire *w, uint64_t first, uint64_t count)
 	munmap(actual, bytes);
 }
 
+static void submit(struct wire *w, const struct nvme_dmabuf_command *command,
+		   struct nvme_dmabuf_completion *c)
+{
+	if (!w->queue) {
+		check_eq(nvmedmabuf_submit(w->ctx, command, c, 1), 1);
+		return;
+	}
+	*nvmedmabuf_queue_get(w->queue) = *command;
+	check_eq(nvmedmabuf_queue_submit(w->queue, 1, 0, 0), 1);
+	check_eq(nvmedmabuf_queue_reap(w->queue, c, 1), 1);
+}
+
 void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
 		   struct nvme_dmabuf_command command)
 {
@@ -379,7 +393,7 @@ void wire_transfer(struct wire *w, struct exported *b, uint64_t start,
 
 	make_different(b, from, command.length);
 	memset(&c, 0xa5, sizeof(c));
-	check_eq(nvmedmabuf_submit(w->ctx, &command, &c, 1), 1);
+	submit(w, &command, &c);
 	check_that(
 		!c.error && !c.status && c.bytes == command.length,
 		"opcode %u at offset %#llx, length %#llx: error %d, status %#x, reason %s, bytes %#llx",

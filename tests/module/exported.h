@@ -105,6 +105,7 @@ void check_unused(const struct exported *b);
  * @ctx, @drive: what they are
  * @first, @count: blocks
  * @disk: what they must hold
+ * @queue: by what commands go, or NULL; wire_close() frees it
  */
 struct wire {
 	struct nvmedmabuf *ctx;
@@ -112,6 +113,7 @@ struct wire {
 	uint64_t first;
 	uint64_t count;
 	uint8_t *disk;
+	struct nvmedmabuf_queue *queue;
 };
 
 /** wire_open - take @bytes of a namespace, and fill them if that is allowed */

@@ -238,6 +238,19 @@ static void refresh_waits(const void *arg)
 	close_unused(&w, &b);
 }
 
+/* Moved again and again, with nothing in between but commands. */
+static void check_follows(struct wire *w, struct exported *b, uint32_t map, unsigned int rounds)
+{
+	struct nvme_dmabuf_map_info info;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		move(b, MOVE);
+		wire_transfers(w, b, map, 0, b->bytes, 0, 3);
+		check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
+		check_eq(info.out_generation, 2 + i);
+	}
+}
+
 static void refreshed_by_itself(const void *arg)
 {
 	struct nvme_dmabuf_map_info info;
@@ -250,19 +263,39 @@ static void refreshed_by_itself(const void *arg)
 	check_eq(wire_attach(&w, &b, 0, b.bytes, &plain, &reason), 0);
 	check_eq(nvmedmabuf_get_map_info(w.ctx, map, &info), 0);
 	check(info.out_flags & NVME_DMABUF_MAP_AUTO_REFRESH);
-	for (unsigned int i = 0; i < scaled(5); i++) {
-		move(&b, MOVE);
-		wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
-		check_eq(nvmedmabuf_get_map_info(w.ctx, map, &info), 0);
-		check_eq(info.out_generation, 2 + i);
-		check_refused(&w, plain, -ESTALE, NVME_DMABUF_REASON_REVOKED);
-	}
+	check_follows(&w, &b, map, scaled(5));
+	check_refused(&w, plain, -ESTALE, NVME_DMABUF_REASON_REVOKED);
 	move(&b, REVOKE);
 	check_refused(&w, map, -ENODEV, NVME_DMABUF_REASON_EXPORTER_REVOKED);
 	move(&b, RESTORE);
 	exported_fail(&b, EXPORTER_FAIL_MAP, EAGAIN, 1);
 	check_refused(&w, map, -EAGAIN, NVME_DMABUF_REASON_EXPORTER);
 	wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
+	close_unused(&w, &b);
+}
+
+/* The same through queues; io_uring has a worker do it. */
+struct way {
+	const char *name;
+	uint32_t flags;
+	uint32_t kind;
+};
+
+static void refreshed_in_queue(const void *arg)
+{
+	const struct way *way = arg;
+	uint32_t map, reason;
+	struct exported b;
+	struct wire w;
+	int result;
+
+	open_told(&w, &b, &way->kind);
+	check_eq(attach_flags(&w, b.fd, b.bytes, AUTO, &map, &reason), 0);
+	result = nvmedmabuf_queue_create(w.ctx, 1, way->flags, &w.queue);
+	if (result == -EOPNOTSUPP)
+		skip("no io_uring here");
+	check_eq(result, 0);
+	check_follows(&w, &b, map, scaled(2));
 	close_unused(&w, &b);
 }
 
@@ -543,6 +576,14 @@ int main(int argc, char **argv)
 {
 	static const uint32_t kinds[] = { 0, EXPORTER_DYNAMIC };
 	static const char *const names[] = { "static", "dynamic" };
+	static const struct way ways[] = {
+		{ "queue", 0, EXPORTER_DYNAMIC },
+		{ "polled queue", NVMEDMABUF_QUEUE_POLLED, EXPORTER_DYNAMIC },
+		{ "io_uring", NVMEDMABUF_QUEUE_URING, EXPORTER_DYNAMIC },
+		{ "io_uring, polled", NVMEDMABUF_QUEUE_URING | NVMEDMABUF_QUEUE_POLLED,
+		  EXPORTER_DYNAMIC },
+		{ "static, io_uring", NVMEDMABUF_QUEUE_URING, 0 },
+	};
 
 	require_device();
 	require_exporter();
@@ -557,6 +598,9 @@ int main(int argc, char **argv)
 		tap_add(event_awaited, &kinds[i], "%s: an event wakes who waits for it", names[i]);
 		tap_add(peers_required, &kinds[i], "%s: only the memory of peers", names[i]);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		tap_add(refreshed_in_queue, &ways[i], "%s: refreshed before a command",
+			ways[i].name);
 	tap_add(peers, NULL, "which peers can be reached");
 	return tap_run(argc, argv);
 }
