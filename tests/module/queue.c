@@ -474,6 +474,44 @@ static void poll_and_eventfd(const void *arg)
 	slow_close(&s);
 }
 
+/* Who only tries, and reads when there is no room, has completions to read for ever. */
+static void nowait(const void *arg)
+{
+	struct nvme_dmabuf_command commands[4];
+	unsigned int submitted = 0, done = 0;
+	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_enter args;
+	uint64_t end = now_ms() + 60000;
+	struct line line;
+	struct rig rig;
+	int result;
+
+	(void)arg;
+	rig_open(&rig, main_drive(), exporter_any(), MIB, 0);
+	check_eq(nvmedmabuf_get_ns_info(rig.ctx, rig.drive.fd, &info), 0);
+	if (!(info.out_flags & NVME_DMABUF_NS_POLL))
+		skip("the drive has no polled queues");
+	rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);
+	line_open(&line, nvmedmabuf_fd(rig.ctx), ARRAY_SIZE(commands), NVME_DMABUF_QUEUE_POLLED, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		nvmedmabuf_prep_read(&commands[i], rig.map, 0, rig.drive.block, i);
+		commands[i].user_data = FIRST + i;
+	}
+	while (done < 100 * line.depth) {
+		check_that(now_ms() < end, "%u of %u completed", done, submitted);
+		result = line_enter(&line, commands, line.depth, 1, 0, NVME_DMABUF_ENTER_NOWAIT,
+				    &args);
+		submitted += args.out_submitted;
+		/* Not before, or its wait would look. */
+		if (result == -EAGAIN)
+			done += drain(&line);
+		else
+			check_eq(result, 0);
+	}
+	line_close(&line);
+	rig_close(&rig);
+}
+
 /* Nothing wakes who polls: it must be asked. */
 static void poll_polled(const void *arg)
 {
@@ -752,6 +790,7 @@ int main(int argc, char **argv)
 	add(reader_makes_room, "another thread makes room in the ring");
 	add(timeout, "waits end in time");
 	add(signals, "signals end waits");
+	tap_add(nowait, NULL, "polled: nowait gets on");
 	tap_add(poll_and_eventfd, NULL, "interrupts: poll() and eventfd");
 	tap_add(poll_polled, NULL, "polled: poll() looks");
 	add(refusals, "commands that are refused");
