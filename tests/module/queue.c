@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -512,6 +513,126 @@ static void nowait(const void *arg)
 	rig_close(&rig);
 }
 
+/* Another context on the slow drive, while the requests for this CPU are all in use. */
+struct other {
+	struct slow holder;
+	unsigned int held;
+	struct nvmedmabuf *ctx;
+	struct line line;
+	struct nvme_dmabuf_command command;
+};
+
+static void other_open(struct other *o, uint32_t flags, uint32_t holders_flags)
+{
+	struct slow *s = &o->holder;
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(sched_getcpu(), &cpu);
+	check_sys(sched_setaffinity(0, sizeof(cpu), &cpu));
+	slow_open(s, 4096, holders_flags, 0);
+	o->ctx = ctx_open();
+	line_open(&o->line, nvmedmabuf_fd(o->ctx), 4, flags, 0);
+	nvmedmabuf_prep_read(&o->command,
+			     attach(o->ctx, s->rig.buffer.fd, s->rig.drive.fd, 0, MIB,
+				    NVME_DMABUF_ACCESS_READ),
+			     0, s->rig.drive.block, 0);
+	o->command.user_data = FIRST;
+}
+
+/* They come back after about as many seconds as @owed has MiB, less those that this takes. */
+static void hold_requests(struct other *o, uint64_t owed)
+{
+	struct slow *s = &o->holder;
+	struct nvme_dmabuf_enter args;
+	int result;
+
+	/* It ends at once, but the drive lets others wait for as long as it should take. */
+	s->commands[0].length = owed;
+	line_submit(&s->line, s->commands, 1);
+	line_wait(&s->line, 1);
+	check_eq(drain(&s->line), 1);
+	for (unsigned int i = 0; i < SLOW_COMMANDS; i++)
+		s->commands[i].length = s->rig.drive.block;
+	o->held = 0;
+	do {
+		result = line_enter(&s->line, s->commands, SLOW_COMMANDS, 0, 0,
+				    NVME_DMABUF_ENTER_NOWAIT, &args);
+		o->held += args.out_submitted;
+	} while (!result);
+	check_eq(result, -EAGAIN);
+	note("%u requests", o->held);
+	check(o->held < s->line.depth);
+}
+
+static void other_close(struct other *o)
+{
+	line_wait(&o->holder.line, o->held);
+	check_eq(drain(&o->holder.line), o->held);
+	line_submit(&o->line, &o->command, 1);
+	line_wait(&o->line, 1);
+	line_close(&o->line);
+	nvmedmabuf_close(o->ctx);
+	slow_close(&o->holder);
+}
+
+static void requests_in_use(const void *arg)
+{
+	const struct sigaction action = { .sa_handler = nothing };
+	struct nvme_dmabuf_enter args;
+	struct interrupter i;
+	struct other o;
+	uint64_t start;
+
+	(void)arg;
+	check_sys(sigaction(SIGUSR1, &action, NULL));
+	other_open(&o, 0, 0);
+	hold_requests(&o, 2 * MIB);
+	start = now_ms();
+	check_eq(line_enter(&o.line, &o.command, 1, 0, 200 * MS, 0, &args), -EAGAIN);
+	check(now_ms() - start >= 200);
+	interrupter_start(&i);
+	check_eq(line_enter(&o.line, &o.command, 1, 0, 0, 0, &args), -EINTR);
+	interrupter_stop(&i);
+	/* Meanwhile the drive has done nothing. */
+	check_eq(drain(&o.holder.line), 0);
+	other_close(&o);
+}
+
+/**
+ * struct visitor - who needs a request while others do not look for theirs
+ * @queue, @enter: flags
+ */
+struct visitor {
+	const char *name;
+	uint32_t queue;
+	uint32_t enter;
+};
+
+/* Requests that wait to be polled for, by whom does not, are in nobody's way. */
+static void nobody_looks(const void *arg)
+{
+	const struct visitor *visitor = arg;
+	struct nvme_dmabuf_enter args;
+	unsigned int done = 0;
+	struct other o;
+	uint64_t start;
+
+	other_open(&o, visitor->queue, NVME_DMABUF_QUEUE_POLLED);
+	hold_requests(&o, MIB);
+	start = now_ms();
+	while (done < 3) {
+		int result = line_enter(&o.line, &o.command, 1, 1, 0, visitor->enter, &args);
+
+		check(!result || (result == -EAGAIN && visitor->enter));
+		done += drain(&o.line);
+	}
+	note("after %llu ms", (unsigned long long)(now_ms() - start));
+	/* After 30 seconds the driver looks. */
+	check(now_ms() - start < 20000);
+	other_close(&o);
+}
+
 /* Nothing wakes who polls: it must be asked. */
 static void poll_polled(const void *arg)
 {
@@ -780,6 +901,10 @@ static void add(void (*run)(const void *arg), const char *name)
 
 int main(int argc, char **argv)
 {
+	static const struct visitor visitors[] = {
+		{ "interrupts", 0, 0 },
+	};
+
 	require_device();
 	tap_add(arguments, NULL, "arguments");
 	add(data, "data of many commands at once");
@@ -791,6 +916,10 @@ int main(int argc, char **argv)
 	add(timeout, "waits end in time");
 	add(signals, "signals end waits");
 	tap_add(nowait, NULL, "polled: nowait gets on");
+	tap_add(requests_in_use, NULL, "interrupts: others have all of the drive's requests");
+	for (size_t i = 0; i < ARRAY_SIZE(visitors); i++)
+		tap_add(nobody_looks, &visitors[i], "%s: others do not look for theirs",
+			visitors[i].name);
 	tap_add(poll_and_eventfd, NULL, "interrupts: poll() and eventfd");
 	tap_add(poll_polled, NULL, "polled: poll() looks");
 	add(refusals, "commands that are refused");
