@@ -903,6 +903,8 @@ int main(int argc, char **argv)
 {
 	static const struct visitor visitors[] = {
 		{ "interrupts", 0, 0 },
+		{ "polled", NVME_DMABUF_QUEUE_POLLED, 0 },
+		{ "polled, nowait", NVME_DMABUF_QUEUE_POLLED, NVME_DMABUF_ENTER_NOWAIT },
 	};
 
 	require_device();
