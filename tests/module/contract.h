@@ -27,6 +27,7 @@ union call_args {
 	struct nvme_dmabuf_events events;
 	struct nvme_dmabuf_peer_info peer_info;
 	struct nvme_dmabuf_queue queue;
+	struct nvme_dmabuf_enter enter;
 	uint8_t bytes[256];
 };
 

@@ -13,6 +13,7 @@ void fixture_open(struct fixture *f)
 	uint64_t blocks;
 
 	f->spare = 0;
+	f->line.ring = NULL;
 	rig_open(&f->rig, main_drive(), exporter_any(), 16 * PAGE, 0);
 	blocks = 8 * PAGE / f->rig.drive.block;
 	rig_window(&f->rig, f->rig.drive.blocks - blocks, blocks, blocks);

@@ -6,19 +6,21 @@
 #ifndef TESTS_MODULE_ERRORS_H
 #define TESTS_MODULE_ERRORS_H
 
-#include "rig.h"
+#include "line.h"
 
 /**
  * struct fixture - a map that works
  * @rig: a small buffer and the last blocks of the namespace
  * @fd: the context
  * @spare: a second map, for calls that need one to remove; 0 if there is none
+ * @line: a queue, once a call needs one
  * @maps: maps that the context should have
  */
 struct fixture {
 	struct rig rig;
 	int fd;
 	uint32_t spare;
+	struct line line;
 	unsigned int maps;
 };
 

@@ -32,6 +32,7 @@ struct member {
  * @zero: members all of whose bits must be zero, but for these flags
  * @outputs: members that the call writes
  * @reason: where the reason stands, or 0
+ * @of_queue: it is a call on a queue's file
  */
 struct call {
 	const char *name;
@@ -43,6 +44,7 @@ struct call {
 	struct member zero[2];
 	struct member outputs[16];
 	size_t reason;
+	bool of_queue;
 };
 
 static void fill_nothing(struct fixture *f, union call_args *args)
@@ -131,7 +133,7 @@ static void fill_peer_info(struct fixture *f, union call_args *args)
 	args->peer_info.pci_bdf = 0xffff;
 }
 
-/* SUBMIT succeeded, or only its end went wrong: the command was executed. */
+/* SUBMIT or ENTER succeeded, or only its end went wrong: the command was executed. */
 static void allow_read(struct fixture *f)
 {
 	rig_read(&f->rig, 0, f->rig.drive.block, f->rig.first);
@@ -147,6 +149,31 @@ static void done_queue(struct fixture *f, union call_args *args)
 {
 	(void)f;
 	check_sys(close(args->queue.out_queue_fd));
+}
+
+static int call_file(struct fixture *f, const struct call *call)
+{
+	if (!call->of_queue)
+		return f->fd;
+	if (!f->line.ring)
+		line_open(&f->line, f->fd, 4, 0, 0);
+	return f->line.fd;
+}
+
+static void fill_enter(struct fixture *f, union call_args *args)
+{
+	nvmedmabuf_prep_read(&command, f->rig.map, 0, f->rig.drive.block, f->rig.first);
+	args->enter.commands = (uintptr_t)&command;
+	args->enter.count = 1;
+	args->enter.min_complete = 1;
+}
+
+static void done_enter(struct fixture *f, union call_args *args)
+{
+	check_eq(args->enter.out_submitted, 1);
+	check_eq(args->enter.out_completed, 1);
+	check(line_next(&f->line, &completion));
+	check_eq(completion.error | completion.status, 0);
 }
 
 static const struct call calls[] = {
@@ -284,6 +311,18 @@ static const struct call calls[] = {
 			     MEMBER(nvme_dmabuf_queue, out_ring_entries),
 			     MEMBER(nvme_dmabuf_queue, out_ring_bytes) },
 	},
+	{
+		.name = "ENTER",
+		.request = NVME_DMABUF_IOC_ENTER,
+		.size = sizeof(struct nvme_dmabuf_enter),
+		.fill = fill_enter,
+		.done = done_enter,
+		.flags = NVME_DMABUF_ENTER_NOWAIT,
+		.zero = { MEMBER(nvme_dmabuf_enter, flags) },
+		.outputs = { MEMBER(nvme_dmabuf_enter, out_submitted),
+			     MEMBER(nvme_dmabuf_enter, out_completed) },
+		.of_queue = true,
+	},
 };
 
 static void fill(const struct call *call, struct fixture *f, union call_args *args)
@@ -295,7 +334,7 @@ static void fill(const struct call *call, struct fixture *f, union call_args *ar
 
 static int invoke(const struct call *call, struct fixture *f, void *args)
 {
-	int result = ioctl(f->fd, call->request, args) ? -errno : 0;
+	int result = ioctl(call_file(f, call), call->request, args) ? -errno : 0;
 
 	if (!result && call->done)
 		call->done(f, args);
@@ -462,17 +501,20 @@ static void missing_memory(const void *arg)
 	intact(&f);
 }
 
+/* On the kind of file that takes the call given. */
 static void unknown_calls(const void *arg)
 {
 	static const unsigned int directions[] = { _IOC_NONE, _IOC_READ, _IOC_WRITE,
 						   _IOC_READ | _IOC_WRITE };
 	static const unsigned int types[] = { NVME_DMABUF_IOC_TYPE, NVME_DMABUF_IOC_TYPE - 1, 'N',
 					      0x12, 0 };
+	const struct call *call = arg;
 	struct fixture f;
 	union call_args args;
+	int fd;
 
-	(void)arg;
 	fixture_open(&f);
+	fd = call_file(&f, call);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(directions); j++)
 			for (unsigned int nr = 0; nr < 256; nr++)
@@ -482,14 +524,15 @@ static void unknown_calls(const void *arg)
 					bool known = false;
 
 					for (size_t k = 0; k < ARRAY_SIZE(calls); k++)
-						known |= request == calls[k].request;
+						known |= request == calls[k].request &&
+							 calls[k].of_queue == call->of_queue;
 					/* What the VFS answers itself, as FIOCLEX. */
 					if (known || types[i] == 'f' || types[i] == 'T' ||
 					    request == _IO(0, 1) || request == _IO(0, 2))
 						continue;
 					memset(&args, 0, sizeof(args));
 					args.size = 64;
-					if (!ioctl(f.fd, request, &args) || errno != ENOTTY)
+					if (!ioctl(fd, request, &args) || errno != ENOTTY)
 						fail("request %#x: %m", request);
 				}
 	intact(&f);
@@ -557,7 +600,8 @@ static void placement_memory(const void *arg)
 
 void errors_add_calls(void)
 {
-	tap_add(unknown_calls, NULL, "unknown calls");
+	tap_add(unknown_calls, &calls[0], "unknown calls");
+	tap_add(unknown_calls, &calls[ARRAY_SIZE(calls) - 1], "unknown calls on a queue");
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		const struct call *call = &calls[i];
 

@@ -705,7 +705,6 @@ static void arguments(const void *arg)
 {
 	int context = device_open(), pipes[2], files, fd;
 	struct nvme_dmabuf_info info = { .size = sizeof(info) };
-	struct nvme_dmabuf_enter enter = { .size = sizeof(enter) };
 	struct nvme_dmabuf_queue args;
 	struct line line;
 	void *at;
@@ -739,13 +738,6 @@ static void arguments(const void *arg)
 	memset((uint8_t *)line.ring + line.bytes - PAGE, 0x5a, PAGE);
 	check(!memcmp(at, (uint8_t *)line.ring + line.bytes - PAGE, PAGE));
 	check_sys(munmap(at, PAGE));
-	check_eq(ioctl(context, NVME_DMABUF_IOC_ENTER, &enter), -1);
-	check_eq(errno, ENOTTY);
-	check_eq(ioctl(line.fd, NVME_DMABUF_IOC_INFO, &info), -1);
-	check_eq(errno, ENOTTY);
-	enter.flags = 2;
-	check_eq(ioctl(line.fd, NVME_DMABUF_IOC_ENTER, &enter), -1);
-	check_eq(errno, EINVAL);
 	line_close(&line);
 
 	for (uint32_t i = 0; i < info.out_max_queues; i++)
