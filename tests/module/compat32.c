@@ -10,6 +10,7 @@
 
 #include "buffer.h"
 #include "common.h"
+#include "line.h"
 
 _Static_assert(sizeof(void *) == 4, "must be compiled for a 32-bit machine");
 
@@ -18,6 +19,9 @@ _Static_assert(sizeof(void *) == 4, "must be compiled for a 32-bit machine");
 		(args)->size = sizeof(*(args));                     \
 		check_sys(ioctl(fd, NVME_DMABUF_IOC_##name, args)); \
 	} while (0)
+
+#define FIRST 0x123456789abcdef0ULL
+#define MOST  64U
 
 struct fixture {
 	struct drive drive;
@@ -62,6 +66,9 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_event), 16);
 	check_eq(sizeof(struct nvme_dmabuf_events), 24);
 	check_eq(sizeof(struct nvme_dmabuf_peer_info), 32);
+	check_eq(sizeof(struct nvme_dmabuf_queue), 32);
+	check_eq(sizeof(struct nvme_dmabuf_ring), 128);
+	check_eq(sizeof(struct nvme_dmabuf_enter), 40);
 }
 
 static void information(const void *arg)
@@ -109,28 +116,55 @@ static void placement(const void *arg)
 	check_eq(next, MIB);
 }
 
-static void submit(struct fixture *f, uint8_t opcode, uint64_t slba, unsigned int count)
+typedef void run_fn(struct fixture *f, const struct nvme_dmabuf_command *commands,
+		    struct nvme_dmabuf_completion *completions, unsigned int count);
+
+static void submit(struct fixture *f, const struct nvme_dmabuf_command *commands,
+		   struct nvme_dmabuf_completion *completions, unsigned int count)
 {
-	struct nvme_dmabuf_completion completions[64];
-	struct nvme_dmabuf_command commands[64];
 	struct nvme_dmabuf_submit args = { 0 };
+
+	args.commands = (uintptr_t)commands;
+	args.completions = (uintptr_t)completions;
+	args.count = count;
+	CALL(f->fd, SUBMIT, &args);
+	check_eq(args.out_completed, count);
+}
+
+static void enter(struct fixture *f, const struct nvme_dmabuf_command *commands,
+		  struct nvme_dmabuf_completion *completions, unsigned int count)
+{
+	struct nvme_dmabuf_completion c;
+	struct line line;
+
+	line_open(&line, f->fd, MOST, 0, 0);
+	line_submit(&line, commands, count);
+	line_wait(&line, count);
+	while (line_next(&line, &c)) {
+		check(c.user_data - FIRST < count);
+		completions[c.user_data - FIRST] = c;
+	}
+	line_close(&line);
+}
+
+static void transfer(struct fixture *f, run_fn *run, uint8_t opcode, uint64_t slba,
+		     unsigned int count)
+{
+	struct nvme_dmabuf_completion completions[MOST];
+	struct nvme_dmabuf_command commands[MOST];
 	uint32_t length = MIB / count;
 
 	memset(commands, 0, sizeof(commands));
 	memset(completions, 0xff, sizeof(completions));
 	for (unsigned int i = 0; i < count; i++) {
-		commands[i].user_data = 0x123456789abcdef0ULL + i;
+		commands[i].user_data = FIRST + i;
 		commands[i].opcode = opcode;
 		commands[i].map = f->map;
 		commands[i].offset = (uint64_t)i * length;
 		commands[i].length = length;
 		commands[i].slba = slba + i * (length / f->drive.block);
 	}
-	args.commands = (uintptr_t)commands;
-	args.completions = (uintptr_t)completions;
-	args.count = count;
-	CALL(f->fd, SUBMIT, &args);
-	check_eq(args.out_completed, count);
+	run(f, commands, completions, count);
 	for (unsigned int i = 0; i < count; i++) {
 		check_eq(completions[i].user_data, commands[i].user_data);
 		check_eq(completions[i].error | completions[i].status | completions[i].reason, 0);
@@ -138,16 +172,15 @@ static void submit(struct fixture *f, uint8_t opcode, uint64_t slba, unsigned in
 	}
 }
 
-static void data(const void *arg)
+static void data(run_fn *run)
 {
 	uint8_t *expected = pages_alloc(MIB), *actual = pages_alloc(MIB);
 	uint64_t slba;
 	struct fixture f;
 
-	(void)arg;
 	fixture_open(&f);
 	slba = f.drive.blocks - MIB / f.drive.block;
-	for (unsigned int count = 1; count <= 64; count *= 4) {
+	for (unsigned int count = 1; count <= MOST; count *= 4) {
 		if (may_erase()) {
 			rnd_fill(expected, MIB);
 			drive_write(&f.drive, slba, expected, MIB);
@@ -156,7 +189,7 @@ static void data(const void *arg)
 		buffer_begin_cpu(&f.buffer);
 		memset(f.buffer.addr, 0xa5, MIB);
 		buffer_end_cpu(&f.buffer);
-		submit(&f, NVME_DMABUF_OP_READ, slba, count);
+		transfer(&f, run, NVME_DMABUF_OP_READ, slba, count);
 		buffer_begin_cpu(&f.buffer);
 		compare("dma-buf", f.buffer.addr, expected, MIB, 0);
 		if (may_erase()) {
@@ -166,10 +199,22 @@ static void data(const void *arg)
 		buffer_end_cpu(&f.buffer);
 		if (!may_erase())
 			continue;
-		submit(&f, NVME_DMABUF_OP_WRITE, slba, count);
+		transfer(&f, run, NVME_DMABUF_OP_WRITE, slba, count);
 		drive_read(&f.drive, slba, actual, MIB);
 		compare("namespace", actual, expected, MIB, slba * f.drive.block);
 	}
+}
+
+static void data_by_submit(const void *arg)
+{
+	(void)arg;
+	data(submit);
+}
+
+static void data_by_queue(const void *arg)
+{
+	(void)arg;
+	data(enter);
 }
 
 static void detach(const void *arg)
@@ -190,7 +235,8 @@ int main(int argc, char **argv)
 	tap_add(sizes, NULL, "sizes of structures");
 	tap_add(information, NULL, "INFO, NS_INFO and MAP_INFO");
 	tap_add(placement, NULL, "PLACEMENT");
-	tap_add(data, NULL, "SUBMIT");
+	tap_add(data_by_submit, NULL, "SUBMIT");
+	tap_add(data_by_queue, NULL, "QUEUE and ENTER");
 	tap_add(detach, NULL, "DETACH");
 	return tap_run(argc, argv);
 }
