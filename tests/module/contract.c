@@ -47,6 +47,10 @@ static const struct contract contracts[CALLS] = {
 	     .errors = { EFAULT, EINVAL, E2BIG, EBADF, ENOSPC, ENOMEM, EMFILE, ENFILE }),
 };
 
+static const struct contract enter_contract = {
+	.errors = { EFAULT, EINVAL, E2BIG, EAGAIN, EINTR },
+};
+
 /* Also what refreshing by itself ends with. */
 static const struct contract command_contract = {
 	.exporter = true,
@@ -85,6 +89,11 @@ static bool allows(const struct contract *c, int error, uint32_t reason)
 bool call_may_fail(unsigned int number, int error, uint32_t reason)
 {
 	return number < CALLS ? allows(&contracts[number], error, reason) : error == ENOTTY;
+}
+
+bool enter_may_fail(int error)
+{
+	return allows(&enter_contract, error, 0);
 }
 
 bool command_may_fail(int error, uint32_t reason)

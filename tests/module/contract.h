@@ -48,6 +48,9 @@ uint32_t call_reason(unsigned int number, const union call_args *args);
  */
 bool call_may_fail(unsigned int number, int error, uint32_t reason);
 
+/** enter_may_fail - the same for NVME_DMABUF_IOC_ENTER, which is a queue's call */
+bool enter_may_fail(int error);
+
 /** command_may_fail - the same for a completion's error, a positive number here */
 bool command_may_fail(int error, uint32_t reason);
 

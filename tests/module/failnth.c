@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -21,6 +22,8 @@
 
 #include "contract.h"
 #include "exported.h"
+#include "line.h"
+#include "ring.h"
 
 #define DEBUGFS "/sys/kernel/debug/"
 
@@ -35,6 +38,13 @@
 /* Many pages of list: a page of them holds 2 MiB. */
 #define LARGE (8 * MIB)
 
+/* Of a queue, and commands given to it at once. */
+#define DEPTH	64U
+#define ENTERED 4U
+
+/* No mapping is near, so that one here needs page tables of its own. */
+#define LONELY ((void *)(1UL << 44))
+
 /* No call has nearly as many places where something can fail. */
 #define MOST_FAULTS 20000U
 
@@ -47,7 +57,10 @@
  * @exported: @other, if it is one of the test exporter's; else its fd is -1
  * @spare: a map to detach
  * @fence: a sync_file that has signalled
+ * @line: a queue of @fd
+ * @own, @ring: a context that has not had a command of io_uring's, and a ring
  * @maps: maps made so far, or tried to
+ * @refused: completions that had an error
  * @files: descriptors open before the call
  * @next: the next one
  */
@@ -61,7 +74,11 @@ struct state {
 	struct buffer buffer;
 	uint32_t spare;
 	int fence;
+	struct line line;
+	struct nvmedmabuf *own;
+	struct io_uring ring;
 	uint32_t maps;
+	unsigned int refused;
 	unsigned int files;
 	int next;
 	/* What is passed and what comes back, where no page fault can happen. */
@@ -79,7 +96,9 @@ struct state {
  * @prepare: makes it so that the call can succeed
  * @run: the call; returns 0 or -errno
  * @settle: looks at what it did and undoes it
- * @number: _IOC_NR() of the ioctl, or CALLS if it is none
+ * @number: _IOC_NR() of the ioctl, or CALLS if it is none of the device's
+ * @moves: the map that it uses has to be refreshed
+ * @frugal: it needs no memory, so that nothing can fail
  */
 struct subject {
 	const char *name;
@@ -92,6 +111,7 @@ struct subject {
 	uint32_t count;
 	uint64_t size;
 	bool moves;
+	bool frugal;
 };
 
 static int nth_fd = -1;
@@ -251,11 +271,19 @@ static int run_peer_info(struct state *s)
 	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PEER_INFO));
 }
 
+static void open_event(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	s->other = check_sys(eventfd(0, EFD_CLOEXEC));
+}
+
 static void prepare_queue(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_queue *args = arguments(s, subject);
 
-	args->depth = 64;
+	args->flags = subject->flags;
+	args->depth = DEPTH;
+	args->event_fd = subject->flags & NVME_DMABUF_QUEUE_EVENTFD ? s->other : 0;
 }
 
 static int run_queue(struct state *s)
@@ -268,6 +296,33 @@ static void settle_queue(struct state *s, const struct subject *subject)
 	(void)subject;
 	if (!s->result)
 		check_sys(close(s->args.queue.out_queue_fd));
+}
+
+static void prepare_mmap(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	check(line_try(s->fd, DEPTH, 0, 0, &s->args.queue) >= 0);
+}
+
+static int run_mmap(struct state *s)
+{
+	s->line.ring = mmap(LONELY, s->args.queue.out_ring_bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, s->args.queue.out_queue_fd, 0);
+	return s->line.ring == MAP_FAILED ? -errno : 0;
+}
+
+static void settle_mmap(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_queue *args = &s->args.queue;
+
+	(void)subject;
+	if (s->result) {
+		check_eq(s->result, -ENOMEM);
+	} else {
+		check_eq(s->line.ring->entries, args->out_ring_entries);
+		check_sys(munmap(s->line.ring, args->out_ring_bytes));
+	}
+	check_sys(close(args->out_queue_fd));
 }
 
 static void prepare_map_info(struct state *s, const struct subject *subject)
@@ -476,12 +531,17 @@ static void settle_events(struct state *s, const struct subject *subject)
 	refresh_now(s);
 }
 
+static void open_moves(struct state *s, const struct subject *subject)
+{
+	if (subject->moves)
+		require_movable(s, subject);
+}
+
 static void open_fence(struct state *s, const struct subject *subject)
 {
 	struct dma_buf_export_sync_file args = { .flags = DMA_BUF_SYNC_RW };
 
-	if (subject->moves)
-		require_movable(s, subject);
+	open_moves(s, subject);
 	if (!(subject->flags & IN))
 		return;
 	exported_fence(&s->b, EXPORTER_FENCE_WRITE, 0);
@@ -491,27 +551,36 @@ static void open_fence(struct state *s, const struct subject *subject)
 	s->fence = args.fd;
 }
 
-static void prepare_submit(struct state *s, const struct subject *subject)
+/* Reads; then moves what they read to, if that is wanted. */
+static void prepare_commands(struct state *s, const struct subject *subject)
 {
-	struct nvme_dmabuf_submit *args = arguments(s, subject);
 	uint64_t length = WINDOW / MANY;
 	uint8_t *noise = pages_alloc(WINDOW);
 
 	rnd_fill(noise, WINDOW);
 	exported_write(&s->b, 0, noise, WINDOW);
 	munmap(noise, WINDOW);
-	for (uint32_t i = 0; i < subject->count; i++)
+	for (uint32_t i = 0; i < subject->count; i++) {
 		nvmedmabuf_prep_read(&s->commands[i], subject->moves ? s->auto_map : s->map,
 				     i * length, length,
 				     s->w.first + i * length / s->w.drive.block);
+		s->commands[i].user_data = i;
+	}
 	memset(s->completions, 0xa5, sizeof(s->completions));
+	if (subject->moves)
+		move(s);
+}
+
+static void prepare_submit(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_submit *args = arguments(s, subject);
+
+	prepare_commands(s, subject);
 	args->flags = subject->flags;
 	args->commands = (uintptr_t)s->commands;
 	args->completions = subject->flags & OUT ? 0 : (uintptr_t)s->completions;
 	args->count = subject->count;
 	args->in_fence_fd = subject->flags & IN ? s->fence : 0;
-	if (subject->moves)
-		move(s);
 }
 
 static int run_submit(struct state *s)
@@ -529,27 +598,23 @@ static void drain(struct state *s)
 	s->maps++;
 }
 
-/* A command was executed or not: all of its data are new, or none. */
-static void settle_submit(struct state *s, const struct subject *subject)
+/*
+ * A command was executed or not: all of its data are new, or none. @told: there are
+ * completions.
+ */
+static void settle_commands(struct state *s, const struct subject *subject, bool told)
 {
-	const struct nvme_dmabuf_submit *args = &s->args.submit;
 	uint64_t length = WINDOW / MANY;
 	uint8_t *actual = pages_alloc(WINDOW);
 
-	if (!s->result && subject->flags & OUT) {
-		struct pollfd p = { .fd = args->out_fence_fd, .events = POLLIN };
-
-		check_eq(poll(&p, 1, 60000), 1);
-		check_sys(close(args->out_fence_fd));
-	} else if (subject->flags & OUT) {
-		drain(s);
-	}
 	exported_read(&s->b, 0, actual, WINDOW);
 	for (uint32_t i = 0; i < subject->count; i++) {
 		const struct nvme_dmabuf_completion *c = &s->completions[i];
-		bool told = !s->result && !(subject->flags & OUT);
 		uint8_t *data = actual + i * length;
 
+		if (told)
+			check_eq(c->user_data, i);
+		s->refused += told && c->error;
 		if (told && c->error)
 			check_that(command_may_fail(-c->error, c->reason),
 				   "command %u: error %d, reason %s", i, c->error,
@@ -564,6 +629,84 @@ static void settle_submit(struct state *s, const struct subject *subject)
 	munmap(actual, WINDOW);
 	if (subject->moves)
 		refresh_now(s);
+}
+
+static void settle_submit(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_submit *args = &s->args.submit;
+
+	if (!s->result && subject->flags & OUT) {
+		struct pollfd p = { .fd = args->out_fence_fd, .events = POLLIN };
+
+		check_eq(poll(&p, 1, 60000), 1);
+		check_sys(close(args->out_fence_fd));
+	} else if (subject->flags & OUT) {
+		drain(s);
+	}
+	settle_commands(s, subject, !s->result && !(subject->flags & OUT));
+}
+
+static void prepare_enter(struct state *s, const struct subject *subject)
+{
+	prepare_commands(s, subject);
+	line_open(&s->line, s->fd, DEPTH, 0, 0);
+}
+
+static int run_enter(struct state *s)
+{
+	return line_enter(&s->line, s->commands, ENTERED, ENTERED, 0, 0, &s->args.enter);
+}
+
+static void settle_enter(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_completion c;
+
+	if (s->result)
+		check_that(enter_may_fail(-s->result), "ENTER: %s", strerror(-s->result));
+	check_eq(s->args.enter.out_submitted, s->result ? 0 : subject->count);
+	line_wait(&s->line, s->args.enter.out_submitted);
+	for (uint32_t i = 0; i < s->args.enter.out_submitted; i++) {
+		check(line_next(&s->line, &c));
+		check(c.user_data < subject->count);
+		s->completions[c.user_data] = c;
+	}
+	check(!line_next(&s->line, &c));
+	line_close(&s->line);
+	settle_commands(s, subject, !s->result);
+}
+
+/* Contexts and rings keep what commands needed, so both are new. */
+static void prepare_uring(struct state *s, const struct subject *subject)
+{
+	struct wire w = s->w;
+	uint32_t reason;
+
+	prepare_commands(s, subject);
+	w.ctx = ctx_open();
+	s->own = w.ctx;
+	check_eq(wire_attach(&w, &s->b, 0, s->b.bytes, &s->commands[0].map, &reason), 0);
+	ring_open(&s->ring, 1, 0);
+	ring_prepare(&s->ring, nvmedmabuf_fd(s->own), &s->commands[0]);
+}
+
+static int run_uring(struct state *s)
+{
+	int result = io_uring_submit_and_wait(&s->ring, 1);
+
+	return result < 0 ? result : 0;
+}
+
+static void settle_uring(struct state *s, const struct subject *subject)
+{
+	if (s->result)
+		check_that(s->result == -ENOMEM || s->result == -EAGAIN, "io_uring: %s",
+			   strerror(-s->result));
+	else
+		ring_wait(&s->ring, &s->completions[0]);
+	check_eq(io_uring_cq_ready(&s->ring), 0);
+	io_uring_queue_exit(&s->ring);
+	nvmedmabuf_close(s->own);
+	settle_commands(s, subject, !s->result);
 }
 
 static void prepare_nothing(struct state *s, const struct subject *subject)
@@ -706,9 +849,9 @@ static void sweep(const void *arg)
 			subject->settle(&s, subject);
 		intact(&s);
 	}
-	note("%u faults, of which %u made the call fail", nth - 2, failed);
-	/* Closing needs no memory. */
-	check_eq(nth > 2, subject->run != run_close);
+	note("%u faults, of which %u made the call fail and %u a command", nth - 2, failed,
+	     s.refused);
+	check_eq(nth > 2, !subject->frugal);
 	check_maps(&s);
 	exported_verify(&s.b);
 	wire_close(&s.w);
@@ -840,6 +983,12 @@ static const struct subject subjects[] = {
 		.flags = how, .moves = how_moves, .prepare = prepare_submit, .run = run_submit, \
 		.settle = settle_submit                                                         \
 	}
+#define ENTER_OF(what, how_moves)                                                              \
+	{                                                                                      \
+		.name = "ENTER, " what, .number = CALLS, .open = open_moves, .count = ENTERED, \
+		.moves = how_moves, .frugal = !(how_moves), .prepare = prepare_enter,          \
+		.run = run_enter, .settle = settle_enter                                       \
+	}
 	{ .name = "INFO", IOCTL(INFO), .prepare = prepare_plain, .run = run_info },
 	{ .name = "NS_INFO",
 	  IOCTL(NS_INFO),
@@ -855,6 +1004,24 @@ static const struct subject subjects[] = {
 	  .prepare = prepare_queue,
 	  .run = run_queue,
 	  .settle = settle_queue },
+	{ .name = "QUEUE, with an eventfd",
+	  IOCTL(QUEUE),
+	  .flags = NVME_DMABUF_QUEUE_EVENTFD,
+	  .open = open_event,
+	  .prepare = prepare_queue,
+	  .run = run_queue,
+	  .settle = settle_queue },
+	{ .name = "QUEUE, polled",
+	  IOCTL(QUEUE),
+	  .flags = NVME_DMABUF_QUEUE_POLLED,
+	  .prepare = prepare_queue,
+	  .run = run_queue,
+	  .settle = settle_queue },
+	{ .name = "mmap of a queue's ring",
+	  .number = CALLS,
+	  .prepare = prepare_mmap,
+	  .run = run_mmap,
+	  .settle = settle_mmap },
 	{ .name = "MAP_INFO", IOCTL(MAP_INFO), .prepare = prepare_map_info, .run = run_map_info },
 	{ .name = "PLACEMENT",
 	  IOCTL(PLACEMENT),
@@ -893,6 +1060,14 @@ static const struct subject subjects[] = {
 	SUBMIT_OF("many, with all fences", MANY, IMPLICIT | IN | OUT, false),
 	SUBMIT_OF("refreshing by itself", 4, 0, true),
 	SUBMIT_OF("refreshing by itself, with a fence", 4, OUT, true),
+	ENTER_OF("commands", false),
+	ENTER_OF("refreshing by itself", true),
+	{ .name = "a command of io_uring",
+	  .number = CALLS,
+	  .count = 1,
+	  .prepare = prepare_uring,
+	  .run = run_uring,
+	  .settle = settle_uring },
 	{ .name = "open",
 	  .number = CALLS,
 	  .prepare = prepare_nothing,
@@ -903,6 +1078,7 @@ static const struct subject subjects[] = {
 	  .open = open_exported,
 	  .flags = EXPORTER_DYNAMIC,
 	  .size = MIB,
+	  .frugal = true,
 	  .prepare = prepare_close,
 	  .run = run_close,
 	  .settle = settle_close },

@@ -658,9 +658,7 @@ static void use_queue(struct fuzzer *f, unsigned int context, int fd)
 			__atomic_store_n(&ring->head, one_in(2) ? ring->tail : (uint32_t)rnd(),
 					 __ATOMIC_RELEASE);
 		if (ioctl(fd, NVME_DMABUF_IOC_ENTER, &args))
-			check_that(errno == EFAULT || errno == EINVAL || errno == E2BIG ||
-					   errno == EAGAIN || errno == EINTR,
-				   "ENTER: %m");
+			check_that(enter_may_fail(errno), "ENTER: %m");
 	}
 	if (ring != MAP_FAILED)
 		check_sys(munmap(ring, PAGE));
