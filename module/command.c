@@ -437,6 +437,8 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 
 	rq = nvdm_command_request(sub, map, io->opcode);
 	if (IS_ERR(rq)) {
+		if (sub->opf)
+			nvdm_poll_add_disk(&sub->ctx->poll, map->ns.disk);
 		/* Not while holding what others may wait for. */
 		percpu_ref_put(&map->inflight);
 		if (sub->nowait && !pos && !nvdm_namespace_is_gone(&map->ns))

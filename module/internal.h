@@ -300,6 +300,7 @@ struct nvdm_poll {
 void nvdm_poll_init(struct nvdm_poll *poll);
 void nvdm_poll_exit(struct nvdm_poll *poll);
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
+void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk);
 bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
 
 /*

@@ -2,7 +2,8 @@
 /*
  * Polling: commands on a drive's polled queues end when somebody looks. Any of the
  * hardware queues that a context's commands went to is remembered, so that who waits
- * for a command, or for a map, can look. Must not know commands or user memory.
+ * for a command, or for a map, can look; and all of a drive that had no request left, for
+ * those who have them may not be looking. Must not know commands or user memory.
  */
 #include "internal.h"
 
@@ -54,6 +55,26 @@ u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw
 	}
 	spin_unlock(&poll->lock);
 	return source;
+}
+
+/**
+ * nvdm_poll_add_disk - remember all polled hardware queues of a disk
+ * @poll: where
+ * @disk: the disk, of which the caller has a reference
+ */
+void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk)
+{
+	struct request_queue *queue = disk->queue;
+	struct blk_mq_hw_ctx *hctx;
+	unsigned long i;
+
+	/* While it is held the hardware queues stay what they are. */
+	if (!percpu_ref_tryget(&queue->q_usage_counter))
+		return;
+	queue_for_each_hw_ctx(queue, hctx, i)
+		if (hctx->type == HCTX_TYPE_POLL)
+			nvdm_poll_add(poll, disk, hctx);
+	percpu_ref_put(&queue->q_usage_counter);
 }
 
 /**

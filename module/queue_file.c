@@ -113,8 +113,8 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 			return ret;
 		if (args->flags & NVME_DMABUF_ENTER_NOWAIT) {
 			/* Room for the next time: perhaps nobody else looks. */
-			if (queue->flags & NVME_DMABUF_QUEUE_POLLED)
-				nvdm_queue_poll(queue);
+			if (queue->flags & NVME_DMABUF_QUEUE_POLLED && !nvdm_queue_poll(queue))
+				nvdm_poll_disk(&queue->ctx->poll, NULL);
 			return -EAGAIN;
 		}
 		/* Only who reads completions can make room: perhaps the caller. */
