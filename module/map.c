@@ -11,8 +11,8 @@
 
 #include "internal.h"
 
-/* Lists are allocated in pieces of up to 128 KiB. */
-#define LIST_MAX_ORDER 5
+/* Lists are allocated in pieces of up to 256 KiB. */
+#define LIST_MAX_ORDER 6
 
 static struct device *nvdm_map_device(const struct nvdm_map *map)
 {
