@@ -29,6 +29,12 @@ void direct_close(struct direct *d)
 	d->fd = -1;
 }
 
+/*
+ * Bytes at once: Linux 6.1 has drives put metadata of more than a page beside its buffer,
+ * where it keeps metadata apart. That page is one of 512 blocks.
+ */
+#define PIECE (128 << 10)
+
 uint8_t *direct_alloc(uint64_t length)
 {
 	return aligned_alloc(4096, (length + 4095) / 4096 * 4096);
@@ -40,7 +46,8 @@ static int transfer(const struct direct *d, bool write, uint8_t *mem, uint64_t s
 	uint64_t at = slba * d->block_size;
 
 	while (length) {
-		ssize_t n = write ? pwrite(d->fd, mem, length, at) : pread(d->fd, mem, length, at);
+		size_t piece = length < PIECE ? length : PIECE;
+		ssize_t n = write ? pwrite(d->fd, mem, piece, at) : pread(d->fd, mem, piece, at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
