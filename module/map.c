@@ -306,7 +306,10 @@ static __always_inline struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *
 	/* Kept in registers. */
 	struct prp_run run = builder->run;
 	u64 stop = run.at + min_t(u64, run.room - run.at, *left - 1);
+	u64 no_page = PRP_NO_PAGE;
 
+	OPTIMIZER_HIDE_VAR(no_page);
+#pragma GCC unroll 4
 	for (; run.at != stop; sg++) {
 		if (unlikely(sg_is_chain(sg) || sg_is_last(sg))) {
 			if (sg_is_last(sg))
@@ -316,7 +319,7 @@ static __always_inline struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *
 				break;
 		}
 		if ((bounces && nvdm_map_is_bounced(map, sg)) ||
-		    !prp_run_add(&run, sg_dma_address(sg), sg_dma_len(sg)))
+		    !prp_run_add(&run, sg_dma_address(sg), sg_dma_len(sg), no_page))
 			break;
 	}
 	*left -= run.at - builder->run.at;

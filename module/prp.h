@@ -119,11 +119,13 @@ static __always_inline __u64 prp_builder_segments(const struct prp_builder *buil
 
 /*
  * prp_builder_add() of a whole page after another segment, for which there is room: most
- * segments of scattered memory. Returns whether it was one.
+ * segments of scattered memory. @no_page is PRP_NO_PAGE, which in a loop had better be in
+ * a register. Returns whether it was one.
  */
-static __always_inline bool prp_run_add(struct prp_run *run, __u64 addr, __u64 length)
+static __always_inline bool prp_run_add(struct prp_run *run, __u64 addr, __u64 length,
+					__u64 no_page)
 {
-	if (length != PRP_PAGE_SIZE || addr & PRP_NO_PAGE)
+	if (length != PRP_PAGE_SIZE || addr & no_page)
 		return false;
 	run->slots[run->at] = run->others[run->at] = cpu_to_le64(addr);
 	run->at++;
@@ -148,7 +150,8 @@ static __always_inline bool prp_run_add(struct prp_run *run, __u64 addr, __u64 l
  */
 static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 addr, __u64 length)
 {
-	return builder->run.at < builder->run.room && prp_run_add(&builder->run, addr, length) ?
+	return builder->run.at < builder->run.room &&
+			       prp_run_add(&builder->run, addr, length, PRP_NO_PAGE) ?
 		       0 :
 		       prp_builder_add_any(builder, addr, length);
 }
