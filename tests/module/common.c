@@ -132,11 +132,39 @@ unsigned int scaled(unsigned int rounds)
 	return rounds * (factor ? factor : 1);
 }
 
-uint64_t commands_wanted(void)
+void tally_open(struct tally *t)
 {
 	const char *wanted = variable_or_null("QUEUE_COMMANDS");
 
-	return wanted ? strtoull(wanted, NULL, 0) : scaled(20000);
+	*t = (struct tally){ .total = wanted ? strtoull(wanted, NULL, 0) : scaled(20000) };
+	t->state = calloc(t->total, 1);
+	check(t->state);
+}
+
+uint64_t tally_room(const struct tally *t, uint64_t most)
+{
+	return min_u64(most - (t->next - t->done), t->total - t->next);
+}
+
+uint64_t tally_start(struct tally *t)
+{
+	t->state[t->next] = 1;
+	return t->next++;
+}
+
+void tally_end(struct tally *t, uint64_t number)
+{
+	check(number < t->next);
+	check_eq(t->state[number]++, 1);
+	t->done++;
+}
+
+void tally_close(struct tally *t)
+{
+	note("%llu commands", (unsigned long long)t->total);
+	check_eq(t->next, t->total);
+	check_eq(t->done, t->total);
+	free(t->state);
 }
 
 static __thread uint64_t rnd_state;

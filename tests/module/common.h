@@ -16,7 +16,7 @@
  *   NVME_DMABUF_UNBIND=yes	drives may be taken from their driver
  *   NVME_DMABUF_MODULE		nvme_dmabuf.ko, to be removed and inserted again
  *   SEED, SCALE		reproduce a run; multiply the number of rounds
- *   QUEUE_COMMANDS	how many commands to count, see commands_wanted()
+ *   QUEUE_COMMANDS	how many commands to count, see struct tally
  */
 #ifndef TESTS_MODULE_COMMON_H
 #define TESTS_MODULE_COMMON_H
@@ -67,8 +67,34 @@ unsigned int plain_drives(const char *paths[3]);
 /** scaled - a number of rounds, times SCALE */
 unsigned int scaled(unsigned int rounds);
 
-/** commands_wanted - of how many small commands to count the completions */
-uint64_t commands_wanted(void);
+/**
+ * struct tally - many commands, each of which is to complete once
+ * @total: how many
+ * @next: number of the next one
+ * @done: how many have completed
+ * @state: of each: 1 if it is in flight, 2 if it has ended
+ */
+struct tally {
+	uint64_t total;
+	uint64_t next;
+	uint64_t done;
+	uint8_t *state;
+};
+
+/** tally_open - QUEUE_COMMANDS, or 20,000 times SCALE */
+void tally_open(struct tally *t);
+
+/** tally_room - how many may be started, of which @most may be in flight */
+uint64_t tally_room(const struct tally *t, uint64_t most);
+
+/** tally_start - returns the number of a command that is to be submitted */
+uint64_t tally_start(struct tally *t);
+
+/** tally_end - fails unless that command is in flight */
+void tally_end(struct tally *t, uint64_t number);
+
+/** tally_close - fails unless all have completed */
+void tally_close(struct tally *t);
 
 /*
  * Random numbers. Every test starts from the seed and its own name, so it does

@@ -106,44 +106,35 @@ static void data(const void *arg)
 /* As many small reads as wanted: what counts is that each completes once. */
 static void counts(const void *arg)
 {
-	uint64_t total = commands_wanted(), next = 0, done = 0;
 	struct nvme_dmabuf_completion c;
 	struct nvme_dmabuf_command read;
-	/* Whether each is in flight, or has ended. */
-	uint8_t *state = calloc(total, 1);
 	const struct way *way = arg;
 	struct io_uring ring;
+	struct tally tally;
 	struct rig rig;
 
-	check(state);
+	tally_open(&tally);
 	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
 	rig_attach_all(&rig);
 	ring_open(&ring, DEPTH, way->setup);
-	while (done < total) {
-		uint64_t room = min_u64(DEPTH - (next - done), total - next);
-		unsigned int n = rnd_below(room + 1);
+	while (tally.done < tally.total) {
+		unsigned int n = rnd_below(tally_room(&tally, DEPTH) + 1);
 
 		for (unsigned int i = 0; i < n; i++) {
-			nvmedmabuf_prep_read(&read, rig.map, next % 200 * 4096, rig.drive.block,
-					     rig.first);
-			read.user_data = next;
+			nvmedmabuf_prep_read(&read, rig.map, tally.next % 200 * 4096,
+					     rig.drive.block, rig.first);
+			read.user_data = tally_start(&tally);
 			ring_prepare(&ring, nvmedmabuf_fd(rig.ctx), &read)->flags = way->sqe;
-			state[next++] = 1;
 		}
 		check_eq(io_uring_submit(&ring), n);
-		for (uint64_t i = rnd_below(next - done + 1); i; i--) {
+		for (uint64_t i = rnd_below(tally.next - tally.done + 1); i; i--) {
 			ring_wait(&ring, &c);
 			check_good(&c);
-			/* Of those in flight, and only once. */
-			check(c.user_data < next);
-			check_eq(state[c.user_data]++, 1);
-			done++;
+			tally_end(&tally, c.user_data);
 		}
 	}
-	note("%llu commands", (unsigned long long)total);
-	check_eq(next, total);
+	tally_close(&tally);
 	check_eq(io_uring_cq_ready(&ring), 0);
-	free(state);
 	io_uring_queue_exit(&ring);
 	rig_close(&rig);
 }
