@@ -103,6 +103,38 @@ static void data(const void *arg)
 		data_on(paths[i], arg);
 }
 
+/* A command that has to wait is tried again as it was, with its flags and its timeout. */
+static void tried_again(const void *arg)
+{
+	static const uint32_t timeouts[] = { 1000, 60 * 60 * 1000 };
+	struct nvme_dmabuf_completion c;
+	struct nvme_dmabuf_command read;
+	const struct way *way = arg;
+	struct io_uring ring;
+	struct rig rig;
+
+	rig_open(&rig, main_drive(), exporter_any(), 4 * MIB, 4 * MIB);
+	rig_attach_all(&rig);
+	ring_open(&ring, DEPTH, way->setup);
+	for (unsigned int i = 0; i < ARRAY_SIZE(timeouts); i++) {
+		uint64_t blocks = rnd_below(MIB / rig.drive.block), at = rnd_below(MIB / 4) * 4;
+
+		/* Longer than any drive takes at once, so that it is given to a worker. */
+		nvmedmabuf_prep_read(&read, rig.map, at, 2 * MIB, rig.first + blocks);
+		read.flags = NVME_DMABUF_CMD_FUA | NVME_DMABUF_CMD_LIMITED_RETRY;
+		read.timeout_ms = timeouts[i];
+		ring_prepare(&ring, nvmedmabuf_fd(rig.ctx), &read)->flags = way->sqe;
+		check_eq(io_uring_submit(&ring), 1);
+		ring_wait(&ring, &c);
+		check_good(&c);
+		check_eq(c.bytes, 2 * MIB);
+		memcpy(rig.mirror + at, rig.disk + blocks * rig.drive.block, 2 * MIB);
+	}
+	io_uring_queue_exit(&ring);
+	rig_verify(&rig);
+	rig_close(&rig);
+}
+
 /* As many small reads as wanted: what counts is that each completes once. */
 static void counts(const void *arg)
 {
@@ -271,6 +303,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
 		if (ways[i] != &registered)
 			add(closed_in_flight, ways[i], "a ring is closed with commands in flight");
+	add(tried_again, &interrupts, "what a worker tries again");
+	add(tried_again, &polled, "what a worker tries again");
 	add(counts, &interrupts, "no completion is lost or doubled");
 	add(counts, &polled, "no completion is lost or doubled");
 	add(refusals, &interrupts, "commands that are refused");
