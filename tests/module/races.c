@@ -50,7 +50,6 @@ struct round;
 struct user {
 	const char *name;
 	bool (*step)(struct round *r, unsigned int lane);
-	bool refreshes;
 };
 
 struct refusal {
@@ -503,15 +502,15 @@ static void act_takes(struct round *r)
 }
 
 static const struct user users[] = {
-	{ "reads", step_reads, false },
-	{ "writes", step_writes, false },
-	{ "refreshing by itself", step_auto, true },
-	{ "fences", step_fences, false },
-	{ "attaching", step_attaches, false },
-	{ "refreshing", step_refreshes, false },
-	{ "looking", step_looks, false },
-	{ "queues", step_queues, false },
-	{ "io_uring", step_uring, false },
+	{ "reads", step_reads },
+	{ "writes", step_writes },
+	{ "refreshing by itself", step_auto },
+	{ "fences", step_fences },
+	{ "attaching", step_attaches },
+	{ "refreshing", step_refreshes },
+	{ "looking", step_looks },
+	{ "queues", step_queues },
+	{ "io_uring", step_uring },
 };
 
 #define REASON(name) NVME_DMABUF_REASON_##name

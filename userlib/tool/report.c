@@ -232,8 +232,3 @@ struct json_object *append_new_object(struct json_object *array)
 	json_object_array_add(array, obj);
 	return obj;
 }
-
-void append_str(struct json_object *array, const char *value)
-{
-	json_object_array_add(array, json_object_new_string(value));
-}

@@ -80,7 +80,6 @@ void put_null(struct json_object *obj, const char *key);
 struct json_object *put_new_object(struct json_object *obj, const char *key);
 struct json_object *put_new_array(struct json_object *obj, const char *key);
 struct json_object *append_new_object(struct json_object *array);
-void append_str(struct json_object *array, const char *value);
 
 /* The symbolic name, as in "EACCES", of a negative or positive errno. */
 const char *errno_name(int err);
