@@ -85,7 +85,7 @@ options_are_told() {
 			sed -n '/^\.Ss read/,/^\.Ss write/p' "$TOOL" | grep -q "Fl ${option#-}\b" ||
 			{ echo "$option"; missing=1; }
 	done < <(grep -oE '^  (-[a-z], )?--[a-z-]+' "$TMP/out" | grep -oE -- '--[a-z-]+$' |
-		grep -vE '^--(help|json|input|output)$')
+		grep -vE '^--(help|json)$')
 	return "$missing"
 }
 

@@ -251,8 +251,9 @@ static int engine_iomem_alloc(struct thread_data *td, size_t size)
 
 	err = make_buffer(o->exporter, size, &e->buffer);
 	if (err) {
-		log_err(SAY "no buffer of %zu bytes with exporter=%s: %s\n", size, o->exporter,
-			strerror(-err));
+		log_err(SAY "no buffer of %zu bytes with exporter=%s: %s%s\n", size, o->exporter,
+			strerror(-err),
+			err == -ENOENT ? "; nvme-dmabuf info shows which exporters there are" : "");
 		return 1;
 	}
 	err = nvmedmabuf_buffer_mmap(e->buffer, &addr);

@@ -59,7 +59,7 @@ int exporter_parse_or_report(const char *text, struct exporter *e)
 {
 	if (exporter_parse(text, e))
 		return report_usage(
-			"--buffer '%s' is none of udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
+			"--buffer '%s' is none of auto, udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
 			text);
 	return TOOL_OK;
 }
@@ -109,7 +109,7 @@ static int list_udmabuf(struct exporter **list, int *count)
 {
 	const char *obstacle = node_obstacle(
 		UDMABUF_NODE,
-		"this kernel has no udmabuf (CONFIG_UDMABUF; Debian has it from 6.12 on), or its module is not loaded: modprobe udmabuf");
+		"this kernel has no udmabuf (CONFIG_UDMABUF; Debian has it from 6.12 on); try modprobe vgem and --buffer drm");
 	struct exporter *e;
 
 	e = grow(list, count);

@@ -161,7 +161,7 @@ int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_
 	int ret = nvmedmabuf_get_ns_info(ctx, ns->fd, info);
 
 	if (ret)
-		return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(info->out_reason),
+		return report_error(TOOL_REFUSED, "query-failed",
 				    "cannot ask the module about %s: %s", ns->path, strerror(-ret));
 	if (info->out_reason == NVME_DMABUF_REASON_NONE)
 		return TOOL_OK;

@@ -18,7 +18,7 @@ static const char help[] =
 	"Usage: nvme-dmabuf write NAMESPACE -i FILE --start LBA [OPTION]...\n"
 	"Overwrite blocks of a namespace, or of a partition of one, with a file.\n"
 	"\n"
-	"  -i FILE          read from FILE; '-' is standard input\n"
+	"  -i, --input FILE read from FILE; '-' is standard input\n"
 	"  --start LBA      first logical block\n"
 	"  --count BLOCKS   logical blocks to write (default: all of FILE)\n"
 	"  --bytes N        bytes to write; needed, or --count, if FILE is a pipe\n"
