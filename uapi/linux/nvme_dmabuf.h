@@ -7,8 +7,10 @@
  * @size, set by the caller to the sizeof() it was compiled with. A newer
  * kernel module accepts a shorter structure and takes the missing tail as
  * zero; an older module accepts a longer one if the tail it does not know is
- * zero, and says E2BIG if not. Members named out_* are written by the module,
- * on failure too where a member says so; what stood in them before is ignored.
+ * zero, and says E2BIG if not. A size less than that of the first version is EINVAL,
+ * one of more than 4096 E2BIG; then, and with EFAULT, the structure is left as it was.
+ * Members named out_* are written by the module, on other failures too where a member
+ * says so; what stood in them before is ignored.
  * All other members are inputs. Flags that are not defined here, and reserved
  * members, must be zero, and are refused with EINVAL if not.
  *
@@ -103,7 +105,7 @@
 #define NVME_DMABUF_REASON_SEGMENTS		18	/* EOPNOTSUPP: not expressible as PRP entries */
 
 /* About a range, a command or a limit. */
-#define NVME_DMABUF_REASON_RESERVED		19	/* EINVAL: reserved member or flag is not zero */
+#define NVME_DMABUF_REASON_RESERVED		19	/* EINVAL: unknown flag, no access, or reserved is not 0 */
 #define NVME_DMABUF_REASON_OPCODE		20	/* EOPNOTSUPP: opcode not allowed */
 #define NVME_DMABUF_REASON_ZERO_LENGTH		21	/* EINVAL: nothing to transfer */
 #define NVME_DMABUF_REASON_BLOCK_MULTIPLE	22	/* EINVAL: length no multiple of the block size */
@@ -793,15 +795,15 @@ struct nvme_dmabuf_enter {
 /*
  * io_uring. IORING_OP_URING_CMD on /dev/nvme-dmabuf with cmd_op NVME_DMABUF_URING_CMD
  * submits one command: a struct nvme_dmabuf_command in the cmd area of the submission
- * queue entry, so the ring must have IORING_SETUP_SQE128 (else EINVAL; ENOTTY if cmd_op
- * is another). Its user_data
- * is not looked at; the completion carries the entry's own. With IORING_SETUP_IOPOLL
- * commands go to the drive's polled queues, where it has some.
+ * queue entry, so the ring must have IORING_SETUP_SQE128. Its user_data is not looked at;
+ * the completion carries the entry's own. With IORING_SETUP_IOPOLL commands go to the
+ * drive's polled queues, where it has some.
  *
  * res of the completion queue entry is 0 if the command succeeded, a negative error
  * number as in error of struct nvme_dmabuf_completion, or its NVMe status. A ring with
  * IORING_SETUP_CQE32 also gets, in big_cqe[0], the bytes and the reason of struct
- * nvme_dmabuf_completion.
+ * nvme_dmabuf_completion. Besides, res is -ENOTTY for another cmd_op, -EINVAL without
+ * IORING_SETUP_SQE128 or with flags in the entry's uring_cmd_flags, and -ENOMEM.
  *
  * A command that would have to wait to be submitted is handed to a worker by io_uring.
  * Commands in flight are not cancelled: a ring that is closed waits for them.

@@ -345,8 +345,9 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
  *
  * Return: 0; -EINVAL if @count is 0 or for other flags; -ENOSPC if @count is
  * above the limit; -EBADF if @in_fence_fd is no sync_file, -ECANCELED if that
- * signalled an error; -EMFILE or -ENFILE if there cannot be another file; -EINTR if any signal arrived before the fences
- * had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing was executed.
+ * signalled an error; -EMFILE if there cannot be another file; -EINTR if any signal
+ * arrived before the fences had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing
+ * was executed.
  */
 int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
 			    const struct nvme_dmabuf_command *cmds,
@@ -483,7 +484,8 @@ struct nvmedmabuf_queue;
  *
  * Return: 0; -EINVAL if @depth is 0 or for other flags; -ENOSPC if @depth is above the
  * limit or there are too many queues; -EOPNOTSUPP if the kernel has no io_uring or it
- * is switched off; -ENOTTY if the module is older than queues; -EMFILE; -ENOMEM.
+ * is switched off; -ENOTTY if the module is older than queues; -EMFILE or -ENFILE if
+ * there cannot be another file; -ENOMEM.
  */
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
 			    uint32_t flags, struct nvmedmabuf_queue **queue);
