@@ -233,6 +233,7 @@ static void nvdm_namespace_close_path(struct nvdm_namespace *ns)
 	}
 	ns->ctrl = NULL;
 	ns->disk = NULL;
+	ns->flags = 0;
 }
 
 static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path, u32 *reason)
