@@ -276,7 +276,8 @@ struct nvdm_events {
 /**
  * struct nvdm_poll_source - where the completions of polled commands come from
  * @disk: a disk, of which it holds a reference
- * @hctx: a polled hardware queue of it, which lives as long as the disk
+ * @hctx: a polled hardware queue of it, and a reference: one that a reset has no use for
+ *        may go before the disk does
  */
 struct nvdm_poll_source {
 	struct gendisk *disk;

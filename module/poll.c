@@ -16,8 +16,10 @@ void nvdm_poll_exit(struct nvdm_poll *poll)
 {
 	u32 i;
 
-	for (i = 0; i < poll->count; i++)
+	for (i = 0; i < poll->count; i++) {
+		kobject_put(&poll->sources[i].hctx->kobj);
 		put_device(disk_to_dev(poll->sources[i].disk));
+	}
 }
 
 static u64 nvdm_poll_find(const struct nvdm_poll *poll, u32 count, const struct blk_mq_hw_ctx *hctx)
@@ -34,7 +36,7 @@ static u64 nvdm_poll_find(const struct nvdm_poll *poll, u32 count, const struct 
  * nvdm_poll_add - remember a hardware queue
  * @poll: where
  * @disk: the disk, of which the caller has a reference
- * @hctx: a polled hardware queue of @disk
+ * @hctx: a polled hardware queue of @disk, which the caller keeps from going
  *
  * Return: its bit, for nvdm_poll_mask(), or 0 if there are too many.
  */
@@ -49,6 +51,7 @@ u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw
 	source = nvdm_poll_find(poll, poll->count, hctx);
 	if (!source && poll->count < POLL_MAX_SOURCES) {
 		get_device(disk_to_dev(disk));
+		kobject_get(&hctx->kobj);
 		poll->sources[poll->count] = (struct nvdm_poll_source){ disk, hctx };
 		source = BIT_ULL(poll->count);
 		smp_store_release(&poll->count, poll->count + 1);
