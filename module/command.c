@@ -240,10 +240,11 @@ enum { ISSUE_AGAIN = 1, ISSUE_LATER };
  * Before the next part, something must be waited for, perhaps for others: what
  * was issued must be on its way by then.
  */
-static void nvdm_command_flush_plug(void)
+static void nvdm_command_flush_plug(const struct nvdm_submitter *sub)
 {
 	struct blk_plug *plug = current->plug;
 
+	nvdm_submitter_publish(sub);
 	if (plug) {
 		blk_finish_plug(plug);
 		blk_start_plug(plug);
@@ -254,7 +255,7 @@ static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
-	nvdm_command_flush_plug();
+	nvdm_command_flush_plug(sub);
 	return nvdm_map_refresh(map, false, NULL, reason);
 }
 
@@ -262,7 +263,7 @@ static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map,
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
-	nvdm_command_flush_plug();
+	nvdm_command_flush_plug(sub);
 	return nvdm_map_verify(map, reason);
 }
 
@@ -408,7 +409,7 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	if (!sub->opf || nvdm_namespace_is_gone(ns))
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
-		nvdm_command_flush_plug();
+		nvdm_command_flush_plug(sub);
 		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
 			usleep_range(10, 50);
 		rq = nvdm_command_request(sub, map, opcode);

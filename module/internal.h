@@ -574,6 +574,7 @@ struct nvdm_command {
  * @hctx: the hardware queue to which the last one went, if it was for the same map
  * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
  * @opf: REQ_POLLED if they go to polled queues, where there are any, or 0
+ * @published: where who polls looks for @sources, or NULL
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
  */
@@ -582,9 +583,17 @@ struct nvdm_submitter {
 	struct blk_mq_hw_ctx *hctx;
 	u64 sources;
 	blk_opf_t opf;
+	u64 *published;
 	bool nowait;
 	bool nonblock;
 };
+
+/* Who polls finds there what was added: see nvdm_poll_add(). */
+static inline void nvdm_submitter_publish(const struct nvdm_submitter *sub)
+{
+	if (sub->published && sub->sources & ~*sub->published)
+		smp_store_release(sub->published, *sub->published | sub->sources);
+}
 
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
 void nvdm_command_init(struct nvdm_command *cmd,
@@ -763,9 +772,7 @@ static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submit
 {
 	u32 done = nvdm_command_submit(sub, &queue->spare, count);
 
-	/* Who polls finds there what was added: see nvdm_poll_add(). */
-	if (sub->sources & ~queue->sources)
-		smp_store_release(&queue->sources, queue->sources | sub->sources);
+	nvdm_submitter_publish(sub);
 	WRITE_ONCE(queue->submitted, queue->submitted + done);
 	return done;
 }

@@ -58,6 +58,7 @@ static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_e
 	struct nvdm_submitter sub = {
 		.ctx = queue->ctx,
 		.opf = queue->flags & NVME_DMABUF_QUEUE_POLLED ? REQ_POLLED : 0,
+		.published = &queue->sources,
 		.nowait = true,
 	};
 	struct nvdm_command *spare;
