@@ -574,6 +574,7 @@ struct nvdm_command {
  * @hctx: the hardware queue to which the last one went, if it was for the same map
  * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
  * @opf: REQ_POLLED if they go to polled queues, where there are any, or 0
+ * @map_opf: the same, for the map of the last one: 0 once a drive was found to have none
  * @published: where who polls looks for @sources, or NULL
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
@@ -583,6 +584,7 @@ struct nvdm_submitter {
 	struct blk_mq_hw_ctx *hctx;
 	u64 sources;
 	blk_opf_t opf;
+	blk_opf_t map_opf;
 	u64 *published;
 	bool nowait;
 	bool nonblock;

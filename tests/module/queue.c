@@ -33,14 +33,6 @@ struct way {
 static const struct way interrupts = { "interrupts", 0 };
 static const struct way polled = { "polled", NVME_DMABUF_QUEUE_POLLED };
 
-static void check_good(const struct nvme_dmabuf_completion *c)
-{
-	check_that(!c->error && !c->status && !c->reason,
-		   "command %llu: error %d, status %#x, reason %s",
-		   (unsigned long long)(c->user_data - FIRST), c->error, c->status,
-		   nvmedmabuf_reason_name(c->reason));
-}
-
 /* Submits in pieces and reads in pieces; each completion comes once. */
 static void run_commands(struct line *line, const struct nvme_dmabuf_command *commands,
 			 unsigned int count)

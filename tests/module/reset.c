@@ -18,6 +18,7 @@
 
 #include "exported.h"
 #include "leaving.h"
+#include "line.h"
 #include "slow.h"
 
 #define COPY  EXPORTER_MOVE_COPY
@@ -115,6 +116,72 @@ static void function_idle(const void *arg)
 {
 	(void)arg;
 	idle(FUNCTION);
+}
+
+static bool has_polled_queues(const struct rig *rig)
+{
+	struct nvme_dmabuf_ns_info info;
+
+	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, &info), 0);
+	return info.out_flags & NVME_DMABUF_NS_POLL;
+}
+
+/* More at once than the block layer hands out requests for. */
+static void check_polled_line(struct line *line, struct rig *rig)
+{
+	struct nvme_dmabuf_command commands[64];
+	struct nvme_dmabuf_completion c;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		nvmedmabuf_prep_read(&commands[i], rig->map, i * 8 * KIB, 8 * KIB,
+				     rig->first + i * 8 * KIB / rig->drive.block);
+		commands[i].user_data = RIG_FIRST + i;
+	}
+	line_submit(line, commands, ARRAY_SIZE(commands));
+	line_wait(line, ARRAY_SIZE(commands));
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		check(line_next(line, &c));
+		check_good(&c);
+	}
+	memcpy(rig->mirror, rig->disk, ARRAY_SIZE(commands) * 8 * KIB);
+	rig_verify(rig);
+}
+
+/* A queue that polls goes on by interrupts, and polls again when that is possible. */
+static void polled_queues_go(const void *arg)
+{
+	static const char path[] = "/sys/module/nvme/parameters/poll_queues";
+	char count[16] = "";
+	struct line line;
+	struct device d;
+	struct rig rig;
+	FILE *f;
+
+	(void)arg;
+	require_reset(&idle_drive, CONTROLLER);
+	device_find(&d, UNBIND, &idle_drive);
+	rig_open(&rig, d.path, exporter_any(), MIB, MIB);
+	if (!has_polled_queues(&rig))
+		skip("the drive has no polled queues");
+	f = fopen(path, "re");
+	check_that(f && fgets(count, sizeof(count), f), "%s: %m", path);
+	fclose(f);
+	rig_attach_all(&rig);
+	line_open(&line, nvmedmabuf_fd(rig.ctx), 64, NVME_DMABUF_QUEUE_POLLED, 0);
+	check_polled_line(&line, &rig);
+	for (unsigned int i = 0; i < scaled(2); i++) {
+		check(file_put(path, "0"));
+		check(reset(&d, CONTROLLER));
+		check(!has_polled_queues(&rig));
+		check_polled_line(&line, &rig);
+		check(file_put(path, count));
+		check(reset(&d, CONTROLLER));
+		check(has_polled_queues(&rig));
+		check_polled_line(&line, &rig);
+	}
+	line_close(&line);
+	rig_close(&rig);
+	check_works(&d);
 }
 
 /*
@@ -628,6 +695,7 @@ int main(int argc, char **argv)
 	known_remember("SLOW", &slow_drive);
 	known_remember("HOT", &hot_drive);
 	tap_add(controller_idle, NULL, "controller reset, maps idle");
+	tap_add(polled_queues_go, NULL, "controller reset, polled queues go and come back");
 	tap_add(controller_in_flight, NULL, "controller reset, I/O in flight");
 	tap_add(controller_busy, NULL, "controller reset, threads submitting and attaching");
 	tap_add(function_idle, NULL, "function reset, maps idle");

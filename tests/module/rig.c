@@ -186,6 +186,14 @@ void rig_submit(struct rig *rig, struct nvme_dmabuf_command *commands, uint32_t 
 	free(completions);
 }
 
+void check_good(const struct nvme_dmabuf_completion *c)
+{
+	check_that(!c->error && !c->status && !c->reason,
+		   "command %llu: error %d, status %#x, reason %s",
+		   (unsigned long long)(c->user_data - RIG_FIRST), c->error, c->status,
+		   nvmedmabuf_reason_name(c->reason));
+}
+
 static void verify_memory(struct rig *rig, uint64_t start, uint64_t end)
 {
 	buffer_begin_cpu(&rig->buffer);

@@ -93,6 +93,9 @@ void rig_submit(struct rig *rig, struct nvme_dmabuf_command *commands, uint32_t 
 
 #define RIG_FIRST 1000000ULL
 
+/** check_good - the command, counted from RIG_FIRST, succeeded */
+void check_good(const struct nvme_dmabuf_completion *c);
+
 /**
  * rig_random - prepare commands that do not touch each other's data, on either side
  * @most: how many at most; user_data of the first is RIG_FIRST, and so on

@@ -32,14 +32,6 @@ static const struct way registered = { "a registered file", 0, IOSQE_FIXED_FILE 
 static const struct way workers = { "workers", 0, IOSQE_ASYNC };
 static const struct way polled_workers = { "polled, workers", IORING_SETUP_IOPOLL, IOSQE_ASYNC };
 
-static void check_good(const struct nvme_dmabuf_completion *c)
-{
-	check_that(!c->error && !c->status && !c->reason,
-		   "command %llu: error %d, status %#x, reason %s",
-		   (unsigned long long)(c->user_data - RIG_FIRST), c->error, c->status,
-		   nvmedmabuf_reason_name(c->reason));
-}
-
 /* Submits in pieces and reads in pieces; each completion comes once. */
 static void run_commands(struct io_uring *ring, int fd, unsigned int flags,
 			 const struct nvme_dmabuf_command *commands, unsigned int count)
