@@ -251,8 +251,8 @@ static unsigned int carve(struct rig *rig, struct nvme_dmabuf_command *commands,
 	for (unsigned int i = 0; i < made; i++) {
 		commands[i].slba = slba;
 		slba += commands[i].length / block;
-		rig_prepare(rig, &commands[i]);
 	}
+	rig_prepare(rig, commands, made);
 	return made;
 }
 
@@ -332,8 +332,8 @@ static void above_limit(const void *arg)
 		nvmedmabuf_prep_read(&commands[i], rig.map, slot * rig.drive.block, rig.drive.block,
 				     rig.first + slot);
 		commands[i].user_data = i;
-		rig_prepare(&rig, &commands[i]);
 	}
+	rig_prepare(&rig, commands, count);
 	check_eq(nvmedmabuf_submit(rig.ctx, commands, completions, count), count);
 	for (uint32_t i = 0; i < count; i++) {
 		check_eq(completions[i].user_data, i);

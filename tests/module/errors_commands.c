@@ -69,8 +69,8 @@ static void refused(struct fixture *f, const char *what, struct nvme_dmabuf_comm
 	nvmedmabuf_prep_read(&commands[0], f->rig.map, 0, block, f->rig.first);
 	commands[1] = bad;
 	nvmedmabuf_prep_read(&commands[2], f->rig.map, 2 * PAGE, block, f->rig.first + 1);
-	rig_prepare(&f->rig, &commands[0]);
-	rig_prepare(&f->rig, &commands[2]);
+	rig_prepare(&f->rig, &commands[0], 1);
+	rig_prepare(&f->rig, &commands[2], 1);
 	memset(c, 0xff, sizeof(c));
 	check_eq(submit(f, commands, c, 3), 0);
 	check_refusal(what, &c[1], 0xbad, error, reason);
@@ -427,8 +427,8 @@ static void missing_completions(const void *arg)
 			commands[j] = valid(&f, NVME_DMABUF_OP_READ);
 			commands[j].offset = 2 * j * PAGE;
 			commands[j].slba += j;
-			rig_prepare(&f.rig, &commands[j]);
 		}
+		rig_prepare(&f.rig, commands, ARRAY_SIZE(commands));
 		check_eq(ioctl(f.fd, NVME_DMABUF_IOC_SUBMIT, &args) ? errno : 0, EFAULT);
 		check(args.out_completed < ARRAY_SIZE(commands));
 		intact(&f);

@@ -103,6 +103,7 @@ static void prepare_some(struct traffic *t, uint64_t total)
 	unsigned int most = 1 + rnd_below(DEPTH);
 	struct nvme_dmabuf_command *cmd;
 
+	buffer_begin_cpu(&t->rig.buffer);
 	while (most-- && t->prepared < total && (cmd = nvmedmabuf_queue_get(t->queue))) {
 		struct slot *slot = idle_slot(t);
 		uint64_t start = (slot - t->slots) * SLOT_SIZE, room = rnd_below(8) * 4, length;
@@ -114,9 +115,10 @@ static void prepare_some(struct traffic *t, uint64_t total)
 		if (may_erase() && rnd() % 2)
 			cmd->opcode = NVME_DMABUF_OP_WRITE;
 		cmd->user_data = t->prepared << 8 | (slot - t->slots);
-		rig_prepare(&t->rig, cmd);
+		rig_prepare_one(&t->rig, cmd);
 		*slot = (struct slot){ *cmd, t->prepared++, true };
 	}
+	buffer_end_cpu(&t->rig.buffer);
 }
 
 static void completed(struct traffic *t, const struct nvme_dmabuf_completion *c)
@@ -190,11 +192,13 @@ static unsigned int prepare_reads(struct rig *rig, struct nvmedmabuf_queue *queu
 	uint32_t block = rig->drive.block;
 	unsigned int n;
 
+	buffer_begin_cpu(&rig->buffer);
 	for (n = 0; (cmd = nvmedmabuf_queue_get(queue)); n++) {
 		nvmedmabuf_prep_read(cmd, rig->map, n * block, block, rig->first + n);
 		cmd->user_data = n;
-		rig_prepare(rig, cmd);
+		rig_prepare_one(rig, cmd);
 	}
+	buffer_end_cpu(&rig->buffer);
 	return n;
 }
 
@@ -394,7 +398,7 @@ static void slow_start(struct slow *s, const struct way *way)
 		cmd = nvmedmabuf_queue_get(s->queue);
 		nvmedmabuf_prep_read(cmd, s->rig.map, n * length, length,
 				     s->rig.first + n * length / s->rig.drive.block);
-		rig_prepare(&s->rig, cmd);
+		rig_prepare(&s->rig, cmd, 1);
 	}
 }
 
@@ -507,7 +511,7 @@ static void dropped(const void *arg)
 					     rig.first + i);
 			if (i + 1 == n)
 				break;
-			rig_prepare(&rig, cmd);
+			rig_prepare(&rig, cmd, 1);
 			if (i + 2 == n)
 				check_eq(nvmedmabuf_queue_submit(queue, 0, 0, 0), n - 1);
 		}

@@ -118,7 +118,7 @@ static void failing(struct rig *rig, uint8_t opcode, uint64_t slba, uint64_t len
 	nvmedmabuf_prep_read(&command, rig->map, 0, length, slba);
 	command.opcode = opcode;
 	command.user_data = 42;
-	rig_prepare(rig, &command);
+	rig_prepare(rig, &command, 1);
 	check_eq(nvmedmabuf_submit(rig->ctx, &command, &c, 1), 1);
 	check_that((c.status & STATUS_CODE) == expected && !c.error,
 		   "opcode %u, %llu bytes at block %llu: error %d, status %#x", opcode,

@@ -85,7 +85,7 @@ static void transfer(struct fixture *f, uint8_t opcode, uint64_t offset, uint64_
 
 	nvmedmabuf_prep_read(&command, f->rig.map, offset, length, f->start + slba);
 	command.opcode = opcode;
-	rig_prepare(&f->rig, &command);
+	rig_prepare(&f->rig, &command, 1);
 	command.map = f->map;
 	command.slba = slba;
 	rig_submit(&f->rig, &command, 1);

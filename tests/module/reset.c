@@ -306,8 +306,8 @@ static void user_round(struct user *u)
 			nvmedmabuf_prep_write(&commands[i], rig->map, at, PIECE, slba);
 		else
 			nvmedmabuf_prep_read(&commands[i], rig->map, at, PIECE, slba);
-		rig_prepare(rig, &commands[i]);
 	}
+	rig_prepare(rig, commands, ARRAY_SIZE(commands));
 	check_eq(nvmedmabuf_submit(rig->ctx, commands, c, ARRAY_SIZE(c)), ARRAY_SIZE(c));
 	for (unsigned int i = 0; i < ARRAY_SIZE(c); i++) {
 		uint64_t at = start + i * PIECE, slba = rig->first + at / rig->drive.block;

@@ -130,7 +130,7 @@ static void stamp(uint8_t *data, uint64_t length)
 	}
 }
 
-void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *command)
+void rig_prepare_one(struct rig *rig, const struct nvme_dmabuf_command *command)
 {
 	uint64_t start = rig->start + command->offset, length = command->length;
 	uint8_t *memory = rig->mirror + start;
@@ -140,7 +140,6 @@ void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *command)
 	check(command->slba >= rig->first);
 	check(command->slba + length / rig->drive.block <= rig->first + rig->count);
 
-	buffer_begin_cpu(&rig->buffer);
 	if (command->opcode == NVME_DMABUF_OP_WRITE) {
 		stamp(memory, length);
 		memcpy(rig->buffer.addr + start, memory, length);
@@ -149,6 +148,14 @@ void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *command)
 		memset(rig->buffer.addr + start, (int)rnd(), length);
 		memcpy(memory, disk, length);
 	}
+}
+
+/* An exporter may look at each page of the buffer when the CPU begins, and ends. */
+void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *commands, unsigned int count)
+{
+	buffer_begin_cpu(&rig->buffer);
+	for (unsigned int i = 0; i < count; i++)
+		rig_prepare_one(rig, &commands[i]);
 	buffer_end_cpu(&rig->buffer);
 }
 
@@ -230,10 +237,10 @@ unsigned int rig_random(struct rig *rig, struct nvme_dmabuf_command *commands, u
 		if (may_erase() && rnd() % 2)
 			commands[n].opcode = NVME_DMABUF_OP_WRITE;
 		commands[n].user_data = RIG_FIRST + n;
-		rig_prepare(rig, &commands[n]);
 		offset += length;
 		slba += length / block;
 	}
+	rig_prepare(rig, commands, n);
 	return n;
 }
 
@@ -244,7 +251,7 @@ void rig_transfer(struct rig *rig, struct nvme_dmabuf_command command)
 	uint64_t before = min_u64(command.slba - rig->first, guard);
 	uint64_t last = min_u64(command.slba + blocks + guard, rig->first + rig->count);
 
-	rig_prepare(rig, &command);
+	rig_prepare(rig, &command, 1);
 	rig_submit(rig, &command, 1);
 	verify_memory(rig, start > GUARD ? start - GUARD : 0,
 		      min_u64(end + GUARD, rig->buffer.size));

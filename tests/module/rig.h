@@ -82,11 +82,15 @@ void rig_attach_all(struct rig *rig);
 void rig_detach(struct rig *rig);
 
 /**
- * rig_prepare - make the data of a command unlike what it is to replace, and
- * do to the copies what the command should do
- * @command: a read or write; @offset counts from the start of the map
+ * rig_prepare - make the data of commands unlike what they are to replace, and
+ * do to the copies what the commands should do
+ * @commands: reads and writes; their offsets count from the start of the map
+ * @count: how many
  */
-void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *command);
+void rig_prepare(struct rig *rig, const struct nvme_dmabuf_command *commands, unsigned int count);
+
+/** rig_prepare_one - the same, between buffer_begin_cpu() and buffer_end_cpu() */
+void rig_prepare_one(struct rig *rig, const struct nvme_dmabuf_command *command);
 
 /** rig_submit - submit exactly as the ioctl does, and check each completion */
 void rig_submit(struct rig *rig, struct nvme_dmabuf_command *commands, uint32_t count);
