@@ -244,7 +244,8 @@ static void nvdm_command_flush_plug(const struct nvdm_submitter *sub)
 {
 	struct blk_plug *plug = current->plug;
 
-	nvdm_submitter_publish(sub);
+	if (sub->published)
+		nvdm_submitter_publish(sub, sub->published);
 	if (plug) {
 		blk_finish_plug(plug);
 		blk_start_plug(plug);
@@ -291,18 +292,11 @@ static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map
 	return 0;
 }
 
-/* With another map, perhaps on another drive. */
-static __always_inline void nvdm_submitter_go_on(struct nvdm_submitter *sub)
-{
-	sub->hctx = NULL;
-	sub->map_opf = sub->opf;
-}
-
 /* The map stays a map inside the context's SRCU, though it may be stopped. */
 static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	cmd->map = nvdm_context_map(sub->ctx, cmd->uapi.map);
-	nvdm_submitter_go_on(sub);
+	sub->hctx = NULL;
 	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
@@ -387,7 +381,7 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 		WRITE_ONCE(map->source, __ffs64(source));
 	} else {
 		/* The plug has more like it, which a request to be polled would not find. */
-		sub->map_opf = 0;
+		sub->opf = 0;
 	}
 	sub->hctx = rq->mq_hctx;
 	return rq;
@@ -398,7 +392,7 @@ static __always_inline struct request *nvdm_command_request(struct nvdm_submitte
 							    struct nvdm_map *map, u8 opcode)
 {
 	struct request *rq =
-		nvdm_stock_request_alloc(&map->ns, opcode, sub->map_opf, BLK_MQ_REQ_NOWAIT);
+		nvdm_stock_request_alloc(&map->ns, opcode, sub->opf, BLK_MQ_REQ_NOWAIT);
 
 	if (IS_ERR(rq) || likely(rq->mq_hctx == sub->hctx) ||
 	    likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
@@ -416,7 +410,7 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	const struct nvdm_namespace *ns = &map->ns;
 	struct request *rq;
 
-	if (!sub->map_opf || nvdm_namespace_is_gone(ns))
+	if (!sub->opf || nvdm_namespace_is_gone(ns))
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
 		nvdm_command_flush_plug(sub);
@@ -448,7 +442,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 
 	rq = nvdm_command_request(sub, map, io->opcode);
 	if (IS_ERR(rq)) {
-		if (sub->map_opf)
+		if (sub->opf)
 			nvdm_poll_add_disk(&sub->ctx->poll, map->ns.disk);
 		/* Not while holding what others may wait for. */
 		percpu_ref_put(&map->inflight);
@@ -698,7 +692,7 @@ nvdm_submitter_take(struct nvdm_submitter *sub, const struct nvdm_command *first
 	smp_acquire__after_ctrl_dep();
 	if (count > 1)
 		percpu_ref_get_many(&map->inflight, count - 1);
-	nvdm_submitter_go_on(sub);
+	sub->hctx = NULL;
 	return map;
 }
 

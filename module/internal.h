@@ -573,8 +573,7 @@ struct nvdm_command {
  * @ctx: the context that owns their maps
  * @hctx: the hardware queue to which the last one went, if it was for the same map
  * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
- * @opf: REQ_POLLED if they go to polled queues, where there are any, or 0
- * @map_opf: the same, for the map of the last one: 0 once a drive was found to have none
+ * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
  * @published: where who polls looks for @sources, or NULL
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
@@ -584,17 +583,16 @@ struct nvdm_submitter {
 	struct blk_mq_hw_ctx *hctx;
 	u64 sources;
 	blk_opf_t opf;
-	blk_opf_t map_opf;
 	u64 *published;
 	bool nowait;
 	bool nonblock;
 };
 
 /* Who polls finds there what was added: see nvdm_poll_add(). */
-static inline void nvdm_submitter_publish(const struct nvdm_submitter *sub)
+static inline void nvdm_submitter_publish(const struct nvdm_submitter *sub, u64 *published)
 {
-	if (sub->published && sub->sources & ~*sub->published)
-		smp_store_release(sub->published, *sub->published | sub->sources);
+	if (sub->sources & ~*published)
+		smp_store_release(published, *published | sub->sources);
 }
 
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
@@ -774,7 +772,7 @@ static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submit
 {
 	u32 done = nvdm_command_submit(sub, &queue->spare, count);
 
-	nvdm_submitter_publish(sub);
+	nvdm_submitter_publish(sub, &queue->sources);
 	WRITE_ONCE(queue->submitted, queue->submitted + done);
 	return done;
 }

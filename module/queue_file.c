@@ -51,8 +51,9 @@ fault:
 	return -EFAULT;
 }
 
-/* Submits what can be without waiting for room. Counts it in @args. */
-static int nvdm_queue_submit_some(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
+/* Submits what can be without waiting for room. Counts it in @args. A call would be dear. */
+static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
+						  struct nvme_dmabuf_enter *args)
 {
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
 	struct nvdm_submitter sub = {
