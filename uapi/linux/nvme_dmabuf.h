@@ -8,9 +8,9 @@
  * kernel module accepts a shorter structure and takes the missing tail as
  * zero; an older module accepts a longer one if the tail it does not know is
  * zero, and says E2BIG if not. A size less than that of the first version is EINVAL,
- * one of more than 4096 E2BIG; then, and with EFAULT, the structure is left as it was.
- * Members named out_* are written by the module, on other failures too where a member
- * says so; what stood in them before is ignored.
+ * one of more than 4096 E2BIG. After these errors, and if it cannot be read (EFAULT), the
+ * structure is as it was. Members named out_* are written by the module, on other
+ * failures too where a member says so; what stood in them before is ignored.
  * All other members are inputs. Flags that are not defined here, and reserved
  * members, must be zero, and are refused with EINVAL if not.
  *
