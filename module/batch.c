@@ -73,7 +73,8 @@ void nvdm_batch_put(struct nvdm_batch *batch)
  */
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 {
-	struct nvdm_submitter sub = { .ctx = ctx };
+	u64 sources = 0;
+	struct nvdm_submitter sub = { .ctx = ctx, .sources = &sources };
 	struct nvdm_command *next = batch->commands;
 	u32 left = batch->count, count;
 	struct blk_plug plug;

@@ -240,12 +240,10 @@ enum { ISSUE_AGAIN = 1, ISSUE_LATER };
  * Before the next part, something must be waited for, perhaps for others: what
  * was issued must be on its way by then.
  */
-static void nvdm_command_flush_plug(const struct nvdm_submitter *sub)
+static void nvdm_command_flush_plug(void)
 {
 	struct blk_plug *plug = current->plug;
 
-	if (sub->published)
-		nvdm_submitter_publish(sub, sub->published);
 	if (plug) {
 		blk_finish_plug(plug);
 		blk_start_plug(plug);
@@ -256,7 +254,7 @@ static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
-	nvdm_command_flush_plug(sub);
+	nvdm_command_flush_plug();
 	return nvdm_map_refresh(map, false, NULL, reason);
 }
 
@@ -264,7 +262,7 @@ static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map,
 {
 	if (sub->nonblock)
 		return ISSUE_LATER;
-	nvdm_command_flush_plug(sub);
+	nvdm_command_flush_plug();
 	return nvdm_map_verify(map, reason);
 }
 
@@ -348,6 +346,14 @@ static __always_inline int nvdm_command_start_part(struct nvdm_command *cmd, str
 	return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 }
 
+/* Before the request is issued: from then on somebody may have to look for its end. */
+static __always_inline void nvdm_submitter_polls(struct nvdm_submitter *sub, u64 source)
+{
+	/* Who polls finds there what was added: see nvdm_poll_add(). */
+	if (!(*sub->sources & source))
+		smp_store_release(sub->sources, *sub->sources | source);
+}
+
 /* The map's commands went to this hardware queue before. */
 static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
 						 const struct nvdm_map *map,
@@ -357,7 +363,7 @@ static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
 
 	if (unlikely(sub->ctx->poll.sources[source].hctx != hctx))
 		return false;
-	sub->sources |= BIT_ULL(source);
+	nvdm_submitter_polls(sub, BIT_ULL(source));
 	sub->hctx = hctx;
 	return true;
 }
@@ -377,7 +383,7 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 			blk_mq_free_request(rq);
 			return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
 		}
-		sub->sources |= source;
+		nvdm_submitter_polls(sub, source);
 		WRITE_ONCE(map->source, __ffs64(source));
 	} else {
 		/* The plug has more like it, which a request to be polled would not find. */
@@ -413,7 +419,7 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	if (!sub->opf || nvdm_namespace_is_gone(ns))
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
-		nvdm_command_flush_plug(sub);
+		nvdm_command_flush_plug();
 		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
 			usleep_range(10, 50);
 		rq = nvdm_command_request(sub, map, opcode);

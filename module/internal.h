@@ -572,28 +572,19 @@ struct nvdm_command {
  * struct nvdm_submitter - who submits commands, and how
  * @ctx: the context that owns their maps
  * @hctx: the hardware queue to which the last one went, if it was for the same map
- * @sources: what to poll for the commands that were submitted, as for nvdm_poll_mask()
+ * @sources: where to add what to poll for the commands, as for nvdm_poll_mask()
  * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
- * @published: where who polls looks for @sources, or NULL
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
  */
 struct nvdm_submitter {
 	struct nvdm_context *ctx;
 	struct blk_mq_hw_ctx *hctx;
-	u64 sources;
+	u64 *sources;
 	blk_opf_t opf;
-	u64 *published;
 	bool nowait;
 	bool nonblock;
 };
-
-/* Who polls finds there what was added: see nvdm_poll_add(). */
-static inline void nvdm_submitter_publish(const struct nvdm_submitter *sub, u64 *published)
-{
-	if (sub->sources & ~*published)
-		smp_store_release(published, *published | sub->sources);
-}
 
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
 void nvdm_command_init(struct nvdm_command *cmd,
@@ -772,7 +763,6 @@ static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submit
 {
 	u32 done = nvdm_command_submit(sub, &queue->spare, count);
 
-	nvdm_submitter_publish(sub, &queue->sources);
 	WRITE_ONCE(queue->submitted, queue->submitted + done);
 	return done;
 }

@@ -58,8 +58,8 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
 	struct nvdm_submitter sub = {
 		.ctx = queue->ctx,
+		.sources = &queue->sources,
 		.opf = queue->flags & NVME_DMABUF_QUEUE_POLLED ? REQ_POLLED : 0,
-		.published = &queue->sources,
 		.nowait = true,
 	};
 	struct nvdm_command *spare;

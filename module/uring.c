@@ -238,8 +238,10 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 	struct nvdm_context *ctx = ioucmd->file->private_data;
 	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
 	bool nonblock = issue_flags & IO_URING_F_NONBLOCK;
+	u64 sources = 0;
 	struct nvdm_submitter sub = {
 		.ctx = ctx,
+		.sources = &sources,
 		.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0,
 		.nowait = nonblock,
 		.nonblock = nonblock,
@@ -260,7 +262,7 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 	if (submitted) {
 		/* Not before we return does a ring that polls let it go, or look at it. */
 		if (sub.opf)
-			uring->sources = sub.sources;
+			uring->sources = sources;
 		return -EIOCBQUEUED;
 	}
 	nvdm_uring_keep(ioucmd, &cmd->uapi);
