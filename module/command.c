@@ -632,28 +632,16 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	       length >> (ns->block_shift & 63) <= capacity - words->slba;
 }
 
-/*
- * A plain command, of which this was checked, with its request. If that does not wait in
- * a plug, it may have ended before the block layer is done with its queue, which the map
- * keeps.
- */
-static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct request *rq,
-					   const struct blk_plug *plug)
+/* A plain command, of which this was checked, with its request. */
+static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct request *rq)
 {
-	struct nvdm_map *direct = !plug || rq->q->elevator ? cmd->map : NULL;
 	struct nvdm_stock_io io = {
 		.opcode = cmd->uapi.opcode,
 		.slba = cmd->map->ns.start + cmd->uapi.slba,
 		.length = cmd->uapi.length,
 	};
-	int ret;
 
-	if (direct)
-		percpu_ref_get(&direct->inflight);
-	ret = nvdm_command_start_part(cmd, rq, &io, 0);
-	if (direct)
-		percpu_ref_put(&direct->inflight);
-	return ret;
+	return nvdm_command_start_part(cmd, rq, &io, 0);
 }
 
 /* The same, if the plug takes it. */
@@ -672,7 +660,7 @@ static __always_inline int nvdm_command_start_plugged(struct nvdm_command *cmd, 
 	} else {
 		prp_list_window(&map->list, cmd->uapi.offset, length, &dptr[0], &dptr[1]);
 		if (unlikely(nvdm_command_misaligns_list(map, length, dptr[0], dptr[1])))
-			return nvdm_command_start_any(cmd, rq, plug);
+			return nvdm_command_start_any(cmd, rq);
 	}
 	return nvdm_stock_request_plug(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
 				       opcode_flags, map->ns.start + cmd->uapi.slba, length, dptr);
@@ -737,7 +725,7 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 		if (likely(plug_takes(plug, rq, nvdm_command_end_io, &last)))
 			ret = nvdm_command_start_plugged(cmd, rq, plug, last);
 		else
-			ret = nvdm_command_start_any(cmd, rq, plug);
+			ret = nvdm_command_start_any(cmd, rq);
 		if (unlikely(ret))
 			break;
 	}

@@ -98,6 +98,8 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
 	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	/* Made where the driver will look for it: copied there, it is what it was. */
 	int ret = nvdm_stock_request_prepare(ns, rq, io, pdu->cmd);
+	struct request_queue *queue = rq->q;
+	bool direct = !current->plug || queue->elevator;
 
 	if (ret) {
 		blk_mq_free_request(rq);
@@ -106,10 +108,18 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
 	rq->end_io = end_io;
 	rq->end_io_data = data;
 	/*
+	 * If it does not wait in a plug, it may have ended, and with it the driver's part
+	 * of a path that is removed, before the block layer is done with the queue.
+	 */
+	if (direct)
+		percpu_ref_get(&queue->q_usage_counter);
+	/*
 	 * At the head means past the plug. Before Linux 6.5 a plugged request
 	 * was given to the I/O scheduler, and bfq expects a bio in each.
 	 */
-	blk_execute_rq_nowait(rq, rq->q->elevator);
+	blk_execute_rq_nowait(rq, queue->elevator);
+	if (direct)
+		percpu_ref_put(&queue->q_usage_counter);
 	return 0;
 }
 
