@@ -308,7 +308,9 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
  * As blk_rq_poll() does, but without a request, which might be gone by now. The queue's
  * reference keeps the driver's part of it; there is none to get of a queue that no
  * request can be in, such as that of a drive that was removed. A reset may have put
- * another hardware queue in the place of this one, or this one in another's.
+ * another hardware queue in the place of this one, or this one in another's. While the
+ * driver makes its queues anew, which it does when they are quiesced, nobody may look at
+ * them; it waits for RCU, and sees to what had completed itself.
  */
 static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 				    struct io_comp_batch *iob)
@@ -318,8 +320,11 @@ static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 
 	if (!percpu_ref_tryget(&queue->q_usage_counter))
 		return false;
-	if (likely(source->hctx->type == HCTX_TYPE_POLL && list_empty(&source->hctx->hctx_list)))
+	rcu_read_lock();
+	if (likely(source->hctx->type == HCTX_TYPE_POLL &&
+		   list_empty(&source->hctx->hctx_list) && !blk_queue_quiesced(queue)))
 		found = queue->mq_ops->poll(source->hctx, iob);
+	rcu_read_unlock();
 	percpu_ref_put(&queue->q_usage_counter);
 	return found > 0;
 }
