@@ -57,8 +57,7 @@ static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 s
 }
 
 /* A part that the drive did not complete, or not well. */
-static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq,
-					    blk_status_t blk_status)
+static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq)
 {
 	const struct nvdm_stock_result result = nvdm_stock_request_result(rq);
 	const struct nvdm_map *map = cmd->map;
@@ -69,11 +68,10 @@ static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct req
 	if (cmd->uapi.opcode != NVME_DMABUF_OP_FLUSH)
 		block = nvdm_stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
 
-	if (result.cancelled) {
+	/* Without a status the driver or the block layer gave it up before the drive had it. */
+	if (result.cancelled || !result.status) {
 		reason = NVME_DMABUF_REASON_CANCELLED;
 		error = -EIO;
-	} else if (!result.status) {
-		error = blk_status_to_errno(blk_status);
 	}
 	if (error && (READ_ONCE(map->state) == NVME_DMABUF_STATE_GONE || blk_queue_dying(rq->q))) {
 		reason = NVME_DMABUF_REASON_GONE;
@@ -89,7 +87,7 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	u64 result;
 
 	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
-		nvdm_command_fail_part(cmd, rq, blk_status);
+		nvdm_command_fail_part(cmd, rq);
 	WRITE_ONCE(cmd->result, result);
 	if (atomic_dec_and_test(&cmd->parts))
 		cmd->complete(cmd, poll_ctx);

@@ -63,7 +63,8 @@
  *   dmabuf->resv           a mapping and its list (map->sgt, map->list); an
  *                          exporter that invalidates holds it when it calls us
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
- *   map->lock              (spinlock) a map's state, its event and description
+ *   map->lock              (spinlock) a map's state, its event and description; inside
+ *                          it that of events->wait
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
  *   ended->taken           (bit) one poller of a queue, or for io_uring, at a time; only
  *                          ever tried
@@ -71,11 +72,13 @@
  *   queue->lock            (spinlock, interrupts off) a queue's ring and free commands
  *   context->commands_lock (spinlock, interrupts off) free commands for io_uring
  *   command->lock          (spinlock, interrupts off) a command's outcome
+ *   fence->lock            (spinlock, interrupts off) taken by the dma-fence code, and
+ *                          inside it whatever those take who wait for the fence
  *
  * The device lock of the PCI device may be held outside controllers_lock, by
  * the driver core, and nothing here takes it. Before the driver is unbound
  * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
- * exporter does, the driver can leave. Completion takes the last three, each alone, and
+ * exporter does, the driver can leave. Completion takes the last four, each alone, and
  * of the others none; but who polls completes under the lock that it has tried.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
@@ -499,7 +502,7 @@ static inline void nvdm_ended_leave(struct nvdm_ended *ended)
  * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
- * @lock: protects all of these against change
+ * @lock: protects all of these against change, but for @last
  * @events: of the maps
  * @poll: what commands are polled of
  * @queues: how many there are

@@ -142,11 +142,8 @@ static int nvdm_namespace_find_controller(struct nvdm_namespace *ns, unsigned in
 static int nvdm_namespace_find_nsid(struct nvdm_namespace *ns)
 {
 	const struct block_device_operations *ops = ns->bdev->bd_disk->fops;
-	int nsid;
+	int nsid = ops->ioctl ? ops->ioctl(ns->bdev, 0, NVME_IOCTL_ID, 0) : 0;
 
-	if (!ops->ioctl)
-		return -EOPNOTSUPP;
-	nsid = ops->ioctl(ns->bdev, 0, NVME_IOCTL_ID, 0);
 	if (nsid <= 0)
 		return -ENODEV;
 	ns->nsid = nsid;

@@ -58,11 +58,12 @@ static bool nvdm_peer_has_memory(struct pci_dev *pdev)
 /**
  * nvdm_peer_any - may a controller reach the memory of any peer at all?
  * @ctrl: the controller
- * @reason: NVME_DMABUF_REASON_*, why not
+ * @reason: NVME_DMABUF_REASON_*, why not: what is said of the nearest ones
  */
 bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason)
 {
 	struct pci_dev *pdev = NULL;
+	u32 why;
 
 	*reason = IS_ENABLED(CONFIG_PCI_P2PDMA) ? NVME_DMABUF_REASON_PEER_HOST_BRIDGE :
 						  NVME_DMABUF_REASON_NO_P2PDMA;
@@ -70,10 +71,12 @@ bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason)
 	for_each_pci_dev(pdev) {
 		if (pdev == ctrl->pdev || pci_is_bridge(pdev) || !nvdm_peer_has_memory(pdev))
 			continue;
-		if (nvdm_peer_distance(ctrl, pdev, reason) >= 0) {
+		if (nvdm_peer_distance(ctrl, pdev, &why) >= 0) {
 			pci_dev_put(pdev);
 			return true;
 		}
+		if (why == NVME_DMABUF_REASON_PEER_ACS)
+			*reason = why;
 	}
 	return false;
 }

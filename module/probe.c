@@ -126,8 +126,7 @@ static int nvdm_probe_transfer_length(struct nvdm_probe *probe, struct nvdm_name
 		probe->list[last] = cpu_to_le64(probe->data_dma);
 
 	if (ret || result.status) {
-		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
-					   NVME_DMABUF_REASON_PROBE_FAILED;
+		*reason = NVME_DMABUF_REASON_PROBE_FAILED;
 		return ret ?: -EIO;
 	}
 	if (less || !nvdm_probe_is_untouched(probe, probe->guard, guard_from) ||
@@ -150,7 +149,7 @@ static int nvdm_probe_max_command(struct nvdm_probe *probe, struct nvdm_namespac
 		.opcode = nvme_cmd_read,
 		.prp1 = probe->data_dma,
 	};
-	struct nvdm_stock_result result;
+	struct nvdm_stock_result result = { .status = 0 };
 	bool refused = false;
 	u32 next;
 	int ret;
@@ -250,6 +249,8 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason)
 	mutex_unlock(&ns->ctrl->probe_lock);
 	if (ret == -ENODEV)
 		*reason = NVME_DMABUF_REASON_GONE;
+	else if (ret == -ESTALE)
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
 	return ret;
 }
 

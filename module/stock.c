@@ -129,8 +129,8 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
  * @io: the command
  * @result: where to return what the drive said
  *
- * Return: 0 if the drive completed the command, whatever its status, or a
- * negative error number.
+ * Return: 0 if the drive completed the command, whatever its status; -ESTALE if the
+ * namespace's format changed; -ENODEV if the namespace is gone; or -EIO.
  */
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
 		       struct nvdm_stock_result *result)
@@ -147,10 +147,8 @@ int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_
 	if (!ret) {
 		blk_status = blk_execute_rq(rq, false);
 		*result = nvdm_stock_request_result(rq);
-		if (result->cancelled)
+		if (result->cancelled || (blk_status && !result->status))
 			ret = blk_queue_dying(rq->q) ? -ENODEV : -EIO;
-		else if (!result->status)
-			ret = blk_status_to_errno(blk_status);
 	}
 	blk_mq_free_request(rq);
 	return ret;

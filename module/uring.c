@@ -135,9 +135,10 @@ static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
 /* Ends what the poller has found, whose ring has the file open. */
 static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
 {
-	struct nvdm_command *cmd, *last;
+	struct nvdm_command *cmd, *last = NULL;
 	u32 refs = 0;
 
+	/* There is one at least. */
 	for (cmd = ctx->ended.last; cmd; cmd = cmd->next) {
 		nvdm_uring_end(nvdm_uring_describe(cmd), poll_ctx);
 		nvdm_ended_put(cmd, &refs);
