@@ -75,9 +75,9 @@ struct disturber {
 	unsigned int rounds;
 };
 
-/* What users count, where a process that is killed leaves it. */
+/* What users tell, where a process that is killed leaves it. Busy are those who wait. */
 struct shared {
-	unsigned int stop;
+	unsigned int stop, busy[LANES];
 	unsigned int steps[LANES], done[LANES], refused[LANES];
 	unsigned int written[LANES][PIECES];
 };
@@ -111,6 +111,11 @@ static bool hurry(void)
 static unsigned int get(const unsigned int *from)
 {
 	return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
+
+static void set(unsigned int *to, unsigned int value)
+{
+	__atomic_store_n(to, value, __ATOMIC_RELEASE);
 }
 
 static void pause_us(uint64_t us)
@@ -196,9 +201,13 @@ static bool transfer(struct round *r, unsigned int lane, uint32_t map, uint8_t o
 		.count = PIECES,
 	};
 	unsigned int shift = r->shared->steps[lane] % PIECES;
+	int result;
 
 	prepare(r, lane, map, opcode, shift, commands);
-	if (ioctl(r->fd, NVME_DMABUF_IOC_SUBMIT, &args)) {
+	set(&r->shared->busy[lane], 1);
+	result = ioctl(r->fd, NVME_DMABUF_IOC_SUBMIT, &args);
+	set(&r->shared->busy[lane], 0);
+	if (result) {
 		refused(r, lane, "SUBMIT", errno, ~0U);
 		return false;
 	}
@@ -242,7 +251,9 @@ static bool step_fences(struct round *r, unsigned int lane)
 		return false;
 	}
 	p.fd = args.out_fence_fd;
+	set(&r->shared->busy[lane], 1);
 	check_eq(poll(&p, 1, 60000), 1);
+	set(&r->shared->busy[lane], 0);
 	check_sys(ioctl(p.fd, SYNC_IOC_FILE_INFO, &info));
 	if (info.status == 1)
 		r->shared->done[lane] += PIECES;
@@ -286,7 +297,9 @@ static bool step_queues(struct round *r, unsigned int lane)
 	prepare_any(r, lane, waits, shift, commands);
 	line_submit(&line, commands, PIECES);
 	if (waits) {
+		set(&r->shared->busy[lane], 1);
 		line_wait(&line, PIECES);
+		set(&r->shared->busy[lane], 0);
 		while (line_next(&line, &c))
 			completions[c.user_data] = c;
 		more = look_at(r, lane, shift, commands, completions);
@@ -309,10 +322,12 @@ static bool step_uring(struct round *r, unsigned int lane)
 		ring_prepare(&ring, r->fd, &commands[i]);
 	check_eq(io_uring_submit(&ring), PIECES);
 	if (waits) {
+		set(&r->shared->busy[lane], 1);
 		for (unsigned int i = 0; i < PIECES; i++) {
 			ring_wait(&ring, &c);
 			completions[c.user_data] = c;
 		}
+		set(&r->shared->busy[lane], 0);
 		more = look_at(r, lane, shift, commands, completions);
 	}
 	io_uring_queue_exit(&ring);
@@ -445,7 +460,7 @@ static void act_detaches(struct round *r)
 	for (int i = 0; i < 4; i++) {
 		detach(r, *maps[i % 2]);
 		check_eq(try_attach(r, flags[i % 2], &map, &reason), 0);
-		__atomic_store_n(maps[i % 2], map, __ATOMIC_RELEASE);
+		set(maps[i % 2], map);
 		pause_us(rnd_below(2000));
 	}
 }
@@ -664,11 +679,13 @@ static void round_close(struct round *r)
 	exported_close(&r->b);
 }
 
-static void round_run(struct round *r)
+/* Returns whether commands were in flight when it happened. */
+static bool round_run(struct round *r)
 {
 	unsigned int least = 1 + rnd_below(4);
 	struct lane lanes[LANES];
 	int status;
+	bool busy;
 
 	round_open(r);
 	if (r->disturber->kills) {
@@ -683,9 +700,10 @@ static void round_run(struct round *r)
 	if (r->patient)
 		wait_until(get(&r->shared->done[0]) || get(&r->shared->done[1]));
 	pause_us(rnd_below(3000));
+	busy = get(&r->shared->busy[0]) || get(&r->shared->busy[1]);
 	r->disturber->act(r);
 	if (!r->disturber->takes)
-		__atomic_store_n(&r->shared->stop, 1, __ATOMIC_RELEASE);
+		set(&r->shared->stop, 1);
 	if (r->disturber->kills) {
 		check_eq(check_sys(waitpid(r->child, &status, 0)), r->child);
 		check_that(WIFSIGNALED(status), "the users ended by themselves");
@@ -694,6 +712,7 @@ static void round_run(struct round *r)
 	}
 	check_sys(close(r->fd));
 	round_close(r);
+	return busy;
 }
 
 struct pair {
@@ -706,7 +725,8 @@ static void race(const void *arg)
 	const struct pair *pair = arg;
 	enum way way = pair->disturber->way;
 	const struct known *drive = way == UNPLUG ? &hot_drive : &plain_drive;
-	unsigned int done = 0, refusals = 0;
+	unsigned int rounds = hurry() ? 1 : scaled(pair->disturber->rounds);
+	unsigned int done = 0, refusals = 0, busy = 0;
 	struct round r = { .disturber = pair->disturber };
 
 	require_erase();
@@ -718,18 +738,20 @@ static void race(const void *arg)
 			-1, 0);
 	check(r.shared != MAP_FAILED);
 	device_find(&r.device, way, drive);
-	for (unsigned int i = 0, rounds = hurry() ? 1 : scaled(pair->disturber->rounds); i < rounds;
-	     i++) {
+	for (unsigned int i = 0; i < rounds; i++) {
 		/* Who is killed early has submitted, but seen no completion. */
 		r.patient = pair->disturber->kills && !done && i + 1 == rounds;
-		round_run(&r);
+		busy += round_run(&r);
 		for (unsigned int lane = 0; lane < LANES; lane++) {
 			done += r.shared->done[lane];
 			refusals += r.shared->refused[lane];
 		}
 	}
-	note("%u commands done, %u refusals", done, refusals);
+	note("%u commands done, %u refusals, in flight in %u rounds of %u", done, refusals, busy,
+	     rounds);
 	check(done);
+	/* A few may all come between two commands. */
+	check(busy || rounds < 10);
 }
 
 static void add(const struct disturber *disturber, const struct user *one, const struct user *other)
