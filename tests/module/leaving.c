@@ -76,6 +76,13 @@ const char *qmp_path(void)
 	return qmp;
 }
 
+void drive_throttle(const struct known *known, unsigned int bytes_per_second)
+{
+	check(run_quietly("%s qom-set '{\"path\": \"/objects/%s-speed\", "
+			  "\"property\": \"limits\", \"value\": {\"bps-total\": %u}}'",
+			  qmp_path(), known->serial, bytes_per_second));
+}
+
 void device_file(const struct device *d, const char *name, char *path, size_t size)
 {
 	snprintf(path, size, "/sys/bus/pci/devices/%s/%s", d->known->pci, name);
@@ -88,7 +95,7 @@ static bool plug(const struct known *known)
 
 	return run_quietly(
 		"%s device_add '{\"driver\": \"nvme\", \"id\": \"%s\", \"serial\": \"%s\", "
-		"\"bus\": \"hotport\", \"mdts\": 9, \"drive\": \"%s-image\", \"share-rw\": true}'",
+		"\"bus\": \"hotport\", \"mdts\": 9, \"drive\": \"%s-filter\", \"share-rw\": true}'",
 		qmp_path(), serial, serial, serial);
 }
 

@@ -31,6 +31,9 @@ void require_unbind(const struct known *known);
 /** qmp_path - the program that speaks with QEMU, or skip */
 const char *qmp_path(void);
 
+/** drive_throttle - have the drives SLOW or HOT move no more than that; 0 is no limit */
+void drive_throttle(const struct known *known, unsigned int bytes_per_second);
+
 /* A way to take a drive away, and to get it back. */
 enum way { UNBIND, REMOVE, UNPLUG };
 

@@ -234,16 +234,6 @@ static void slow_open(struct rig *rig, const char *path)
 	rig_attach_all(rig);
 }
 
-/* What tests/vm/drives.sh gives the slow drive, for the tests after these. */
-#define AS_MADE "1048576"
-
-static void set_speed(const char *bytes_per_second)
-{
-	check(run_quietly("%s qom-set '{\"path\": \"/objects/slow\", \"property\": \"limits\", "
-			  "\"value\": {\"bps-total\": %s}}'",
-			  qmp_path(), bytes_per_second));
-}
-
 static void in_flight(enum reset how)
 {
 	static struct submitter s;
@@ -252,16 +242,16 @@ static void in_flight(enum reset how)
 
 	require_reset(&slow_drive, how);
 	device_find(&d, UNBIND, &slow_drive);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	slow_open(&rig, d.path);
-	set_speed(AS_MADE);
+	drive_throttle(&slow_drive, SLOW_SPEED);
 	submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
 	check(reset(&d, how));
 	submitter_join(&s);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	check_slow_reads(&s, &rig, false);
 	check_transfers(&rig);
-	set_speed(AS_MADE);
+	drive_throttle(&slow_drive, SLOW_SPEED);
 	rig_close(&rig);
 }
 
@@ -376,11 +366,11 @@ static void busy(enum reset how)
 
 	require_reset(&slow_drive, how);
 	device_find(&d, UNBIND, &slow_drive);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	rig_open(&rig, d.path, exporter_any(), last * PART + MIB, last * PART);
 	rig_attach_all(&rig);
 	/* So that there is always something in flight. */
-	set_speed("16777216");
+	drive_throttle(&slow_drive, 16 * MIB);
 	for (unsigned int i = 0; i <= last; i++) {
 		users[i] = (struct user){ .rig = &rig, .number = i };
 		check_eq(pthread_create(&users[i].handle, NULL, i < last ? user_run : attacher_run,
@@ -405,7 +395,7 @@ static void busy(enum reset how)
 		note("thread %u: %u done, %u failed", i, users[i].done, users[i].failed);
 		failed += users[i].failed;
 	}
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	check(resets);
 	/* A slow machine may have none; that is what the tests of I/O in flight are for. */
 	if (!failed)
@@ -413,7 +403,7 @@ static void busy(enum reset how)
 	check_transfers(&rig);
 	rig_close(&rig);
 	check_works(&d);
-	set_speed(AS_MADE);
+	drive_throttle(&slow_drive, SLOW_SPEED);
 }
 
 static void controller_busy(const void *arg)
@@ -434,7 +424,7 @@ static void function_busy(const void *arg)
  * slower it must not be: the virtual drive works off its queue before it is
  * reset, and stops the machine for that long.
  */
-#define HANGING "196608"
+#define HANGING (192 * KIB)
 
 static void hung_commands(struct submitter *s, struct rig *rig)
 {
@@ -479,10 +469,10 @@ static void hung(const void *arg)
 	(void)arg;
 	require_unbind(&slow_drive);
 	device_find(&d, UNBIND, &slow_drive);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	slow_open(&rig, d.path);
 	for (unsigned int i = 0; i < scaled(1); i++) {
-		set_speed(HANGING);
+		drive_throttle(&slow_drive, HANGING);
 		start = now_ms();
 		hung_start(&s, &rig);
 		submitter_join(&s);
@@ -490,10 +480,10 @@ static void hung(const void *arg)
 		/* If only the command that took too long a second time. */
 		check_slow_reads(&s, &rig, true);
 		check(now_ms() - start < LONG_MS);
-		set_speed("0");
+		drive_throttle(&slow_drive, 0);
 		check_transfers(&rig);
 	}
-	set_speed(AS_MADE);
+	drive_throttle(&slow_drive, SLOW_SPEED);
 	rig_close(&rig);
 	check_works(&d);
 }
@@ -526,12 +516,12 @@ static void hung_killed_and_moved(const void *arg)
 	require_exporter();
 	require_unbind(&slow_drive);
 	device_find(&d, UNBIND, &slow_drive);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	slow_open(&rig, d.path);
 	exported_create_pages(&b, 2 * MIB, EXPORTER_DYNAMIC);
 	map = rig.map;
 	rig.map = attach(rig.ctx, b.fd, rig.drive.fd, 0, b.bytes, NVME_DMABUF_ACCESS_READ);
-	set_speed(HANGING);
+	drive_throttle(&slow_drive, HANGING);
 	child = check_sys(fork());
 	if (!child) {
 		rig.ctx = ctx_open();
@@ -557,14 +547,14 @@ static void hung_killed_and_moved(const void *arg)
 	}
 	note("the exporter waited for %llu ms", (unsigned long long)move.out_notify_us / 1000);
 	exported_check_damage(&b);
-	set_speed("0");
+	drive_throttle(&slow_drive, 0);
 	check_eq(nvmedmabuf_detach(rig.ctx, rig.map), 0);
 	wait_until(!exported_query(&b).out_attached);
 	check_unused(&b);
 	exported_close(&b);
 	rig.map = map;
 	check_transfers(&rig);
-	set_speed(AS_MADE);
+	drive_throttle(&slow_drive, SLOW_SPEED);
 	rig_close(&rig);
 }
 
@@ -709,6 +699,6 @@ int main(int argc, char **argv)
 	status = tap_run(argc, argv);
 	/* A test that failed may have left another. */
 	if (getenv("NVME_DMABUF_QMP"))
-		set_speed(AS_MADE);
+		drive_throttle(&slow_drive, SLOW_SPEED);
 	return status;
 }

@@ -13,6 +13,7 @@
 
 #define SLOW_COMMANDS 24U
 #define SLOW_LENGTH   (64 * KIB)
+#define SLOW_SPEED    MIB /* a second, as tests/vm/drives.sh makes the drive SLOW */
 
 /** slow_commands - reads of the first 1.5 MiB; user_data counts them */
 void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t block);

@@ -80,17 +80,22 @@ static void closed_after(const void *arg)
 
 static void in_flight(enum way way)
 {
+	const struct known *drive = way == UNPLUG ? &hot_drive : &slow_drive;
 	static struct submitter s;
 	struct device d;
 	struct rig rig;
 
-	require_unbind(&slow_drive);
-	device_find(&d, way, &slow_drive);
+	require_unbind(drive);
+	device_find(&d, way, drive);
 	rig_open(&rig, d.path, exporter_any(), 2 * MIB, 64 * KIB);
 	rig_attach(&rig, 0, 2 * MIB, NVME_DMABUF_ACCESS_READ);
+	if (way == UNPLUG)
+		drive_throttle(drive, SLOW_SPEED);
 	submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
 	device_take(&d);
 	submitter_join(&s);
+	if (way == UNPLUG)
+		drive_throttle(drive, 0);
 	for (unsigned int i = 0; i < SLOW_COMMANDS; i++)
 		check_ended(&s.completions[i], SLOW_LENGTH);
 	check_gone(&rig);
@@ -109,6 +114,13 @@ static void remove_in_flight(const void *arg)
 {
 	(void)arg;
 	in_flight(REMOVE);
+}
+
+static void unplug_in_flight(const void *arg)
+{
+	(void)arg;
+	qmp_path();
+	in_flight(UNPLUG);
 }
 
 static void busy(enum way way)
@@ -223,6 +235,7 @@ int main(int argc, char **argv)
 	tap_add(remove_in_flight, NULL, "device removed, I/O in flight");
 	tap_add(remove_busy, NULL, "device removed, threads submitting");
 	tap_add(unplug_idle, NULL, "device unplugged, maps idle");
+	tap_add(unplug_in_flight, NULL, "device unplugged, I/O in flight");
 	tap_add(unplugged, NULL, "device unplugged, threads submitting");
 	return tap_run(argc, argv);
 }

@@ -59,18 +59,21 @@ drives_special()
 	nvme     MPATH      64M   mdts=9,subsys=mpath  shared=on
 
 	# Behind a hot-plug port, for device_del and device_add. The namespace does
-	# not go with its controller, so the next one shares the image with it.
+	# not go with its controller, so the next one shares the image with it. As fast
+	# as others until told otherwise.
 	arg -device pcie-root-port,id=hotport,chassis=1
+	arg -object throttle-group,id=HOT-speed
+	filter=driver=throttle,throttle-group=HOT-speed,file \
 	nvme     HOT        64M   mdts=9,bus=hotport  share-rw=on
 
 	# To be formatted by its test, which leaves it as it is here.
 	nvme     FORMAT     64M   mdts=9      ""
 
 	# I/O stays in flight for about a second per MiB. To let it go:
-	# tests/vm/qmp qom-set '{"path": "/objects/slow", "property": "limits",
+	# tests/vm/qmp qom-set '{"path": "/objects/SLOW-speed", "property": "limits",
 	#                        "value": {"bps-total": 0}}'
-	arg -object throttle-group,id=slow,x-bps-total=1048576
-	filter=driver=throttle,throttle-group=slow,file \
+	arg -object throttle-group,id=SLOW-speed,x-bps-total=1048576
+	filter=driver=throttle,throttle-group=SLOW-speed,file \
 	nvme     SLOW       64M   mdts=9      ""
 
 	# A media error on reading LBA 2048 and on writing LBA 4096.
