@@ -208,12 +208,15 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 
 	pdu->status = 0;
 	blk_status = blk_execute_rq(rq, false);
-	/* The driver tells the block layer of this status as BLK_STS_TARGET. */
+	/*
+	 * The driver tells the block layer of this status as BLK_STS_TARGET, but of those
+	 * that end in a batch nothing. With another layout the status is still 0.
+	 */
 	if ((pdu->status & STOCK_STATUS_MASK) == NVME_SC_LBA_RANGE)
 		ret = 0;
 	else if (blk_queue_dying(queue))
 		ret = -ENODEV;
-	else if (blk_status != BLK_STS_OK && blk_status != BLK_STS_TARGET)
+	else if (pdu->status || (blk_status != BLK_STS_OK && blk_status != BLK_STS_TARGET))
 		ret = -EIO;
 free:
 	blk_mq_free_request(rq);
