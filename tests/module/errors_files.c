@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,6 +323,137 @@ static void other_transport(const void *arg)
 	unlink(file);
 }
 
+/* Where the kernel can be told to fail commands of a namespace, or of its paths. */
+static void find_faults(const char *path, glob_t *faults)
+{
+	unsigned int subsystem, head;
+	char pattern[96];
+
+	check(sscanf(path, "/dev/nvme%un%u", &subsystem, &head) == 2);
+	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/nvme%u{,c*}n%u/fault_inject",
+		 subsystem, head);
+	if (glob(pattern, GLOB_BRACE, NULL, faults))
+		skip("this kernel cannot be told to fail commands of %s", path);
+}
+
+/* From now on all commands end with this status, but for the first few. */
+static void fault_start(const char *fault, unsigned int status, unsigned int spared)
+{
+	check(run_quietly("cd %s && echo 0 >verbose && echo -1 >times && echo %u >space &&"
+			  "echo %#x >status && echo 100 >probability",
+			  fault, spared + 1, status));
+}
+
+static void fault_end(const char *fault)
+{
+	check(run_quietly("echo 0 >%s/probability", fault));
+}
+
+/* While that is so, the test reads fail, and ATTACH with them. */
+static void fails_to_attach(struct fixture *f, int ns_fd, const glob_t *faults, unsigned int status,
+			    unsigned int spared)
+{
+	uint32_t reason;
+	int result;
+
+	for (size_t i = 0; i < faults->gl_pathc; i++)
+		fault_start(faults->gl_pathv[i], status, spared);
+	result = try_attach(f, f->rig.buffer.fd, ns_fd, NVME_DMABUF_ACCESS_READ, &reason);
+	for (size_t i = 0; i < faults->gl_pathc; i++)
+		fault_end(faults->gl_pathv[i]);
+	check_that(result == -EIO && reason == NVME_DMABUF_REASON_PROBE_FAILED,
+		   "attach says %s, %s", strerrorname_np(-result), nvmedmabuf_reason_name(reason));
+	intact(f);
+}
+
+#define STATUS_CODE	       0x7ff
+#define UNRECOVERED_READ_ERROR 0x281
+#define HOST_PATH_ERROR	       0x370 /* the driver's, of a command that it gave up */
+
+/**
+ * struct fault - what goes wrong with the first test reads of a controller
+ * @spared: how many succeed: one past the end, one of a block, and long ones
+ */
+static const struct fault {
+	const char *name;
+	unsigned int status;
+	unsigned int spared;
+} faults[] = {
+	{ "a drive that fails all commands", UNRECOVERED_READ_ERROR, 0 },
+	{ "a drive of which no block can be read", UNRECOVERED_READ_ERROR, 1 },
+	{ "a drive whose commands are given up", HOST_PATH_ERROR, 0 },
+	{ "a drive whose reads are given up", HOST_PATH_ERROR, 1 },
+	{ "a drive whose long reads are given up", HOST_PATH_ERROR, 2 },
+};
+
+static void failing_drive(const void *arg)
+{
+	/* Takes less than the block layer may ask for: long reads are tried. */
+	const char *path = drive_path("SMALLMDTS");
+	const struct fault *fault = arg;
+	struct nvme_dmabuf_completion c;
+	struct fixture f;
+	struct rig rig;
+	glob_t at;
+
+	require_disposable();
+	find_faults(path, &at);
+	/* It forgets which controllers it has seen. */
+	check_eq(module_remove(), 0);
+	module_insert(module_path(), "");
+	fixture_open(&f);
+	rig_open(&rig, path, exporter_any(), MIB, MIB);
+	fails_to_attach(&f, rig.drive.fd, &at, fault->status, fault->spared);
+	rig_attach_all(&rig);
+	rig_read(&rig, 0, PAGE, rig.first);
+
+	fault_start(at.gl_pathv[0], fault->status, 0);
+	nvmedmabuf_read(rig.ctx, rig.map, 0, PAGE, rig.first, &c);
+	fault_end(at.gl_pathv[0]);
+	check_eq(c.bytes, 0);
+	if (fault->status == UNRECOVERED_READ_ERROR) {
+		check_eq(c.error, 0);
+		check_eq(c.reason, NVME_DMABUF_REASON_NONE);
+		check_eq(c.status & STATUS_CODE, UNRECOVERED_READ_ERROR);
+	} else {
+		check_eq(c.error, -EIO);
+		check_eq(c.reason, NVME_DMABUF_REASON_CANCELLED);
+	}
+	rig_read(&rig, 0, PAGE, rig.first);
+	rig_verify(&rig);
+}
+
+static void failing_paths(const void *arg)
+{
+	const char *path = drive_path("MPATH");
+	struct nvme_dmabuf_map_info info;
+	uint32_t taken[2];
+	struct fixture f;
+	struct rig rig;
+	glob_t at;
+
+	(void)arg;
+	require_disposable();
+	find_faults(path, &at);
+	check_eq(at.gl_pathc, 2);
+	fixture_open(&f);
+	rig_open(&rig, path, exporter_any(), MIB, MIB);
+	for (int i = 0; i < 2; i++) {
+		fault_start(at.gl_pathv[i], HOST_PATH_ERROR, 0);
+		rig_attach_all(&rig);
+		fault_end(at.gl_pathv[i]);
+		check_eq(nvmedmabuf_get_map_info(rig.ctx, rig.map, &info), 0);
+		taken[i] = info.out_pci_bdf;
+		rig_read(&rig, 0, PAGE, rig.first);
+		rig_detach(&rig);
+	}
+	check(taken[0] != taken[1]);
+	fails_to_attach(&f, rig.drive.fd, &at, HOST_PATH_ERROR, 0);
+	rig_attach_all(&rig);
+	rig_read(&rig, 0, PAGE, rig.first);
+	rig_verify(&rig);
+}
+
 /* A namespace's file gives the access it was opened with, and no more. */
 static void namespace_modes(const void *arg)
 {
@@ -523,6 +655,9 @@ void errors_add_files(void)
 	tap_add(loop_device, NULL, "a loop device");
 	tap_add(mapped_device, NULL, "a device mapped onto a namespace");
 	tap_add(other_transport, NULL, "NVMe over another transport");
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		tap_add(failing_drive, &faults[i], "%s", faults[i].name);
+	tap_add(failing_paths, NULL, "a multipath device whose paths fail");
 	tap_add(namespace_modes, NULL, "access modes of the namespace's file");
 	tap_add(namespace_read_only_file, NULL, "writing through a file opened for reading");
 	tap_add(read_only_device, NULL, "a device made read-only");
