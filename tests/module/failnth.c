@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/blkpg.h>
 #include <linux/dma-buf.h>
 
 #include "contract.h"
@@ -31,6 +33,19 @@
 #define IN	 NVME_DMABUF_SUBMIT_IN_FENCE
 #define OUT	 NVME_DMABUF_SUBMIT_OUT_FENCE
 
+#define AUTO_REFRESH NVME_DMABUF_ATTACH_AUTO_REFRESH
+#define REQUIRE_P2P  NVME_DMABUF_ATTACH_REQUIRE_P2P
+
+/*
+ * Drives that take lists anywhere are treated as if they wanted them aligned. And given
+ * lists: an IOMMU makes maps contiguous.
+ */
+#define ALIGNED "4096"
+#define NO_SGL	"N"
+
+/* A command that needs a list, wherever it begins. */
+#define LISTED (4 * PAGE)
+
 /* Commands of a large batch, of a page each or more if blocks are larger. */
 #define MANY   64U
 #define WINDOW (MANY * PAGE)
@@ -42,6 +57,15 @@
 #define DEPTH	64U
 #define ENTERED 4U
 
+/* Partition number that nobody uses by accident. */
+#define NUMBER 63
+
+/*
+ * The fault has struck where the nvme driver completes a command, which then has this
+ * status: Invalid Command Opcode, Do Not Retry.
+ */
+#define INJECTED 0x4001
+
 /* No mapping is near, so that one here needs page tables of its own. */
 #define LONELY ((void *)(1UL << 44))
 
@@ -52,15 +76,18 @@
  * struct state - what a call finds
  * @w, @b, @map: a map that works
  * @fd: its context
+ * @ns: the drive, or a partition of it
+ * @max_command: bytes that one NVMe command moves
  * @auto_map: another map of @b, which refreshes itself
  * @other: a dma-buf to attach, of whatever exporter
  * @exported: @other, if it is one of the test exporter's; else its fd is -1
  * @spare: a map to detach
  * @fence: a sync_file that has signalled
  * @line: a queue of @fd
+ * @count: commands to give to it
  * @own, @ring: a context that has not had a command of io_uring's, and a ring
  * @maps: maps made so far, or tried to
- * @refused: completions that had an error
+ * @refused: completions that had an error, or the status that is INJECTED
  * @files: descriptors open before the call
  * @next: the next one
  */
@@ -69,12 +96,15 @@ struct state {
 	struct exported b;
 	uint32_t map, auto_map;
 	int fd;
+	int ns;
+	uint32_t max_command;
 	int other;
 	struct exported exported;
 	struct buffer buffer;
 	uint32_t spare;
 	int fence;
 	struct line line;
+	uint32_t count;
 	struct nvmedmabuf *own;
 	struct io_uring ring;
 	uint32_t maps;
@@ -96,8 +126,14 @@ struct state {
  * @prepare: makes it so that the call can succeed
  * @run: the call; returns 0 or -errno
  * @settle: looks at what it did and undoes it
+ * @close: undoes what @open made, if it outlives this program
  * @number: _IOC_NR() of the ioctl, or CALLS if it is none of the device's
+ * @drive: a special drive; NULL is the one to test
+ * @attach: flags of ATTACH
+ * @length: bytes of each command; 0 is a page
  * @moves: the map that it uses has to be refreshed
+ * @aligned: a command that needs a list needs memory, for one that is aligned
+ * @polled: the call also completes its commands, so that the fault may strike there
  * @frugal: it needs no memory, so that nothing can fail
  */
 struct subject {
@@ -106,11 +142,17 @@ struct subject {
 	void (*prepare)(struct state *s, const struct subject *subject);
 	int (*run)(struct state *s);
 	void (*settle)(struct state *s, const struct subject *subject);
+	void (*close)(struct state *s, const struct subject *subject);
 	unsigned int number;
+	const char *drive;
 	uint32_t flags;
+	uint32_t attach;
 	uint32_t count;
 	uint64_t size;
+	uint64_t length;
 	bool moves;
+	bool aligned;
+	bool polled;
 	bool frugal;
 };
 
@@ -154,12 +196,19 @@ static void fault_setup(void)
 		{ "fail_usercopy/task-filter", "N" },
 	};
 	char path[128];
+	glob_t drives;
 
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
 		snprintf(path, sizeof(path), DEBUGFS "%s", settings[i][0]);
 		if (!file_put(path, settings[i][1]))
 			note("%s: %m", path);
 	}
+	if (glob(DEBUGFS "nvme*/fault_inject/verbose", 0, NULL, &drives))
+		return;
+	for (size_t i = 0; i < drives.gl_pathc; i++)
+		if (!file_put(drives.gl_pathv[i], "0"))
+			note("%s: %m", drives.gl_pathv[i]);
+	globfree(&drives);
 }
 
 /* Where a function of the kernel begins and the next one does. */
@@ -235,7 +284,7 @@ static void prepare_ns_info(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_ns_info *args = arguments(s, subject);
 
-	args->ns_fd = s->w.drive.fd;
+	args->ns_fd = s->ns;
 }
 
 static int run_ns_info(struct state *s)
@@ -246,29 +295,43 @@ static int run_ns_info(struct state *s)
 static void settle_ns_info(struct state *s, const struct subject *subject)
 {
 	const struct nvme_dmabuf_ns_info *args = &s->args.ns_info;
+	uint32_t kinds = NVME_DMABUF_NS_PARTITION | NVME_DMABUF_NS_MULTIPATH;
 
-	(void)subject;
 	if (!s->result) {
 		check_eq(args->out_reason, NVME_DMABUF_REASON_NONE);
 		check_eq(args->out_block_size, s->w.drive.block);
+		check_eq(args->out_flags & kinds, subject->flags);
 	}
 }
 
 static void prepare_peer_info(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_peer_info *args = arguments(s, subject);
-	struct nvme_dmabuf_map_info info;
+	struct pci_address address;
 
-	check_eq(nvmedmabuf_get_map_info(s->w.ctx, s->map, &info), 0);
-	args->ns_fd = s->w.drive.fd;
-	args->pci_domain = info.out_pci_domain;
-	/* A bridge's, or some neighbour's. */
-	args->pci_bdf = info.out_pci_bdf & ~7U;
+	/* QEMU has one beside the drives, and one behind a port. */
+	if (!pci_find(0x1af4, 0x1110, subject->count, &address))
+		skip("no ivshmem device here");
+	args->ns_fd = s->ns;
+	args->pci_domain = address.domain;
+	args->pci_bdf = address.bdf;
 }
 
 static int run_peer_info(struct state *s)
 {
 	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PEER_INFO));
+}
+
+/* Near or out of reach, the kernel knows the peer. */
+static void settle_peer_info(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_peer_info *args = &s->args.peer_info;
+
+	(void)subject;
+	if (s->result)
+		return;
+	check_eq(args->out_distance >= 0, args->out_reason == NVME_DMABUF_REASON_NONE);
+	check(args->out_reason != NVME_DMABUF_REASON_NO_SUCH_PEER);
 }
 
 static void open_event(struct state *s, const struct subject *subject)
@@ -352,6 +415,31 @@ static int run_placement(struct state *s)
 	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_PLACEMENT));
 }
 
+static void prepare_placement_bar(struct state *s, const struct subject *subject)
+{
+	uint32_t map, reason;
+
+	prepare_placement(s, subject);
+	check_eq(wire_attach(&s->w, &s->exported, 0, s->exported.bytes, &map, &reason), 0);
+	s->args.placement.map = map;
+	s->maps++;
+	memset(s->runs, 0, sizeof(s->runs));
+}
+
+static void settle_placement_bar(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_placement *args = &s->args.placement;
+
+	(void)subject;
+	if (!s->result) {
+		check_eq(args->out_count, 1);
+		check_eq(s->runs[0].kind, NVME_DMABUF_PLACEMENT_PCI);
+		check_eq(s->runs[0].length, s->exported.bytes);
+	}
+	check_eq(nvmedmabuf_detach(s->w.ctx, args->map), 0);
+	check_unused(&s->exported);
+}
+
 /* What is attached, detached or not. */
 static void open_exported(struct state *s, const struct subject *subject)
 {
@@ -380,12 +468,52 @@ static void open_buffer(struct state *s, const struct subject *subject)
 	skip("no such exporter here");
 }
 
+static int partition_change(const struct state *s, int operation)
+{
+	uint32_t block = s->w.drive.block;
+	struct blkpg_partition partition = {
+		.start = (long long)(s->w.first * block),
+		.length = (long long)(s->w.count * block),
+		.pno = NUMBER,
+	};
+	struct blkpg_ioctl_arg arg = {
+		.op = operation,
+		.datalen = sizeof(partition),
+		.data = &partition,
+	};
+
+	return ioctl(s->w.drive.fd, BLKPG, &arg) ? -errno : 0;
+}
+
+/* The window is one. */
+static void open_partition(struct state *s, const struct subject *subject)
+{
+	char path[64];
+
+	require_erase();
+	partition_change(s, BLKPG_DEL_PARTITION);
+	check_eq(partition_change(s, BLKPG_ADD_PARTITION), 0);
+	snprintf(path, sizeof(path), "%sp%d", s->w.drive.path, NUMBER);
+	/* udev may be busy with the new node, or may even make it. */
+	wait_until((s->ns = open(path, O_RDWR | O_CLOEXEC)) >= 0);
+	if (subject->size)
+		open_exported(s, subject);
+}
+
+static void close_partition(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	check_sys(close(s->ns));
+	check_eq(partition_change(s, BLKPG_DEL_PARTITION), 0);
+}
+
 static void prepare_attach(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_attach *args = arguments(s, subject);
 
+	args->flags = subject->attach;
 	args->dmabuf_fd = s->other;
-	args->ns_fd = s->w.drive.fd;
+	args->ns_fd = s->ns;
 	args->access = rig_access();
 	args->length = s->exported.fd < 0 ? subject->size : s->exported.bytes;
 	s->maps++;
@@ -407,9 +535,7 @@ static void settle_attach(struct state *s, const struct subject *subject)
 			check_eq(args->out_map, 0);
 	} else {
 		check_eq(args->out_reason, NVME_DMABUF_REASON_NONE);
-		check_eq(nvmedmabuf_read(s->w.ctx, args->out_map, 0, s->w.drive.block, s->w.first,
-					 NULL),
-			 0);
+		check_eq(nvmedmabuf_read(s->w.ctx, args->out_map, 0, s->w.drive.block, 0, NULL), 0);
 		check_eq(nvmedmabuf_detach(s->w.ctx, args->out_map), 0);
 	}
 	if (s->exported.fd >= 0)
@@ -532,17 +658,53 @@ static void settle_events(struct state *s, const struct subject *subject)
 	refresh_now(s);
 }
 
-static void open_moves(struct state *s, const struct subject *subject)
+/* Sets a parameter of the module's, and returns in @value what it was. */
+static void swap_parameter(const char *name, char value[16])
+{
+	char path[96], before[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/module/nvme_dmabuf/parameters/%s", name);
+	f = fopen(path, "r");
+	check(f && fscanf(f, "%15s", before) == 1);
+	fclose(f);
+	check(file_put(path, value));
+	memcpy(value, before, sizeof(before));
+}
+
+/* For maps made afterwards: only @map is made anew. */
+static void open_aligned(struct state *s)
+{
+	char align[16] = ALIGNED, sgl[16] = NO_SGL;
+	uint32_t reason;
+	int result;
+
+	require_disposable();
+	check_eq(nvmedmabuf_detach(s->w.ctx, s->map), 0);
+	swap_parameter("prp_list_align", align);
+	swap_parameter("sgl", sgl);
+	result = wire_attach(&s->w, &s->b, 0, s->b.bytes, &s->map, &reason);
+	swap_parameter("prp_list_align", align);
+	swap_parameter("sgl", sgl);
+	check_eq(result, 0);
+	s->maps++;
+}
+
+static void open_commands(struct state *s, const struct subject *subject)
 {
 	if (subject->moves)
 		require_movable(s, subject);
+	if (subject->aligned)
+		open_aligned(s);
+	if (subject->drive)
+		check(subject->length > s->max_command);
 }
 
 static void open_fence(struct state *s, const struct subject *subject)
 {
 	struct dma_buf_export_sync_file args = { .flags = DMA_BUF_SYNC_RW };
 
-	open_moves(s, subject);
+	open_commands(s, subject);
 	if (!(subject->flags & IN))
 		return;
 	exported_fence(&s->b, EXPORTER_FENCE_WRITE, 0);
@@ -552,10 +714,15 @@ static void open_fence(struct state *s, const struct subject *subject)
 	s->fence = args.fd;
 }
 
+static uint64_t command_length(const struct subject *subject)
+{
+	return subject->length ? subject->length : WINDOW / MANY;
+}
+
 /* Reads; then moves what they read to, if that is wanted. */
 static void prepare_commands(struct state *s, const struct subject *subject)
 {
-	uint64_t length = WINDOW / MANY;
+	uint64_t length = command_length(subject);
 	uint8_t *noise = pages_alloc(WINDOW);
 
 	rnd_fill(noise, WINDOW);
@@ -566,6 +733,9 @@ static void prepare_commands(struct state *s, const struct subject *subject)
 				     i * length, length,
 				     s->w.first + i * length / s->w.drive.block);
 		s->commands[i].user_data = i;
+		/* A plain one is tried again at once, the other way. */
+		if (subject->aligned && i % 2)
+			s->commands[i].flags = NVME_DMABUF_CMD_FUA;
 	}
 	memset(s->completions, 0xa5, sizeof(s->completions));
 	if (subject->moves)
@@ -600,32 +770,42 @@ static void drain(struct state *s)
 }
 
 /*
- * A command was executed or not: all of its data are new, or none. @told: there are
- * completions.
+ * A part of a command was executed or not: all of its data are new, or none. @wanted: it
+ * must have been.
  */
+static void settle_part(struct state *s, const uint8_t *actual, uint64_t at, uint64_t length,
+			bool wanted)
+{
+	if (!wanted && !memcmp(actual + at, s->b.mirror + at, length))
+		return;
+	compare("data of a command", actual + at, s->w.disk + at, length, at);
+	memcpy(s->b.mirror + at, actual + at, length);
+}
+
+/* @told: there are completions. */
 static void settle_commands(struct state *s, const struct subject *subject, bool told)
 {
-	uint64_t length = WINDOW / MANY;
+	uint64_t length = command_length(subject), part = min_u64(length, s->max_command);
 	uint8_t *actual = pages_alloc(WINDOW);
 
 	exported_read(&s->b, 0, actual, WINDOW);
 	for (uint32_t i = 0; i < subject->count; i++) {
 		const struct nvme_dmabuf_completion *c = &s->completions[i];
-		uint8_t *data = actual + i * length;
 
-		if (told)
+		if (told) {
 			check_eq(c->user_data, i);
-		s->refused += told && c->error;
-		if (told && c->error)
-			check_that(command_may_fail(-c->error, c->reason),
+			check_that(!c->error || command_may_fail(-c->error, c->reason),
 				   "command %u: error %d, reason %s", i, c->error,
 				   nvmedmabuf_reason_name(c->reason));
-		else if (told)
-			check_eq(c->status, 0);
-		if (!memcmp(data, s->b.mirror + i * length, length) && !(told && !c->error))
-			continue;
-		compare("data of a command", data, s->w.disk + i * length, length, i * length);
-		memcpy(s->b.mirror + i * length, data, length);
+			check_that(!c->status || (subject->polled && c->status == INJECTED),
+				   "command %u: status %#x", i, c->status);
+			check((c->error || c->status) == (c->bytes < length));
+			check(c->bytes <= length);
+			s->refused += c->error || c->status;
+		}
+		for (uint64_t at = 0; at < length; at += part)
+			settle_part(s, actual, i * length + at, min_u64(part, length - at),
+				    told && at < c->bytes);
 	}
 	munmap(actual, WINDOW);
 	if (subject->moves)
@@ -650,12 +830,13 @@ static void settle_submit(struct state *s, const struct subject *subject)
 static void prepare_enter(struct state *s, const struct subject *subject)
 {
 	prepare_commands(s, subject);
-	line_open(&s->line, s->fd, DEPTH, 0, 0);
+	s->count = subject->count;
+	line_open(&s->line, s->fd, DEPTH, subject->polled ? NVME_DMABUF_QUEUE_POLLED : 0, 0);
 }
 
 static int run_enter(struct state *s)
 {
-	return line_enter(&s->line, s->commands, ENTERED, ENTERED, 0, 0, &s->args.enter);
+	return line_enter(&s->line, s->commands, s->count, s->count, 0, 0, &s->args.enter);
 }
 
 static void settle_enter(struct state *s, const struct subject *subject)
@@ -686,7 +867,7 @@ static void prepare_uring(struct state *s, const struct subject *subject)
 	w.ctx = ctx_open();
 	s->own = w.ctx;
 	check_eq(wire_attach(&w, &s->b, 0, s->b.bytes, &s->commands[0].map, &reason), 0);
-	ring_open(&s->ring, 1, 0);
+	ring_open(&s->ring, 1, subject->polled ? IORING_SETUP_IOPOLL : 0);
 	ring_prepare(&s->ring, nvmedmabuf_fd(s->own), &s->commands[0]);
 }
 
@@ -767,19 +948,23 @@ static void settle_close(struct state *s, const struct subject *subject)
 	check_unused(&s->exported);
 }
 
-static void state_open(struct state *s)
+static void state_open(struct state *s, const struct subject *subject)
 {
 	struct nvme_dmabuf_attach args = {
 		.size = sizeof(args),
-		.flags = NVME_DMABUF_ATTACH_AUTO_REFRESH,
+		.flags = AUTO_REFRESH,
 		.access = rig_access(),
 	};
+	struct nvme_dmabuf_ns_info info;
 	uint32_t reason;
 
 	memset(s, 0, sizeof(*s));
 	s->exported.fd = -1;
-	wire_open(&s->w, main_drive(), WINDOW);
+	wire_open(&s->w, subject->drive ? drive_path(subject->drive) : main_drive(), WINDOW);
 	s->fd = nvmedmabuf_fd(s->w.ctx);
+	s->ns = s->w.drive.fd;
+	check_eq(nvmedmabuf_get_ns_info(s->w.ctx, s->ns, &info), 0);
+	s->max_command = info.out_max_command;
 	exported_create_pages(&s->b, MIB, EXPORTER_DYNAMIC);
 	check_eq(wire_attach(&s->w, &s->b, 0, s->b.bytes, &s->map, &reason), 0);
 	args.dmabuf_fd = s->b.fd;
@@ -825,7 +1010,7 @@ static void sweep(const void *arg)
 	static struct state s;
 	uint32_t reason;
 
-	state_open(&s);
+	state_open(&s, subject);
 	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
 	if (subject->open)
 		subject->open(&s, subject);
@@ -855,8 +1040,17 @@ static void sweep(const void *arg)
 	check_eq(nth > 2, !subject->frugal);
 	check_maps(&s);
 	exported_verify(&s.b);
+	if (subject->close)
+		subject->close(&s, subject);
 	wire_close(&s.w);
 	check_unused(&s.b);
+}
+
+static void reload(const char *parameters)
+{
+	wait_until(!file_number("/sys/module/nvme_dmabuf/refcnt"));
+	check_eq(module_remove(), 0);
+	module_insert(module_path(), parameters);
 }
 
 /*
@@ -865,7 +1059,6 @@ static void sweep(const void *arg)
  */
 static void first_use(const void *arg)
 {
-	const char *path = module_path();
 	struct nvme_dmabuf_ns_info info;
 	unsigned int nth, failed = 0;
 	bool struck = true;
@@ -878,9 +1071,7 @@ static void first_use(const void *arg)
 	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
 	for (nth = 1; struck; nth++) {
 		check_that(nth < MOST_FAULTS, "there is no end of it");
-		wait_until(!file_number("/sys/module/nvme_dmabuf/refcnt"));
-		check_eq(module_remove(), 0);
-		module_insert(path, "");
+		reload("");
 		fd = device_open();
 		info = (struct nvme_dmabuf_ns_info){ .size = sizeof(info), .ns_fd = drive.fd };
 		fault_arm(nth);
@@ -899,6 +1090,76 @@ static void first_use(const void *arg)
 	}
 	note("%u faults, of which %u made the call fail", nth - 2, failed);
 	check(failed);
+}
+
+/*
+ * The first call that needs aligned lists: the pool for them is made when the first map
+ * is attached, and is empty until the first command.
+ */
+static void first_aligned(const void *arg)
+{
+	unsigned int number = *(const unsigned int *)arg, nth, failed = 0, refused = 0;
+	bool submits = number == _IOC_NR(NVME_DMABUF_IOC_SUBMIT), struck = true;
+	static struct nvme_dmabuf_completion c;
+	static struct nvme_dmabuf_command read;
+	struct nvme_dmabuf_ns_info info;
+	static union call_args args;
+	uint32_t map, other, reason;
+	struct exported b;
+	struct wire w;
+	int result;
+
+	require_disposable();
+	wire_open(&w, main_drive(), WINDOW);
+	exported_create_pages(&b, MIB, 0);
+	nth_fd = check_sys(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
+	for (nth = 1; struck; nth++) {
+		check_that(nth < MOST_FAULTS, "there is no end of it");
+		nvmedmabuf_close(w.ctx);
+		reload("prp_list_align=" ALIGNED " sgl=" NO_SGL);
+		w.ctx = ctx_open();
+		/* What else is made for a controller is another test's. */
+		check_eq(nvmedmabuf_get_ns_info(w.ctx, w.drive.fd, &info), 0);
+		memset(&args, 0, sizeof(args));
+		args.size = call_size(number);
+		if (submits) {
+			check_eq(wire_attach(&w, &b, 0, b.bytes, &map, &reason), 0);
+			nvmedmabuf_prep_read(&read, map, 0, LISTED, w.first);
+			memset(&c, 0, sizeof(c));
+			args.submit.commands = (uintptr_t)&read;
+			args.submit.completions = (uintptr_t)&c;
+			args.submit.count = 1;
+		} else {
+			args.attach.dmabuf_fd = b.fd;
+			args.attach.ns_fd = w.drive.fd;
+			args.attach.access = rig_access();
+			args.attach.length = b.bytes;
+		}
+		fault_arm(nth);
+		result = ioctl(nvmedmabuf_fd(w.ctx), _IO(NVME_DMABUF_IOC_TYPE, number), &args) ?
+				 errno :
+				 0;
+		struck = fault_disarm();
+		failed += !!result;
+		reason = call_reason(number, &args);
+		check_that(!result || call_may_fail(number, result, reason), "fault %u: %s, %s",
+			   nth, strerrorname_np(result), nvmedmabuf_reason_name(reason));
+		refused += submits && !result && c.error;
+		check(!c.error || command_may_fail(-c.error, c.reason));
+		check(struck || (!result && !c.error));
+		/* What failed once works the next time. */
+		check_eq(wire_attach(&w, &b, 0, b.bytes, &other, &reason), 0);
+		nvmedmabuf_prep_read(&read, other, 0, LISTED, w.first);
+		wire_transfer(&w, &b, 0, read);
+	}
+	note("%u faults, of which %u made the call fail and %u the command", nth - 2, failed,
+	     refused);
+	check(failed);
+	check_eq(refused > 0, submits);
+	exported_verify(&b);
+	nvmedmabuf_close(w.ctx);
+	check_unused(&b);
+	reload("");
 }
 
 /* Last, for from now on faults strike nowhere else. */
@@ -972,34 +1233,61 @@ static void nothing_lost(const void *arg)
 
 static const struct subject subjects[] = {
 #define IOCTL(nr) .number = _IOC_NR(NVME_DMABUF_IOC_##nr)
-#define ATTACH_OF(what, how, bytes, how_flags)                                             \
+#define ATTACH_OF(what, how, bytes, how_flags, ...)                                        \
 	{                                                                                  \
 		.name = "ATTACH, " what, IOCTL(ATTACH), .open = open_##how, .size = bytes, \
 		.flags = how_flags, .prepare = prepare_attach, .run = run_attach,          \
-		.settle = settle_attach                                                    \
+		.settle = settle_attach, ##__VA_ARGS__                                     \
 	}
-#define SUBMIT_OF(what, how_many, how, how_moves)                                               \
-	{                                                                                       \
-		.name = "SUBMIT, " what, IOCTL(SUBMIT), .open = open_fence, .count = how_many,  \
-		.flags = how, .moves = how_moves, .prepare = prepare_submit, .run = run_submit, \
-		.settle = settle_submit                                                         \
-	}
-#define ENTER_OF(what, how_moves)                                                              \
+#define SUBMIT_OF(what, how_many, how, ...)                                                    \
 	{                                                                                      \
-		.name = "ENTER, " what, .number = CALLS, .open = open_moves, .count = ENTERED, \
-		.moves = how_moves, .frugal = !(how_moves), .prepare = prepare_enter,          \
-		.run = run_enter, .settle = settle_enter                                       \
+		.name = "SUBMIT, " what, IOCTL(SUBMIT), .open = open_fence, .count = how_many, \
+		.flags = how, .prepare = prepare_submit, .run = run_submit,                    \
+		.settle = settle_submit, ##__VA_ARGS__                                         \
 	}
+#define ENTER_OF(what, how_many, ...)                                                              \
+	{                                                                                          \
+		.name = "ENTER, " what, .number = CALLS, .open = open_commands, .count = how_many, \
+		.prepare = prepare_enter, .run = run_enter, .settle = settle_enter, ##__VA_ARGS__  \
+	}
+#define URING_OF(what, ...)                                                                       \
+	{                                                                                         \
+		.name = what " of io_uring", .number = CALLS, .open = open_commands, .count = 1,  \
+		.prepare = prepare_uring, .run = run_uring, .settle = settle_uring, ##__VA_ARGS__ \
+	}
+#define IN_PARTS .drive = "SMALLMDTS", .length = WINDOW
 	{ .name = "INFO", IOCTL(INFO), .prepare = prepare_plain, .run = run_info },
 	{ .name = "NS_INFO",
 	  IOCTL(NS_INFO),
 	  .prepare = prepare_ns_info,
 	  .run = run_ns_info,
 	  .settle = settle_ns_info },
+	{ .name = "NS_INFO, a partition",
+	  IOCTL(NS_INFO),
+	  .flags = NVME_DMABUF_NS_PARTITION,
+	  .open = open_partition,
+	  .close = close_partition,
+	  .prepare = prepare_ns_info,
+	  .run = run_ns_info,
+	  .settle = settle_ns_info },
+	{ .name = "NS_INFO, a multipath device",
+	  IOCTL(NS_INFO),
+	  .drive = "MPATH",
+	  .flags = NVME_DMABUF_NS_MULTIPATH,
+	  .prepare = prepare_ns_info,
+	  .run = run_ns_info,
+	  .settle = settle_ns_info },
 	{ .name = "PEER_INFO",
 	  IOCTL(PEER_INFO),
 	  .prepare = prepare_peer_info,
-	  .run = run_peer_info },
+	  .run = run_peer_info,
+	  .settle = settle_peer_info },
+	{ .name = "PEER_INFO, behind a port",
+	  IOCTL(PEER_INFO),
+	  .count = 1,
+	  .prepare = prepare_peer_info,
+	  .run = run_peer_info,
+	  .settle = settle_peer_info },
 	{ .name = "QUEUE",
 	  IOCTL(QUEUE),
 	  .prepare = prepare_queue,
@@ -1028,14 +1316,28 @@ static const struct subject subjects[] = {
 	  IOCTL(PLACEMENT),
 	  .prepare = prepare_placement,
 	  .run = run_placement },
+	{ .name = "PLACEMENT, a BAR",
+	  IOCTL(PLACEMENT),
+	  .open = open_bar,
+	  .size = 4 * MIB,
+	  .flags = EXPORTER_DYNAMIC,
+	  .prepare = prepare_placement_bar,
+	  .run = run_placement,
+	  .settle = settle_placement_bar },
 	ATTACH_OF("a page", exported, PAGE, 0),
 	ATTACH_OF("several pages of list", exported, LARGE, 0),
 	ATTACH_OF("an exporter that moves", exported, MIB, EXPORTER_DYNAMIC),
+	ATTACH_OF("to be refreshed by itself", exported, MIB, EXPORTER_DYNAMIC,
+		  .attach = AUTO_REFRESH),
 	ATTACH_OF("a BAR", bar, 4 * MIB, EXPORTER_DYNAMIC),
+	ATTACH_OF("a BAR, required", bar, 4 * MIB, EXPORTER_DYNAMIC,
+		  .attach = REQUIRE_P2P | AUTO_REFRESH),
 	ATTACH_OF("udmabuf", buffer, LARGE, UDMABUF_SCATTERED),
 	ATTACH_OF("udmabuf of huge pages", buffer, LARGE, UDMABUF_HUGE),
 	ATTACH_OF("a DMA heap", buffer, LARGE, DMA_HEAP),
 	ATTACH_OF("DRM", buffer, LARGE, DRM_DUMB),
+	ATTACH_OF("to a partition", partition, MIB, EXPORTER_DYNAMIC, .close = close_partition),
+	ATTACH_OF("to a multipath device", exported, MIB, EXPORTER_DYNAMIC, .drive = "MPATH"),
 	{ .name = "DETACH",
 	  IOCTL(DETACH),
 	  .prepare = prepare_detach,
@@ -1053,22 +1355,28 @@ static const struct subject subjects[] = {
 	  .prepare = prepare_events,
 	  .run = run_events,
 	  .settle = settle_events },
-	SUBMIT_OF("one command", 1, 0, false),
-	SUBMIT_OF("many commands", MANY, 0, false),
-	SUBMIT_OF("after the buffers' fences", 4, IMPLICIT, false),
-	SUBMIT_OF("after a fence", 4, IN, false),
-	SUBMIT_OF("with a fence", 4, OUT, false),
-	SUBMIT_OF("many, with all fences", MANY, IMPLICIT | IN | OUT, false),
-	SUBMIT_OF("refreshing by itself", 4, 0, true),
-	SUBMIT_OF("refreshing by itself, with a fence", 4, OUT, true),
-	ENTER_OF("commands", false),
-	ENTER_OF("refreshing by itself", true),
-	{ .name = "a command of io_uring",
-	  .number = CALLS,
-	  .count = 1,
-	  .prepare = prepare_uring,
-	  .run = run_uring,
-	  .settle = settle_uring },
+	SUBMIT_OF("one command", 1, 0),
+	SUBMIT_OF("many commands", MANY, 0),
+	SUBMIT_OF("in parts", 1, 0, IN_PARTS),
+	SUBMIT_OF("aligned lists", 4, 0, .aligned = true, .length = LISTED),
+	SUBMIT_OF("aligned lists, in parts", 1, 0, .aligned = true, IN_PARTS),
+	SUBMIT_OF("after the buffers' fences", 4, IMPLICIT),
+	SUBMIT_OF("after a fence", 4, IN),
+	SUBMIT_OF("with a fence", 4, OUT),
+	SUBMIT_OF("many, with all fences", MANY, IMPLICIT | IN | OUT),
+	SUBMIT_OF("refreshing by itself", 4, 0, .moves = true),
+	SUBMIT_OF("refreshing by itself, with a fence", 4, OUT, .moves = true),
+	ENTER_OF("commands", ENTERED, .frugal = true),
+	ENTER_OF("in parts", 1, .frugal = true, IN_PARTS),
+	ENTER_OF("aligned lists", ENTERED, .aligned = true, .length = LISTED),
+	ENTER_OF("refreshing by itself", ENTERED, .moves = true),
+	ENTER_OF("polled", ENTERED, .polled = true),
+	ENTER_OF("in parts, polled", 1, .polled = true, IN_PARTS),
+	ENTER_OF("aligned lists, polled", ENTERED, .polled = true, .aligned = true,
+		 .length = LISTED),
+	ENTER_OF("refreshing by itself, polled", ENTERED, .polled = true, .moves = true),
+	URING_OF("a command"),
+	URING_OF("a polled command", .polled = true),
 	{ .name = "open",
 	  .number = CALLS,
 	  .prepare = prepare_nothing,
@@ -1083,6 +1391,11 @@ static const struct subject subjects[] = {
 	  .prepare = prepare_close,
 	  .run = run_close,
 	  .settle = settle_close },
+};
+
+static const unsigned int first_calls[] = {
+	_IOC_NR(NVME_DMABUF_IOC_ATTACH),
+	_IOC_NR(NVME_DMABUF_IOC_SUBMIT),
 };
 
 int main(int argc, char **argv)
@@ -1100,6 +1413,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++)
 		tap_add(sweep, &subjects[i], "%s", subjects[i].name);
 	tap_add(first_use, NULL, "NS_INFO, the first of a controller");
+	tap_add(first_aligned, &first_calls[0], "ATTACH, the first that aligns lists");
+	tap_add(first_aligned, &first_calls[1], "SUBMIT, the first that aligns lists");
 	tap_add(loading, NULL, "the module is loaded");
 	tap_add(nothing_lost, NULL, "no memory is lost");
 	return tap_run(argc, argv);
