@@ -553,7 +553,7 @@ static const struct disturber disturbers[] = {
 	  .takes = true, .way = REMOVE,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
-	{ .name = "the drive is unplugged", .act = act_takes, .rounds = 1, .breaks = true,
+	{ .name = "the drive is unplugged", .act = act_takes, .rounds = 3, .breaks = true,
 	  .takes = true, .way = UNPLUG,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
