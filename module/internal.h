@@ -324,8 +324,8 @@ static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 	if (!percpu_ref_tryget(&queue->q_usage_counter))
 		return false;
 	rcu_read_lock();
-	if (likely(source->hctx->type == HCTX_TYPE_POLL &&
-		   list_empty(&source->hctx->hctx_list) && !blk_queue_quiesced(queue)))
+	if (likely(source->hctx->type == HCTX_TYPE_POLL && list_empty(&source->hctx->hctx_list) &&
+		   !blk_queue_quiesced(queue)))
 		found = queue->mq_ops->poll(source->hctx, iob);
 	rcu_read_unlock();
 	percpu_ref_put(&queue->q_usage_counter);
