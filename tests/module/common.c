@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -370,6 +371,31 @@ bool file_put(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return done;
+}
+
+void parameter_swap(const char *name, char value[16])
+{
+	char path[96], before[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/module/nvme_dmabuf/parameters/%s", name);
+	f = fopen(path, "r");
+	check(f && fscanf(f, "%15s", before) == 1);
+	fclose(f);
+	check(file_put(path, value));
+	memcpy(value, before, sizeof(before));
+}
+
+int partition_change(int disk, int operation, int number, uint64_t start, uint64_t length)
+{
+	struct blkpg_partition partition = { .start = start, .length = length, .pno = number };
+	struct blkpg_ioctl_arg arg = {
+		.op = operation,
+		.datalen = sizeof(partition),
+		.data = &partition,
+	};
+
+	return ioctl(disk, BLKPG, &arg) ? -errno : 0;
 }
 
 unsigned int open_files(void)

@@ -172,6 +172,20 @@ long long file_number(const char *path);
 /** file_put - write a short text to a file of sysfs or configfs; returns success */
 bool file_put(const char *path, const char *text);
 
+/** parameter_swap - set a parameter of the module's, and return in @value what it was */
+void parameter_swap(const char *name, char value[16]);
+
+/**
+ * partition_change - add, resize or delete a partition
+ * @disk: the whole device's file
+ * @operation: BLKPG_*_PARTITION of linux/blkpg.h
+ * @number: the partition's
+ * @start, @length: in bytes; 0 to delete it
+ *
+ * Return: 0 or a negative error number.
+ */
+int partition_change(int disk, int operation, int number, uint64_t start, uint64_t length);
+
 /** open_files - descriptors that this process has, and a few more */
 unsigned int open_files(void);
 

@@ -501,19 +501,15 @@ static const struct setting settings[] = {
 static void with_setting(const void *arg)
 {
 	const struct setting *setting = arg;
-	char path[96], before[16] = "";
+	char value[16];
 	struct pair pair;
 	int status;
 	pid_t child;
-	FILE *f;
 
 	require_disposable();
 	pair = (struct pair){ main_drive(), exporter_any() };
-	snprintf(path, sizeof(path), "/sys/module/nvme_dmabuf/parameters/%s", setting->parameter);
-	f = fopen(path, "r");
-	check(f && fscanf(f, "%15s", before) == 1);
-	fclose(f);
-	check(file_put(path, setting->value));
+	snprintf(value, sizeof(value), "%s", setting->value);
+	parameter_swap(setting->parameter, value);
 	child = fork();
 	if (!child) {
 		edges(&pair);
@@ -522,7 +518,7 @@ static void with_setting(const void *arg)
 		_exit(0);
 	}
 	waitpid(child, &status, 0);
-	check(file_put(path, before));
+	parameter_swap(setting->parameter, value);
 	check_eq(status, 0);
 }
 

@@ -468,31 +468,17 @@ static void open_buffer(struct state *s, const struct subject *subject)
 	skip("no such exporter here");
 }
 
-static int partition_change(const struct state *s, int operation)
-{
-	uint32_t block = s->w.drive.block;
-	struct blkpg_partition partition = {
-		.start = (long long)(s->w.first * block),
-		.length = (long long)(s->w.count * block),
-		.pno = NUMBER,
-	};
-	struct blkpg_ioctl_arg arg = {
-		.op = operation,
-		.datalen = sizeof(partition),
-		.data = &partition,
-	};
-
-	return ioctl(s->w.drive.fd, BLKPG, &arg) ? -errno : 0;
-}
-
 /* The window is one. */
 static void open_partition(struct state *s, const struct subject *subject)
 {
+	uint32_t block = s->w.drive.block;
 	char path[64];
 
 	require_erase();
-	partition_change(s, BLKPG_DEL_PARTITION);
-	check_eq(partition_change(s, BLKPG_ADD_PARTITION), 0);
+	partition_change(s->w.drive.fd, BLKPG_DEL_PARTITION, NUMBER, 0, 0);
+	check_eq(partition_change(s->w.drive.fd, BLKPG_ADD_PARTITION, NUMBER, s->w.first * block,
+				  s->w.count * block),
+		 0);
 	snprintf(path, sizeof(path), "%sp%d", s->w.drive.path, NUMBER);
 	/* udev may be busy with the new node, or may even make it. */
 	wait_until((s->ns = open(path, O_RDWR | O_CLOEXEC)) >= 0);
@@ -504,7 +490,7 @@ static void close_partition(struct state *s, const struct subject *subject)
 {
 	(void)subject;
 	check_sys(close(s->ns));
-	check_eq(partition_change(s, BLKPG_DEL_PARTITION), 0);
+	check_eq(partition_change(s->w.drive.fd, BLKPG_DEL_PARTITION, NUMBER, 0, 0), 0);
 }
 
 static void prepare_attach(struct state *s, const struct subject *subject)
@@ -658,20 +644,6 @@ static void settle_events(struct state *s, const struct subject *subject)
 	refresh_now(s);
 }
 
-/* Sets a parameter of the module's, and returns in @value what it was. */
-static void swap_parameter(const char *name, char value[16])
-{
-	char path[96], before[16] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/nvme_dmabuf/parameters/%s", name);
-	f = fopen(path, "r");
-	check(f && fscanf(f, "%15s", before) == 1);
-	fclose(f);
-	check(file_put(path, value));
-	memcpy(value, before, sizeof(before));
-}
-
 /* For maps made afterwards: only @map is made anew. */
 static void open_aligned(struct state *s)
 {
@@ -681,11 +653,11 @@ static void open_aligned(struct state *s)
 
 	require_disposable();
 	check_eq(nvmedmabuf_detach(s->w.ctx, s->map), 0);
-	swap_parameter("prp_list_align", align);
-	swap_parameter("sgl", sgl);
+	parameter_swap("prp_list_align", align);
+	parameter_swap("sgl", sgl);
 	result = wire_attach(&s->w, &s->b, 0, s->b.bytes, &s->map, &reason);
-	swap_parameter("prp_list_align", align);
-	swap_parameter("sgl", sgl);
+	parameter_swap("prp_list_align", align);
+	parameter_swap("sgl", sgl);
 	check_eq(result, 0);
 	s->maps++;
 }

@@ -1237,14 +1237,6 @@ static void add_buffer(struct world *world)
 	buffer_end_cpu(&target->buffer);
 }
 
-static int partition(int disk, int operation, uint64_t start, uint64_t length)
-{
-	struct blkpg_partition args = { .start = start, .length = length, .pno = PARTITION };
-	struct blkpg_ioctl_arg arg = { .op = operation, .datalen = sizeof(args), .data = &args };
-
-	return ioctl(disk, BLKPG, &arg) ? -errno : 0;
-}
-
 /* Namespaces that must not be written to are not open for that. */
 static void open_namespaces(struct world *world)
 {
@@ -1255,9 +1247,10 @@ static void open_namespaces(struct world *world)
 	int *to = world->namespaces, disk = world->w.drive.fd;
 	char path[128];
 
-	partition(disk, BLKPG_DEL_PARTITION, 0, 0);
-	check_eq(partition(disk, BLKPG_ADD_PARTITION, SHIFT,
-			   (world->w.drive.blocks * world->w.drive.block - SHIFT) & ~(MIB - 1)),
+	partition_change(disk, BLKPG_DEL_PARTITION, PARTITION, 0, 0);
+	check_eq(partition_change(disk, BLKPG_ADD_PARTITION, PARTITION, SHIFT,
+				  (world->w.drive.blocks * world->w.drive.block - SHIFT) &
+					  ~(MIB - 1)),
 		 0);
 	snprintf(path, sizeof(path), "%sp%d", world->w.drive.path, PARTITION);
 	*to++ = disk;
@@ -1461,7 +1454,7 @@ static void world_close(struct world *world, unsigned int files, int next)
 	guards_verify(world);
 
 	check_sys(close(world->namespaces[1]));
-	check_eq(partition(world->w.drive.fd, BLKPG_DEL_PARTITION, 0, 0), 0);
+	check_eq(partition_change(world->w.drive.fd, BLKPG_DEL_PARTITION, PARTITION, 0, 0), 0);
 }
 
 static void report(const struct fuzzer *fuzzers, unsigned int count)

@@ -21,16 +21,6 @@
 /* Partition number that nobody uses by accident. */
 #define NUMBER 63
 
-static int change(int disk, int operation, uint64_t start, uint64_t length)
-{
-	struct blkpg_partition partition = { .start = start, .length = length, .pno = NUMBER };
-	struct blkpg_ioctl_arg arg = { .op = operation,
-				       .datalen = sizeof(partition),
-				       .data = &partition };
-
-	return ioctl(disk, BLKPG, &arg) ? -errno : 0;
-}
-
 static void partition_path(const char *disk, int number, char *path, size_t size)
 {
 	snprintf(path, size, "%sp%d", disk, number);
@@ -56,10 +46,12 @@ static void fixture_open(struct fixture *f, const char *path)
 	rig_attach_all(&f->rig);
 	block = f->rig.drive.block;
 	f->disk = check_sys(open(path, O_RDONLY | O_CLOEXEC));
-	change(f->disk, BLKPG_DEL_PARTITION, 0, 0);
+	partition_change(f->disk, BLKPG_DEL_PARTITION, NUMBER, 0, 0);
 	f->start = f->rig.first + f->rig.count / 4;
 	f->blocks = f->rig.count / 2;
-	check_eq(change(f->disk, BLKPG_ADD_PARTITION, f->start * block, f->blocks * block), 0);
+	check_eq(partition_change(f->disk, BLKPG_ADD_PARTITION, NUMBER, f->start * block,
+				  f->blocks * block),
+		 0);
 	partition_path(path, NUMBER, f->path, sizeof(f->path));
 	/* udev may be busy with the new node, or may even make it. */
 	wait_until((f->fd = open(f->path, O_RDWR | O_CLOEXEC)) >= 0);
@@ -72,7 +64,7 @@ static void fixture_close(struct fixture *f)
 {
 	check_eq(nvmedmabuf_detach(f->rig.ctx, f->map), 0);
 	close(f->fd);
-	check_eq(change(f->disk, BLKPG_DEL_PARTITION, 0, 0), 0);
+	check_eq(partition_change(f->disk, BLKPG_DEL_PARTITION, NUMBER, 0, 0), 0);
 	close(f->disk);
 	rig_close(&f->rig);
 }
@@ -173,11 +165,15 @@ static void resized(const void *path)
 	fixture_open(&f, path);
 	block = f.rig.drive.block;
 	transfer(&f, NVME_DMABUF_OP_READ, 0, block, f.blocks - 1);
-	check_eq(change(f.disk, BLKPG_RESIZE_PARTITION, f.start * block, f.blocks / 2 * block), 0);
+	check_eq(partition_change(f.disk, BLKPG_RESIZE_PARTITION, NUMBER, f.start * block,
+				  f.blocks / 2 * block),
+		 0);
 	refused(&f, block, f.blocks - 1, ERANGE);
 	refused(&f, block, f.blocks / 2, ERANGE);
 	transfer(&f, NVME_DMABUF_OP_WRITE, 0, block, f.blocks / 2 - 1);
-	check_eq(change(f.disk, BLKPG_RESIZE_PARTITION, f.start * block, f.blocks * block), 0);
+	check_eq(partition_change(f.disk, BLKPG_RESIZE_PARTITION, NUMBER, f.start * block,
+				  f.blocks * block),
+		 0);
 	transfer(&f, NVME_DMABUF_OP_WRITE, 0, block, f.blocks - 1);
 	rig_verify(&f.rig);
 	fixture_close(&f);
@@ -192,11 +188,11 @@ static void deleted(const void *path)
 	fixture_open(&f, path);
 	block = f.rig.drive.block;
 	close(f.fd);
-	check_eq(change(f.disk, BLKPG_DEL_PARTITION, 0, 0), -EBUSY);
+	check_eq(partition_change(f.disk, BLKPG_DEL_PARTITION, NUMBER, 0, 0), -EBUSY);
 	transfer(&f, NVME_DMABUF_OP_WRITE, 0, block, 1);
 	rig_verify(&f.rig);
 	check_eq(nvmedmabuf_detach(f.rig.ctx, f.map), 0);
-	wait_until(!change(f.disk, BLKPG_DEL_PARTITION, 0, 0));
+	wait_until(!partition_change(f.disk, BLKPG_DEL_PARTITION, NUMBER, 0, 0));
 	rig_read(&f.rig, 0, block, f.rig.first);
 	rig_close(&f.rig);
 }

@@ -75,7 +75,10 @@ struct disturber {
 	unsigned int rounds;
 };
 
-/* What users tell, where a process that is killed leaves it. Busy are those who wait. */
+/*
+ * What users tell, where a process that is killed leaves it. Busy are those whose commands may be
+ * in flight.
+ */
 struct shared {
 	unsigned int stop, busy[LANES];
 	unsigned int steps[LANES], done[LANES], refused[LANES];
