@@ -893,9 +893,10 @@ static void enter_at_random(struct fuzzer *f)
 
 /*
  * Something else in the entry than a command needs, but for what would make it another
- * operation of io_uring's, or one that does not complete.
+ * operation of io_uring's, or one that does not complete: Linux 6.12 never issues an entry
+ * that waits for those before it, if others around it are refused when they are submitted.
  */
-static void mutate_entry(struct fuzzer *f, struct io_uring_sqe *sqe)
+static void mutate_entry(struct fuzzer *f, struct io_uring_sqe *sqe, bool is_alone)
 {
 	/* Reserved, or for other operations. */
 	static const uint8_t others[] = { 2, 12, 14, 16, 20, 24, 26, 40, 42, 44, 46 };
@@ -904,6 +905,8 @@ static void mutate_entry(struct fuzzer *f, struct io_uring_sqe *sqe)
 	switch (rnd_below(5)) {
 	case 0:
 		sqe->flags = rnd() & ~IOSQE_CQE_SKIP_SUCCESS;
+		if (!is_alone)
+			sqe->flags &= ~IOSQE_IO_DRAIN;
 		break;
 	case 1:
 		sqe->rw_flags = one_in(2) ? 1U << rnd_below(32) : (uint32_t)value;
@@ -950,7 +953,7 @@ static void uring_at_random(struct fuzzer *f)
 
 		if (!one_in(3))
 			continue;
-		mutate_entry(f, sqe);
+		mutate_entry(f, sqe, count == 1);
 		is_other[i] = true;
 		/* If it fails, so does the next. */
 		if (sqe->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK))
