@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "qmp.h"
+
 void known_remember(const char *name, struct known *known)
 {
 	char variable[64], link[256], real[PATH_MAX];
@@ -67,20 +69,13 @@ void require_unbind(const struct known *known)
 		skip("no such drive here");
 }
 
-const char *qmp_path(void)
-{
-	const char *qmp = getenv("NVME_DMABUF_QMP");
-
-	if (!qmp || !*qmp)
-		skip("nobody here can pull a plug; NVME_DMABUF_QMP is not set");
-	return qmp;
-}
-
 void drive_throttle(const struct known *known, unsigned int bytes_per_second)
 {
-	check(run_quietly("%s qom-set '{\"path\": \"/objects/%s-speed\", "
-			  "\"property\": \"limits\", \"value\": {\"bps-total\": %u}}'",
-			  qmp_path(), known->serial, bytes_per_second));
+	require_qmp();
+	check(qmp("qom-set",
+		  "{\"path\": \"/objects/%s-speed\", \"property\": \"limits\", "
+		  "\"value\": {\"bps-total\": %u}}",
+		  known->serial, bytes_per_second));
 }
 
 void device_file(const struct device *d, const char *name, char *path, size_t size)
@@ -93,10 +88,11 @@ static bool plug(const struct known *known)
 {
 	const char *serial = known->serial;
 
-	return run_quietly(
-		"%s device_add '{\"driver\": \"nvme\", \"id\": \"%s\", \"serial\": \"%s\", "
-		"\"bus\": \"hotport\", \"mdts\": 9, \"drive\": \"%s-filter\", \"share-rw\": true}'",
-		qmp_path(), serial, serial, serial);
+	return qmp(
+		"device_add",
+		"{\"driver\": \"nvme\", \"id\": \"%s\", \"serial\": \"%s\", \"bus\": \"hotport\", "
+		"\"mdts\": 9, \"drive\": \"%s-filter\", \"share-rw\": true}",
+		serial, serial, serial);
 }
 
 void device_find(struct device *d, enum way way, const struct known *known)
@@ -125,8 +121,7 @@ void device_take(const struct device *d)
 		check(file_put(path, "1"));
 		break;
 	case UNPLUG:
-		check(run_quietly("%s device_del '{\"id\": \"%s\"}'", qmp_path(),
-				  d->known->serial));
+		check(qmp("device_del", "{\"id\": \"%s\"}", d->known->serial));
 		/* That was a wish, which the kernel fulfils. */
 		device_file(d, "", path, sizeof(path));
 		wait_until(access(path, F_OK));

@@ -28,9 +28,6 @@ bool known_find(const struct known *known, char *path, size_t size);
 /** require_unbind - skip unless this drive is there and may be taken from its driver */
 void require_unbind(const struct known *known);
 
-/** qmp_path - the program that speaks with QEMU, or skip */
-const char *qmp_path(void);
-
 /** drive_throttle - have the drives SLOW or HOT move no more than that; 0 is no limit */
 void drive_throttle(const struct known *known, unsigned int bytes_per_second);
 

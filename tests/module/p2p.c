@@ -22,6 +22,7 @@
 #include "exported.h"
 #include "line.h"
 #include "peer.h"
+#include "qmp.h"
 #include "ring.h"
 #include "slow.h"
 
@@ -776,17 +777,15 @@ static void owner_killed(const void *arg)
 /* Its slot is emptied, which waits until VFIO's user has let it go. */
 static void unplugged(const void *arg)
 {
-	const char *qmp = getenv("NVME_DMABUF_QMP");
 	struct pci_address address;
 	struct peer p;
 	struct rig rig;
 
-	if (!qmp || !*qmp)
-		skip("nobody here can pull a plug; NVME_DMABUF_QMP is not set");
+	require_qmp();
 	open_range(&rig, &p, 1, arg, WINDOW);
 	rig_attach_all(&rig);
 	check_transfers(&rig, 1);
-	check(run_quietly("%s device_del '{\"id\": \"HOTPEER\"}'", qmp));
+	check(qmp("device_del", "{\"id\": \"HOTPEER\"}"));
 	check_transfers(&rig, 1);
 	forget_cpu(&rig);
 	peer_close(&p);
@@ -795,13 +794,15 @@ static void unplugged(const void *arg)
 	rig_close(&rig);
 
 	/* QEMU dies of memory that was used before, if only in an attempt that failed. */
-	wait_until(!run_quietly("%s qom-list '{\"path\": \"/machine/peripheral/HOTPEER\"}'", qmp));
-	check(run_quietly("%s object-add '{\"qom-type\": \"memory-backend-ram\", "
-			  "\"id\": \"hotpeer%u\", \"size\": 16777216}'",
-			  qmp, getpid()));
-	check(run_quietly("%s device_add '{\"driver\": \"ivshmem-plain\", \"id\": \"HOTPEER\", "
-			  "\"bus\": \"peerport\", \"memdev\": \"hotpeer%u\"}'",
-			  qmp, getpid()));
+	wait_until(!qmp("qom-list", "{\"path\": \"/machine/peripheral/HOTPEER\"}"));
+	check(qmp(
+		"object-add",
+		"{\"qom-type\": \"memory-backend-ram\", \"id\": \"hotpeer%u\", \"size\": 16777216}",
+		getpid()));
+	check(qmp("device_add",
+		  "{\"driver\": \"ivshmem-plain\", \"id\": \"HOTPEER\", \"bus\": \"peerport\", "
+		  "\"memdev\": \"hotpeer%u\"}",
+		  getpid()));
 	wait_until(pci_find(0x1af4, 0x1110, 1, &address));
 	open_range(&rig, &p, 1, arg, WINDOW);
 	rig_attach_all(&rig);

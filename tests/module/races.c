@@ -25,6 +25,7 @@
 #include "exported.h"
 #include "leaving.h"
 #include "line.h"
+#include "qmp.h"
 #include "ring.h"
 
 #define LANES  2
@@ -739,7 +740,7 @@ static void race(const void *arg)
 	require_erase();
 	require_unbind(drive);
 	if (way == UNPLUG)
-		qmp_path();
+		require_qmp();
 	memcpy(r.users, pair->users, sizeof(r.users));
 	r.shared = mmap(NULL, sizeof(*r.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);

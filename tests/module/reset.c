@@ -19,6 +19,7 @@
 #include "exported.h"
 #include "leaving.h"
 #include "line.h"
+#include "qmp.h"
 #include "slow.h"
 
 #define COPY  EXPORTER_MOVE_COPY
@@ -624,7 +625,7 @@ static void gone_while_moving(enum way way, const struct known *known)
 	require_exporter();
 	require_unbind(known);
 	if (way == UNPLUG)
-		qmp_path();
+		require_qmp();
 	device_find(&d, way, known);
 	drive_open(&rig.drive, d.path);
 	rig.ctx = ctx_open();

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "leaving.h"
+#include "qmp.h"
 #include "slow.h"
 
 static struct known idle_drive, slow_drive, hot_drive;
@@ -54,7 +55,7 @@ static void remove_idle(const void *arg)
 static void unplug_idle(const void *arg)
 {
 	(void)arg;
-	qmp_path();
+	require_qmp();
 	idle(UNPLUG, &hot_drive);
 }
 
@@ -119,7 +120,7 @@ static void remove_in_flight(const void *arg)
 static void unplug_in_flight(const void *arg)
 {
 	(void)arg;
-	qmp_path();
+	require_qmp();
 	in_flight(UNPLUG);
 }
 
@@ -206,7 +207,7 @@ static void unplugged(const void *arg)
 
 	(void)arg;
 	require_unbind(&hot_drive);
-	qmp_path();
+	require_qmp();
 	device_find(&d, UNPLUG, &hot_drive);
 	rig_open(&rig, d.path, exporter_any(), MIB, 64 * KIB);
 	rig_attach(&rig, 0, MIB, NVME_DMABUF_ACCESS_READ);

@@ -69,9 +69,8 @@ drives_special()
 	# To be formatted by its test, which leaves it as it is here.
 	nvme     FORMAT     64M   mdts=9      ""
 
-	# I/O stays in flight for about a second per MiB. To let it go:
-	# tests/vm/qmp qom-set '{"path": "/objects/SLOW-speed", "property": "limits",
-	#                        "value": {"bps-total": 0}}'
+	# I/O stays in flight for about a second per MiB, until the limits of the
+	# object SLOW-speed are changed.
 	arg -object throttle-group,id=SLOW-speed,x-bps-total=1048576
 	filter=driver=throttle,throttle-group=SLOW-speed,file \
 	nvme     SLOW       64M   mdts=9      ""
