@@ -68,6 +68,8 @@
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
  *   ended->taken           (bit) one poller of a queue, or for io_uring, at a time; only
  *                          ever tried
+ *   freezing_lock          (spinlock) one poller of queues that are to be frozen at a
+ *                          time; only ever tried
  *
  *   queue->lock            (spinlock, interrupts off) a queue's ring and free commands
  *   context->commands_lock (spinlock, interrupts off) free commands for io_uring
@@ -306,30 +308,40 @@ void nvdm_poll_exit(struct nvdm_poll *poll);
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
 void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk);
 bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
+bool nvdm_poll_freezing(const struct nvdm_poll_source *source, struct io_comp_batch *iob);
 
 /*
- * As blk_rq_poll() does, but without a request, which might be gone by now. The queue's
- * reference keeps the driver's part of it; there is none to get of a queue that no
- * request can be in, such as that of a drive that was removed. A reset may have put
- * another hardware queue in the place of this one, or this one in another's. While the
- * driver makes its queues anew, which it does when they are quiesced, nobody may look at
- * them; it waits for RCU, and sees to what had completed itself.
+ * As blk_rq_poll() does, but without a request, which might be gone by now. Inside RCU, with
+ * a reference of the queue, which keeps the driver's part of it; there is none to get of a
+ * queue that no request can be in, such as that of a drive that was removed. A reset may
+ * have put another hardware queue in the place of this one, or this one in another's. While
+ * the driver makes its queues anew, which it does when they are quiesced, nobody may look
+ * at them; it waits for RCU, and sees to what had completed itself. (While new firmware is
+ * activated they are quiesced too, and what completes then is found later.)
  */
+static inline bool nvdm_poll_held(const struct nvdm_poll_source *source, struct io_comp_batch *iob)
+{
+	struct request_queue *queue = source->disk->queue;
+
+	return likely(source->hctx->type == HCTX_TYPE_POLL &&
+		      list_empty(&source->hctx->hctx_list) && !blk_queue_quiesced(queue)) &&
+	       queue->mq_ops->poll(source->hctx, iob) > 0;
+}
+
 static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 				    struct io_comp_batch *iob)
 {
-	struct request_queue *queue = source->disk->queue;
-	int found = 0;
+	struct percpu_ref *usage = &source->disk->queue->q_usage_counter;
+	bool found = false, live;
 
-	if (!percpu_ref_tryget(&queue->q_usage_counter))
-		return false;
 	rcu_read_lock();
-	if (likely(source->hctx->type == HCTX_TYPE_POLL && list_empty(&source->hctx->hctx_list) &&
-		   !blk_queue_quiesced(queue)))
-		found = queue->mq_ops->poll(source->hctx, iob);
+	live = percpu_ref_tryget_live_rcu(usage);
+	if (likely(live)) {
+		found = nvdm_poll_held(source, iob);
+		percpu_ref_put(usage);
+	}
 	rcu_read_unlock();
-	percpu_ref_put(&queue->q_usage_counter);
-	return found > 0;
+	return likely(live) ? found : nvdm_poll_freezing(source, iob);
 }
 
 /**

@@ -80,6 +80,35 @@ void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk)
 	percpu_ref_put(&queue->q_usage_counter);
 }
 
+static DEFINE_SPINLOCK(freezing_lock);
+
+/**
+ * nvdm_poll_freezing - look for completions of a queue that is to be frozen, or gone
+ * @source: its hardware queue
+ * @iob: gets requests that the caller must complete
+ *
+ * Not if somebody else is looking: of many who look all the time, among them those who
+ * wait for other drives, one would always have a reference, and the freeze never end.
+ *
+ * Return: whether there were any.
+ */
+bool nvdm_poll_freezing(const struct nvdm_poll_source *source, struct io_comp_batch *iob)
+{
+	struct percpu_ref *usage = &source->disk->queue->q_usage_counter;
+	bool found = false;
+
+	if (!spin_trylock(&freezing_lock))
+		return false;
+	if (percpu_ref_tryget(usage)) {
+		rcu_read_lock();
+		found = nvdm_poll_held(source, iob);
+		rcu_read_unlock();
+		percpu_ref_put(usage);
+	}
+	spin_unlock(&freezing_lock);
+	return found;
+}
+
 /**
  * nvdm_poll_disk - look for completions of the hardware queues of one disk, or of all
  * @poll: where the hardware queues were added
