@@ -418,6 +418,8 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
 		nvdm_command_flush_plug();
+		/* Again, for it cannot be done while the queue is frozen. */
+		nvdm_poll_add_disk(&sub->ctx->poll, ns->disk);
 		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
 			usleep_range(10, 50);
 		rq = nvdm_command_request(sub, map, opcode);

@@ -71,8 +71,11 @@ void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk)
 	struct blk_mq_hw_ctx *hctx;
 	unsigned long i;
 
-	/* While it is held the hardware queues stay what they are. */
-	if (!percpu_ref_tryget(&queue->q_usage_counter))
+	/*
+	 * While it is held the hardware queues stay what they are. If the queue is to be
+	 * frozen, requests are not what is lacking, and who tries would hold that up.
+	 */
+	if (!percpu_ref_tryget_live(&queue->q_usage_counter))
 		return;
 	queue_for_each_hw_ctx(queue, hctx, i)
 		if (hctx->type == HCTX_TYPE_POLL)
