@@ -155,9 +155,18 @@ static __always_inline void nvdm_stock_request_init_like(struct request *rq,
 static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode,
 						       blk_opf_t opf, blk_mq_req_flags_t flags)
 {
+	struct request_queue *queue = ns->disk->queue;
+
 	/* Bit 1 of an opcode tells that data comes from the controller. */
 	opf |= (__force blk_opf_t)((__force u32)REQ_OP_DRV_OUT - (opcode >> 1 & 1));
-	return blk_mq_alloc_request(ns->disk->queue, opf, flags);
+	/*
+	 * The plug keeps what it allocates at once for others as well. But Linux 6.12 does
+	 * not prepare it for an I/O scheduler, which these commands pass by and others do
+	 * not: it would count theirs for ever.
+	 */
+	if (unlikely(queue->elevator && current->plug))
+		current->plug->nr_ios = 1;
+	return blk_mq_alloc_request(queue, opf, flags);
 }
 
 int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,

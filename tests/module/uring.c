@@ -279,6 +279,64 @@ static void closed_in_flight(const void *arg)
 	rig_close(&rig);
 }
 
+/* Whoever leaves a scheduler with requests that it still counts is told of in the kernel's log. */
+static void scheduler_set(const struct drive *drive, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/block/%s/queue/scheduler",
+		 strrchr(drive->path, '/') + 1);
+	check_that(file_put(path, name), "%s: %s: %m", path, name);
+}
+
+/* The block layer may give the one requests that it has allocated for the other. */
+static void scheduled(const void *arg)
+{
+	struct nvme_dmabuf_command read;
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	const struct way *way = arg;
+	uint8_t *plain;
+	struct io_uring ring;
+	struct rig rig;
+
+	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
+	rig_attach_all(&rig);
+	plain = aligned_alloc(4096, MIB);
+	ring_open(&ring, DEPTH, way->setup);
+	scheduler_set(&rig.drive, "mq-deadline");
+	for (unsigned int i = 0; i < scaled(16); i++) {
+		unsigned int n = 8;
+
+		for (unsigned int j = 0; j < n; j++) {
+			uint64_t at = j * (MIB / n);
+
+			if (rnd_below(2) || !j) {
+				nvmedmabuf_prep_read(&read, rig.map, at, rig.drive.block, rig.first);
+				ring_prepare(&ring, nvmedmabuf_fd(rig.ctx), &read);
+				memcpy(rig.mirror + at, rig.disk, rig.drive.block);
+				continue;
+			}
+			sqe = io_uring_get_sqe(&ring);
+			check(sqe);
+			memset(sqe, 0, 2 * sizeof(*sqe));
+			io_uring_prep_read(sqe, rig.drive.fd, plain + at, rig.drive.block,
+					   rig.first * rig.drive.block);
+		}
+		check_eq(io_uring_submit(&ring), n);
+		while (n--) {
+			check_eq(io_uring_wait_cqe(&ring, &cqe), 0);
+			check(cqe->res == 0 || cqe->res == (int)rig.drive.block);
+			io_uring_cqe_seen(&ring, cqe);
+		}
+	}
+	scheduler_set(&rig.drive, "none");
+	io_uring_queue_exit(&ring);
+	free(plain);
+	rig_verify(&rig);
+	rig_close(&rig);
+}
+
 static void add(void (*run)(const void *arg), const struct way *way, const char *name)
 {
 	tap_add(run, way, "%s: %s", way->name, name);
@@ -302,5 +360,6 @@ int main(int argc, char **argv)
 	add(refusals, &interrupts, "commands that are refused");
 	add(refusals, &polled, "commands that are refused");
 	tap_add(small_rings, NULL, "rings without large entries");
+	add(scheduled, &interrupts, "commands and other reads, with an I/O scheduler");
 	return tap_run(argc, argv);
 }
