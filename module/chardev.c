@@ -89,8 +89,8 @@ static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *
 	info->out_start = ns.start;
 	info->out_block_size = ns.block_shift ? 1U << ns.block_shift : 0;
 	info->out_capacity = ns.block_shift ? nvdm_namespace_capacity(&ns) : 0;
-	info->out_pci_domain = ns.ctrl ? pci_domain_nr(ns.ctrl->pdev->bus) : 0;
-	info->out_pci_bdf = ns.ctrl ? nvdm_controller_bdf(ns.ctrl) : 0;
+	info->out_pci_domain = ns.ctrl ? ns.ctrl->domain : 0;
+	info->out_pci_bdf = ns.ctrl ? ns.ctrl->bdf : 0;
 	nvdm_namespace_close(&ns);
 
 	return nvdm_ns_info_result(ret);

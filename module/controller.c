@@ -74,6 +74,9 @@ struct nvdm_controller *nvdm_controller_get(struct pci_dev *pdev)
 		list_add(&new->node, &controllers);
 		smp_mb();
 		if (nvdm_controller_is_bound(pdev)) {
+			/* Who asks for it later may find the root bus removed. */
+			new->domain = pci_domain_nr(pdev->bus);
+			new->bdf = pci_dev_id(pdev);
 			kref_get(&new->ref);
 			ctrl = new;
 			new = NULL;
@@ -108,11 +111,6 @@ bool nvdm_controller_translates(struct nvdm_controller *ctrl)
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&ctrl->pdev->dev);
 
 	return domain && domain->type != IOMMU_DOMAIN_IDENTITY;
-}
-
-u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl)
-{
-	return pci_dev_id(ctrl->pdev);
 }
 
 /* The driver is about to leave: let no new command in. It ends the others. */

@@ -136,6 +136,7 @@ struct nvdm_probe {
  * @node: in the list of controllers, while the driver is bound
  * @ref: references, of which the list holds one
  * @pdev: the device
+ * @domain, @bdf: its address
  * @lock: held while DMA mappings for this device are made or undone
  * @maps_lock: protects @gone and, besides @lock for changes, @maps
  * @gone: the driver is being unbound: no new DMA mappings
@@ -150,6 +151,8 @@ struct nvdm_controller {
 	struct list_head node;
 	struct kref ref;
 	struct pci_dev *pdev;
+	u32 domain;
+	u32 bdf;
 	struct mutex lock;
 	spinlock_t maps_lock;
 	bool gone;
@@ -166,7 +169,6 @@ void nvdm_controller_exit(void);
 struct nvdm_controller *nvdm_controller_get(struct pci_dev *pdev);
 void nvdm_controller_put(struct nvdm_controller *ctrl);
 bool nvdm_controller_translates(struct nvdm_controller *ctrl);
-u32 nvdm_controller_bdf(const struct nvdm_controller *ctrl);
 
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached

@@ -955,8 +955,8 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_max_command = map->ns.max_command;
 	spin_unlock(&map->lock);
 	info->out_nsid = map->ns.nsid;
-	info->out_pci_domain = pci_domain_nr(map->ns.ctrl->pdev->bus);
-	info->out_pci_bdf = nvdm_controller_bdf(map->ns.ctrl);
+	info->out_pci_domain = map->ns.ctrl->domain;
+	info->out_pci_bdf = map->ns.ctrl->bdf;
 	info->out_reserved = 0;
 	return info->out_state == STATE_DETACHED ? -ENOENT : 0;
 }
