@@ -201,7 +201,8 @@ static void nvdm_namespace_watch_queue(struct nvdm_namespace *ns, struct gendisk
 {
 	init_waitqueue_func_entry(wait, nvdm_namespace_note_freeze);
 	wait->private = ns;
-	add_wait_queue(&disk->queue->mq_freeze_wq, wait);
+	/* Before whoever froze it, and then changes the format. */
+	add_wait_queue_priority(&disk->queue->mq_freeze_wq, wait);
 }
 
 /* The queue's waiters are woken when it is frozen, and when it is no more. */
