@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -296,9 +297,16 @@ static void scheduled(const void *arg)
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe;
 	const struct way *way = arg;
-	uint8_t *plain;
 	struct io_uring ring;
+	char schedulers[64], *before;
+	uint8_t *plain;
 	struct rig rig;
+
+	if (!drive_attribute(main_drive(), "queue/scheduler", schedulers, sizeof(schedulers)) ||
+	    !strstr(schedulers, "mq-deadline"))
+		skip("no mq-deadline here");
+	before = strchr(schedulers, '[') + 1;
+	*strchr(before, ']') = 0;
 
 	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
 	rig_attach_all(&rig);
@@ -330,7 +338,9 @@ static void scheduled(const void *arg)
 			io_uring_cqe_seen(&ring, cqe);
 		}
 	}
+	/* Left even if it was this one before. */
 	scheduler_set(&rig.drive, "none");
+	scheduler_set(&rig.drive, before);
 	io_uring_queue_exit(&ring);
 	free(plain);
 	rig_verify(&rig);
