@@ -758,8 +758,8 @@ static void race(const void *arg)
 	note("%u commands done, %u refusals, in flight in %u rounds of %u", done, refusals, busy,
 	     rounds);
 	check(done);
-	/* A few may all come between two commands; of what is noticed later the users tell. */
-	check(busy || refusals || rounds < 10);
+	/* A few dozen may all come between two commands: some users attach for most of the time. */
+	check(busy || refusals || rounds < 100);
 }
 
 static void add(const struct disturber *disturber, const struct user *one, const struct user *other)
