@@ -318,14 +318,20 @@ void drive_write(const struct drive *drive, uint64_t slba, const void *from, siz
 	}
 }
 
-bool drive_attribute(const char *path, const char *attribute, char *to, size_t size)
+static void attribute_path(char file[256], const char *path, const char *attribute)
 {
 	const char *name = strrchr(path, '/');
+
+	snprintf(file, 256, "/sys/class/block/%s/%s", name ? name + 1 : path, attribute);
+}
+
+bool drive_attribute(const char *path, const char *attribute, char *to, size_t size)
+{
 	char file[256];
 	size_t length;
 	FILE *f;
 
-	snprintf(file, sizeof(file), "/sys/class/block/%s/%s", name ? name + 1 : path, attribute);
+	attribute_path(file, path, attribute);
 	f = fopen(file, "r");
 	if (!f)
 		return false;
@@ -335,6 +341,14 @@ bool drive_attribute(const char *path, const char *attribute, char *to, size_t s
 		length--;
 	to[length] = 0;
 	return true;
+}
+
+void drive_attribute_put(const char *path, const char *attribute, const char *text)
+{
+	char file[256];
+
+	attribute_path(file, path, attribute);
+	check_that(file_put(file, text), "%s: %s: %m", file, text);
 }
 
 uint64_t now_ms(void)

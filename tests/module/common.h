@@ -135,6 +135,9 @@ void drive_write(const struct drive *drive, uint64_t slba, const void *from, siz
 /** drive_attribute - read a sysfs attribute below /sys/class/block/<disk> */
 bool drive_attribute(const char *path, const char *attribute, char *to, size_t size);
 
+/** drive_attribute_put - write to one, which must succeed */
+void drive_attribute_put(const char *path, const char *attribute, const char *text);
+
 /**
  * struct pci_address - a PCI device
  * @name: as in sysfs

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -280,25 +279,52 @@ static void closed_in_flight(const void *arg)
 	rig_close(&rig);
 }
 
-/* Whoever leaves a scheduler with requests that it still counts is told of in the kernel's log. */
-static void scheduler_set(const struct drive *drive, const char *name)
-{
-	char path[128];
+#define MIXED 8U
 
-	snprintf(path, sizeof(path), "/sys/class/block/%s/queue/scheduler",
-		 strrchr(drive->path, '/') + 1);
-	check_that(file_put(path, name), "%s: %s: %m", path, name);
-}
-
-/* The block layer may give the one requests that it has allocated for the other. */
-static void scheduled(const void *arg)
+/* Some of the commands of one submission are ours, the first among them; the others are not. */
+static void mix_reads(struct io_uring *ring, struct rig *rig, uint8_t *plain)
 {
 	struct nvme_dmabuf_command read;
+	uint32_t block = rig->drive.block;
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe;
+
+	memset(plain, 0xaa, MIXED * block);
+	for (unsigned int i = 0; i < MIXED; i++) {
+		if (!i || rnd_below(2)) {
+			nvmedmabuf_prep_read(&read, rig->map, i * block, block, rig->first + i);
+			read.user_data = 0;
+			ring_prepare(ring, nvmedmabuf_fd(rig->ctx), &read);
+			memcpy(rig->mirror + i * block, rig->disk + i * block, block);
+			memcpy(plain + i * block, rig->disk + i * block, block);
+			continue;
+		}
+		sqe = io_uring_get_sqe(ring);
+		check(sqe);
+		memset(sqe, 0, 2 * sizeof(*sqe));
+		io_uring_prep_read(sqe, rig->drive.fd, plain + i * block, block,
+				   (rig->first + i) * block);
+		sqe->user_data = block;
+	}
+	check_eq(io_uring_submit(ring), MIXED);
+	for (unsigned int i = 0; i < MIXED; i++) {
+		check_eq(io_uring_wait_cqe(ring, &cqe), 0);
+		/* A status, or bytes. */
+		check_eq(cqe->res, cqe->user_data);
+		io_uring_cqe_seen(ring, cqe);
+	}
+	check(!memcmp(plain, rig->disk, MIXED * block));
+}
+
+/*
+ * The block layer may give the one requests that it has allocated for the other. When a
+ * scheduler is left that still counts some, the kernel's log tells.
+ */
+static void scheduled(const void *arg)
+{
 	const struct way *way = arg;
-	struct io_uring ring;
 	char schedulers[64], *before;
+	struct io_uring ring;
 	uint8_t *plain;
 	struct rig rig;
 
@@ -310,37 +336,14 @@ static void scheduled(const void *arg)
 
 	rig_open(&rig, main_drive(), exporter_any(), MIB, MIB);
 	rig_attach_all(&rig);
-	plain = aligned_alloc(4096, MIB);
+	plain = aligned_alloc(4096, MIXED * rig.drive.block);
 	ring_open(&ring, DEPTH, way->setup);
-	scheduler_set(&rig.drive, "mq-deadline");
-	for (unsigned int i = 0; i < scaled(16); i++) {
-		unsigned int n = 8;
-
-		for (unsigned int j = 0; j < n; j++) {
-			uint64_t at = j * (MIB / n);
-
-			if (rnd_below(2) || !j) {
-				nvmedmabuf_prep_read(&read, rig.map, at, rig.drive.block, rig.first);
-				ring_prepare(&ring, nvmedmabuf_fd(rig.ctx), &read);
-				memcpy(rig.mirror + at, rig.disk, rig.drive.block);
-				continue;
-			}
-			sqe = io_uring_get_sqe(&ring);
-			check(sqe);
-			memset(sqe, 0, 2 * sizeof(*sqe));
-			io_uring_prep_read(sqe, rig.drive.fd, plain + at, rig.drive.block,
-					   rig.first * rig.drive.block);
-		}
-		check_eq(io_uring_submit(&ring), n);
-		while (n--) {
-			check_eq(io_uring_wait_cqe(&ring, &cqe), 0);
-			check(cqe->res == 0 || cqe->res == (int)rig.drive.block);
-			io_uring_cqe_seen(&ring, cqe);
-		}
-	}
+	drive_attribute_put(rig.drive.path, "queue/scheduler", "mq-deadline");
+	for (unsigned int i = 0; i < scaled(16); i++)
+		mix_reads(&ring, &rig, plain);
 	/* Left even if it was this one before. */
-	scheduler_set(&rig.drive, "none");
-	scheduler_set(&rig.drive, before);
+	drive_attribute_put(rig.drive.path, "queue/scheduler", "none");
+	drive_attribute_put(rig.drive.path, "queue/scheduler", before);
 	io_uring_queue_exit(&ring);
 	free(plain);
 	rig_verify(&rig);
