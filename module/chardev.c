@@ -194,6 +194,7 @@ static int nvdm_submit_wait(struct nvdm_context *ctx, const struct nvme_dmabuf_s
 			    const struct nvdm_batch *batch)
 {
 	const struct nvme_dmabuf_command *last = NULL, *command;
+	enum dma_resv_usage usage;
 	int ret = 0;
 	u32 i;
 
@@ -206,8 +207,9 @@ static int nvdm_submit_wait(struct nvdm_context *ctx, const struct nvme_dmabuf_s
 		if (command->opcode == NVME_DMABUF_OP_FLUSH ||
 		    (last && last->map == command->map && last->opcode == command->opcode))
 			continue;
-		ret = nvdm_context_wait_fences(ctx, command->map,
-					       command->opcode == NVME_DMABUF_OP_READ);
+		/* What the drive reads, the dma-buf's readers must not see change. */
+		usage = dma_resv_usage_rw(command->opcode == NVME_DMABUF_OP_READ);
+		ret = nvdm_context_wait_fences(ctx, command->map, usage);
 		last = command;
 	}
 	return ret;

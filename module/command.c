@@ -250,10 +250,23 @@ static void nvdm_command_flush_plug(void)
 
 static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
+	u32 id = map->id;
+	int ret;
+
 	if (sub->nonblock)
 		return ISSUE_LATER;
 	nvdm_command_flush_plug();
-	return nvdm_map_refresh(map, false, NULL, reason);
+	ret = nvdm_map_refresh(map, false, NULL, reason);
+	if (ret != MAP_MOVES)
+		return ret;
+
+	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
+	ret = nvdm_context_wait_fences(sub->ctx, id, DMA_RESV_USAGE_KERNEL);
+	sub->srcu = srcu_read_lock(&sub->ctx->srcu);
+	if (nvdm_context_map(sub->ctx, id) == map)
+		return ret;
+	*reason = NVME_DMABUF_REASON_NO_MAP;
+	return -ENOENT;
 }
 
 static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
@@ -739,16 +752,16 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 static noinline bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	bool taken = false;
-	int srcu, ret = 0;
+	int ret = 0;
 
 	nvdm_command_start(cmd);
-	srcu = srcu_read_lock(&sub->ctx->srcu);
+	sub->srcu = srcu_read_lock(&sub->ctx->srcu);
 	if (!nvdm_command_check_reserved(cmd) && !nvdm_command_find_map(sub, cmd)) {
 		do {
 			ret = nvdm_command_issue(sub, cmd, &taken);
 		} while (ret == ISSUE_AGAIN);
 	}
-	srcu_read_unlock(&sub->ctx->srcu, srcu);
+	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
 	if (ret == ISSUE_LATER)
 		return false;
 	if (!taken)

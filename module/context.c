@@ -3,7 +3,6 @@
  * Contexts: an open file of /dev/nvme-dmabuf and the maps that it owns. Must
  * not know how commands work, or user memory.
  */
-#include <linux/dma-resv.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 
@@ -164,15 +163,21 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args)
 {
 	struct nvdm_map *map;
-	int srcu, ret = -ENOENT;
+	int srcu, ret;
 
-	args->out_reason = NVME_DMABUF_REASON_NO_MAP;
-	srcu = srcu_read_lock(&ctx->srcu);
-	map = nvdm_context_map(ctx, args->map);
-	if (map) {
-		ret = nvdm_map_refresh(map, true, &args->out_generation, &args->out_reason);
-	}
-	srcu_read_unlock(&ctx->srcu, srcu);
+	do {
+		ret = -ENOENT;
+		args->out_reason = NVME_DMABUF_REASON_NO_MAP;
+		srcu = srcu_read_lock(&ctx->srcu);
+		map = nvdm_context_map(ctx, args->map);
+		if (map)
+			ret = nvdm_map_refresh(map, true, &args->out_generation,
+					       &args->out_reason);
+		srcu_read_unlock(&ctx->srcu, srcu);
+		if (ret != MAP_MOVES)
+			return ret;
+		ret = nvdm_context_wait_fences(ctx, args->map, DMA_RESV_USAGE_KERNEL);
+	} while (!ret);
 	return ret;
 }
 
@@ -226,18 +231,17 @@ void nvdm_context_return_event(struct nvdm_context *ctx, u32 id)
  * nvdm_context_wait_fences - wait for those who use a map's dma-buf
  * @ctx: the context
  * @id: the map's number; if there is no such map, there is nothing to wait for
- * @write: the dma-buf will be written, so its readers count as well
+ * @usage: for whom of them
  *
- * Such fences may be anybody's: nothing is held while waiting but the dma-buf.
+ * Not inside @ctx->srcu, for who detaches a map waits for who is.
  *
  * Return: 0 or -EINTR.
  */
-int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write)
+int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage)
 {
 	struct dma_buf *dmabuf = NULL;
 	struct nvdm_map *map;
-	int srcu;
-	long ret;
+	int srcu, ret;
 
 	srcu = srcu_read_lock(&ctx->srcu);
 	map = nvdm_context_map(ctx, id);
@@ -249,10 +253,9 @@ int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write)
 	if (!dmabuf)
 		return 0;
 
-	ret = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
-				    MAX_SCHEDULE_TIMEOUT);
+	ret = nvdm_map_wait_fences(dmabuf, usage);
 	dma_buf_put(dmabuf);
-	return ret < 0 ? -EINTR : 0;
+	return ret;
 }
 
 /**

@@ -55,13 +55,17 @@
  *
  *   queue->submit_lock     one submitter at a time
  *   context->lock          changes to the context's table of maps
- *   context->srcu          (read side) use of a map that was looked up
- *   map->refresh_lock      one refresh at a time; held while waiting for fences
+ *   context->srcu          (read side) use of a map that was looked up. What is waited
+ *                          for inside is the drive, the driver and an exporter's calls:
+ *                          fences are waited for outside, so that maps can be detached
+ *   map->refresh_lock      one refresh at a time
  *   controllers_lock       the list of controllers
- *   controller->probe_lock test reads
- *   controller->lock       making and undoing DMA mappings for the controller
- *   dmabuf->resv           a mapping and its list (map->sgt, map->list); an
- *                          exporter that invalidates holds it when it calls us
+ *   controller->probe_lock test reads, and their memory
+ *   controller->lock       attaching and detaching maps (map->attach is set and cleared
+ *                          under it), and mapping them; the memory of aligned lists
+ *   dmabuf->resv           a mapping and its list (map->sgt, map->list); alone it is
+ *                          enough to undo a mapping, as an exporter that invalidates,
+ *                          which holds it when it calls us, makes us do
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
  *   map->lock              (spinlock) a map's state, its event and description; inside
  *                          it that of events->wait
@@ -80,8 +84,9 @@
  * The device lock of the PCI device may be held outside controllers_lock, by
  * the driver core, and nothing here takes it. Before the driver is unbound
  * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
- * exporter does, the driver can leave. Completion takes the last four, each alone, and
- * of the others none; but who polls completes under the lock that it has tried.
+ * exporter does, the driver can leave. Completion takes the last four, none inside
+ * another but what those have who wait for a queue or a fence, and of the others none;
+ * but who polls completes under the lock that it has tried.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
@@ -90,6 +95,7 @@
 #include <linux/blkdev.h>
 #include <linux/completion.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/mutex.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
@@ -457,6 +463,9 @@ struct nvdm_map {
 	struct rcu_head rcu;
 };
 
+/* What nvdm_map_refresh() may return. No error number, for those may be an exporter's. */
+#define MAP_MOVES 1
+
 /* May have commands in flight that end only if somebody looks. */
 static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 {
@@ -471,6 +480,7 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
 void nvdm_map_detach(struct nvdm_map *map);
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason);
+int nvdm_map_wait_fences(struct dma_buf *dmabuf, enum dma_resv_usage usage);
 int nvdm_map_verify(struct nvdm_map *map, u32 *reason);
 bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
 void nvdm_map_return_event(struct nvdm_map *map);
@@ -551,7 +561,7 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args);
 bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmabuf_event *event);
 void nvdm_context_return_event(struct nvdm_context *ctx, u32 id);
-int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, bool write);
+int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage);
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
 
 /**
@@ -593,6 +603,7 @@ struct nvdm_command {
 /**
  * struct nvdm_submitter - who submits commands, and how
  * @ctx: the context that owns their maps
+ * @srcu: of @ctx, while maps of it are used
  * @hctx: the hardware queue to which the last one went, if it was for the same map
  * @sources: where to add what to poll for the commands, as for nvdm_poll_mask()
  * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
@@ -603,6 +614,7 @@ struct nvdm_submitter {
 	struct nvdm_context *ctx;
 	struct blk_mq_hw_ctx *hctx;
 	u64 *sources;
+	int srcu;
 	blk_opf_t opf;
 	bool nowait;
 	bool nonblock;

@@ -4,7 +4,6 @@
  * the map lives or the exporter lets it. Must not know commands or user memory.
  */
 #include <linux/dma-mapping.h>
-#include <linux/dma-resv.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
@@ -592,17 +591,25 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 	return 0;
 }
 
-/*
- * Until a move of the buffer that is under way has ended. Without locks that
- * an exporter may take: what it waits for is the exporter's, and may take its
- * time.
+/**
+ * nvdm_map_wait_fences - wait for those who use a dma-buf
+ * @dmabuf: the dma-buf
+ * @usage: for whom of them
+ *
+ * Such fences are others', and may take their time: hold nothing but the dma-buf.
+ *
+ * Return: 0 or -EINTR.
  */
-static int nvdm_map_wait_for_fences(const struct nvdm_map *map)
+int nvdm_map_wait_fences(struct dma_buf *dmabuf, enum dma_resv_usage usage)
 {
-	long ret = dma_resv_wait_timeout(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
-					 MAX_SCHEDULE_TIMEOUT);
+	long ret = dma_resv_wait_timeout(dmabuf->resv, usage, true, MAX_SCHEDULE_TIMEOUT);
 
 	return ret < 0 ? -EINTR : 0;
+}
+
+static bool nvdm_map_is_moving(const struct nvdm_map *map)
+{
+	return !dma_resv_test_signaled(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL);
 }
 
 /* Under the reservation lock, of a map that is mapped. Not if it is to stop for good. */
@@ -619,20 +626,21 @@ static void nvdm_map_start(struct nvdm_map *map)
 }
 
 /*
- * Maps the buffer, if it is not mapped, and lets commands in, if no move is under
+ * Maps the buffer, if it is not mapped, and lets commands in, unless a move is under
  * way: mapping may have begun one.
  */
 static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 {
 	struct nvdm_controller *ctrl = map->ns.ctrl;
-	int ret;
+	int ret = 0;
 
 	/*
 	 * Before, because for static exporters older kernels wait as they map,
 	 * with our locks held.
 	 */
-	ret = nvdm_map_wait_for_fences(map);
-	if (ret || mutex_lock_killable(&ctrl->lock))
+	if (nvdm_map_is_moving(map))
+		return MAP_MOVES;
+	if (mutex_lock_killable(&ctrl->lock))
 		return -EINTR;
 	if (!map->attach || READ_ONCE(ctrl->gone)) {
 		*reason = NVME_DMABUF_REASON_GONE;
@@ -642,7 +650,7 @@ static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 	} else {
 		if (!map->sgt)
 			ret = nvdm_map_make_mapping(map, reason);
-		if (!ret && dma_resv_test_signaled(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL))
+		if (!ret && !nvdm_map_is_moving(map))
 			nvdm_map_start(map);
 		dma_resv_unlock(map->dmabuf->resv);
 	}
@@ -688,9 +696,8 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
  * @generation: where to return how often it was mapped, or NULL
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Waits for the buffer's fences; do not hold what one of them may need.
- *
- * Return: 0 if the map takes commands, or a negative error number.
+ * Return: 0 if the map takes commands; MAP_MOVES if its KERNEL fences are to be waited
+ * for first; or a negative error number.
  */
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason)
 {
@@ -869,8 +876,8 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		ret = nvdm_map_attach(map, reason);
 		mutex_unlock(&map->ns.ctrl->lock);
 	}
-	if (!ret)
-		ret = nvdm_map_refresh(map, false, NULL, reason);
+	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAP_MOVES)
+		ret = nvdm_map_wait_fences(map->dmabuf, DMA_RESV_USAGE_KERNEL);
 	if (ret) {
 		nvdm_map_destroy(map);
 		return ERR_PTR(ret);

@@ -4,7 +4,6 @@
  * from the addresses that the drive uses, not believed from the exporter. Must
  * not know commands or user memory.
  */
-#include <linux/dma-resv.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>

@@ -209,7 +209,7 @@ static void refresh_waits(const void *arg)
 	check_eq(first.result, -EINTR);
 	check_refused(&w, map, -ESTALE, NVME_DMABUF_REASON_REVOKED);
 
-	/* One that waits, one that waits for the first; both get the same mapping. */
+	/* Both get the same mapping. */
 	refresher_start(&first, &w, map);
 	refresher_start(&second, &w, map);
 	exported_signal(&b);
@@ -235,6 +235,69 @@ static void refresh_waits(const void *arg)
 	check_eq(refresh(&w, map, &first.out), 0);
 	check_refreshed(&w, map, exported_query(&b).out_maps);
 	wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
+	close_unused(&w, &b);
+}
+
+/* A thread whose command waits until its map was refreshed. */
+struct reader {
+	struct wire *w;
+	uint32_t map;
+	volatile pid_t thread;
+	struct nvme_dmabuf_completion c;
+	int result;
+	pthread_t handle;
+};
+
+static void *reader_run(void *arg)
+{
+	struct reader *r = arg;
+
+	r->thread = gettid();
+	r->result =
+		nvmedmabuf_read(r->w->ctx, r->map, 0, r->w->drive.block, r->w->first, &r->c);
+	return NULL;
+}
+
+static void reader_start(struct reader *r, struct wire *w, uint32_t map)
+{
+	*r = (struct reader){ .w = w, .map = map };
+	check_eq(pthread_create(&r->handle, NULL, reader_run, r), 0);
+	wait_until(r->thread && stays_in_call(r->thread, NVME_DMABUF_IOC_SUBMIT));
+}
+
+/* However long a move takes, nobody else has to wait for it. */
+static void detached_while_moving(const void *arg)
+{
+	uint32_t map, automatic, other, reason;
+	struct refresher refresher;
+	struct reader reader;
+	struct exported b;
+	struct wire w;
+
+	open_told(&w, &b, arg);
+	check_eq(wire_attach(&w, &b, 0, b.bytes, &map, &reason), 0);
+	check_eq(wire_attach(&w, &b, 0, b.bytes, &other, &reason), 0);
+	check_eq(attach_flags(&w, b.fd, b.bytes, AUTO, &automatic, &reason), 0);
+	move(&b, MOVE);
+	exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
+	refresher_start(&refresher, &w, map);
+	reader_start(&reader, &w, automatic);
+
+	check_eq(nvmedmabuf_detach(w.ctx, other), 0);
+	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
+	check_eq(nvmedmabuf_detach(w.ctx, automatic), 0);
+	check_unused(&b);
+	check(stays_in_call(refresher.thread, NVME_DMABUF_IOC_REFRESH));
+	check(stays_in_call(reader.thread, NVME_DMABUF_IOC_SUBMIT));
+
+	exported_signal(&b);
+	check_eq(pthread_join(refresher.handle, NULL), 0);
+	check_eq(refresher.result, -ENOENT);
+	check_eq(refresher.out.out_reason, NVME_DMABUF_REASON_NO_MAP);
+	check_eq(pthread_join(reader.handle, NULL), 0);
+	check_eq(reader.result, -ENOENT);
+	check_eq(reader.c.reason, NVME_DMABUF_REASON_NO_MAP);
+	check_eq(reader.c.bytes, 0);
 	close_unused(&w, &b);
 }
 
@@ -591,6 +654,8 @@ int main(int argc, char **argv)
 		tap_add(refreshed, &kinds[i], "%s: refreshed after each move", names[i]);
 		tap_add(refresh_fails, &kinds[i], "%s: refreshing fails", names[i]);
 		tap_add(refresh_waits, &kinds[i], "%s: refreshing waits for fences", names[i]);
+		tap_add(detached_while_moving, &kinds[i], "%s: detached while others wait for a move",
+			names[i]);
 		tap_add(refreshed_by_itself, &kinds[i], "%s: refreshed before a command", names[i]);
 		tap_add(moved_under_users, &kinds[i], "%s: moves under threads that do not care",
 			names[i]);
