@@ -491,7 +491,7 @@ int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *
 bool nvdm_placement_is_peers(struct nvdm_map *map);
 
 int nvdm_peer_distance(struct nvdm_controller *ctrl, struct pci_dev *peer, u32 *reason);
-bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason);
+bool nvdm_peer_unreachable(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
  * struct nvdm_ended - commands that have ended, and of which their poller will tell

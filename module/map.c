@@ -518,7 +518,7 @@ static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
 	if (!map->attach && error == -EOPNOTSUPP && dma_buf_attaches_static(map->dmabuf))
 		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
 	if (map->attach && nvdm_map_error_is_of_peer(map, error) &&
-	    !nvdm_peer_any(map->ns.ctrl, &why)) {
+	    nvdm_peer_unreachable(map->ns.ctrl, &why)) {
 		*reason = why;
 		return -EOPNOTSUPP;
 	}

@@ -56,27 +56,25 @@ static bool nvdm_peer_has_memory(struct pci_dev *pdev)
 }
 
 /**
- * nvdm_peer_any - may a controller reach the memory of any peer at all?
+ * nvdm_peer_unreachable - is there a device whose memory a controller may not reach?
  * @ctrl: the controller
  * @reason: NVME_DMABUF_REASON_*, why not: what is said of the nearest ones
+ *
+ * To explain why one was refused, of which it is not known which one it is.
  */
-bool nvdm_peer_any(struct nvdm_controller *ctrl, u32 *reason)
+bool nvdm_peer_unreachable(struct nvdm_controller *ctrl, u32 *reason)
 {
 	struct pci_dev *pdev = NULL;
+	bool found = false;
 	u32 why;
 
-	*reason = IS_ENABLED(CONFIG_PCI_P2PDMA) ? NVME_DMABUF_REASON_PEER_HOST_BRIDGE :
-						  NVME_DMABUF_REASON_NO_P2PDMA;
-
 	for_each_pci_dev(pdev) {
-		if (pdev == ctrl->pdev || pci_is_bridge(pdev) || !nvdm_peer_has_memory(pdev))
+		if (pdev == ctrl->pdev || pci_is_bridge(pdev) || !nvdm_peer_has_memory(pdev) ||
+		    nvdm_peer_distance(ctrl, pdev, &why) >= 0)
 			continue;
-		if (nvdm_peer_distance(ctrl, pdev, &why) >= 0) {
-			pci_dev_put(pdev);
-			return true;
-		}
-		if (why == NVME_DMABUF_REASON_PEER_ACS)
+		if (!found || why == NVME_DMABUF_REASON_PEER_ACS)
 			*reason = why;
+		found = true;
 	}
-	return false;
+	return found;
 }
