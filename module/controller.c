@@ -119,7 +119,7 @@ static void nvdm_controller_stop(struct nvdm_controller *ctrl)
 	struct nvdm_map *map;
 
 	spin_lock(&ctrl->maps_lock);
-	ctrl->gone = true;
+	WRITE_ONCE(ctrl->gone, true);
 	list_for_each_entry(map, &ctrl->maps, node)
 		nvdm_map_stop(map, NVME_DMABUF_STATE_GONE);
 	spin_unlock(&ctrl->maps_lock);

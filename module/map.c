@@ -534,13 +534,13 @@ static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 	attach = dma_buf_attach_directed(map->dmabuf, nvdm_map_device(map), &map_attach_ops, map);
 	if (IS_ERR(attach))
 		return nvdm_map_exporter_error(map, PTR_ERR(attach), reason);
+	map->told = attach->importer_ops;
 	ret = nvdm_map_join_controller(map, reason);
 	if (ret) {
 		dma_buf_detach(map->dmabuf, attach);
 		return ret;
 	}
 	map->attach = attach;
-	map->told = attach->importer_ops;
 	if (COMPAT_MOVABLE && attach->importer_ops)
 		map->exporter_flags = NVME_DMABUF_MAP_DYNAMIC;
 	else if (dma_buf_is_dynamic(map->dmabuf))
