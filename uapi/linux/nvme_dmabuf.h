@@ -339,7 +339,7 @@ struct nvme_dmabuf_refresh {
 };
 
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
-#define NVME_DMABUF_STATE_LIVE	0	/* takes commands */
+#define NVME_DMABUF_STATE_LIVE	0	/* takes commands, unless its namespace was formatted */
 #define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back: ESTALE */
 #define NVME_DMABUF_STATE_GONE	2	/* the controller is gone: ENODEV */
 
