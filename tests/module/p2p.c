@@ -21,13 +21,13 @@
 
 #include "exported.h"
 #include "line.h"
-#include "peer.h"
+#include "p2p.h"
 #include "qmp.h"
 #include "ring.h"
 #include "slow.h"
 
-#define SIZE   (4 * MIB)
-#define WINDOW MIB
+#define SIZE   P2P_SIZE
+#define WINDOW P2P_WINDOW
 
 /* Whoever takes memory back waits for commands in flight, and not much longer. */
 #define LIMIT_MS 30000
@@ -183,8 +183,8 @@ static struct peer_range some_range(const struct peer *p)
 	return (struct peer_range){ .offset = rnd_below(pages) * PAGE, .length = SIZE };
 }
 
-static void open_range(struct rig *rig, struct peer *p, unsigned int number, const char *path,
-		       uint64_t window)
+void open_range(struct rig *rig, struct peer *p, unsigned int number, const char *path,
+		uint64_t window)
 {
 	struct peer_range range;
 	struct buffer buffer;
@@ -1012,6 +1012,7 @@ int main(int argc, char **argv)
 			ways[i].name);
 	tap_add(owner_killed, NULL, "the peer's owner is killed, I/O in flight");
 	tap_add(unplugged, paths[0], "the peer is unplugged");
+	add_drive_leaves();
 	status = tap_run(argc, argv);
 	peers_release();
 	return status;
