@@ -30,6 +30,7 @@
 /* flags of struct exporter_segment */
 #define EXPORTER_SEGMENT_ADJACENT (1U << 0) /* directly behind the one before */
 #define EXPORTER_SEGMENT_ALIAS	  (1U << 1) /* the first segment's memory once more */
+#define EXPORTER_SEGMENT_HOST	  (1U << 2) /* with BAR: not of it, but an allocation */
 
 /**
  * struct exporter_segment - one entry of the scatter-gather list
@@ -37,7 +38,7 @@
  *	or from the start of the BAR. 0 with ADJACENT and ALIAS.
  * @length: its bytes, not 0; with ALIAS, at most the first segment's
  * @order: the allocation has 2^@order pages or more, and is so aligned
- * @flags: EXPORTER_SEGMENT_*; of a BAR's, 0
+ * @flags: EXPORTER_SEGMENT_*; with BAR, _HOST or 0
  *
  * A segment without ADJACENT is never the physical neighbour of the one before.
  * What an allocation has besides its segments is a guard area, see

@@ -39,14 +39,17 @@ void store_destroy(struct store *store)
 {
 	u32 i;
 
+	for (i = 0; i < store->nr_chunks; i++) {
+		struct chunk *chunk = &store->chunks[i];
+
+		if (chunk->pages)
+			__free_pages(chunk->pages, chunk->order);
+		else
+			iounmap(chunk->map.vaddr_iomem);
+	}
 	if (store->pdev) {
-		if (store->nr_chunks)
-			iounmap(store->chunks[0].map.vaddr_iomem);
 		pci_disable_device(store->pdev);
 		pci_dev_put(store->pdev);
-	} else {
-		for (i = 0; i < store->nr_chunks; i++)
-			__free_pages(store->chunks[i].pages, store->chunks[i].order);
 	}
 	kvfree(store->pieces);
 	kvfree(store->chunks);
@@ -105,11 +108,14 @@ static int chunk_alloc_for(struct store *store, const struct exporter_segment *s
 static bool segment_is_valid(const struct exporter_segment *segments, u32 i, bool bar)
 {
 	const struct exporter_segment *segment = &segments[i];
-	u32 known = bar ? 0 : EXPORTER_SEGMENT_ADJACENT | EXPORTER_SEGMENT_ALIAS;
+	u32 known = bar ? EXPORTER_SEGMENT_HOST :
+			  EXPORTER_SEGMENT_ADJACENT | EXPORTER_SEGMENT_ALIAS;
 
 	if (segment->flags & ~known || !segment->length || segment->order > 20 ||
 	    segment->length > UINT_MAX || segment->offset > UINT_MAX)
 		return false;
+	if (segment->flags & EXPORTER_SEGMENT_HOST)
+		return true;
 	/* The first segment has no predecessor; an alias has no allocation. */
 	if (segment->flags && (!i || segment->offset || segment->order))
 		return false;
@@ -192,7 +198,8 @@ struct store *store_create_bar(const struct exporter_segment *segments, u32 coun
 	ret = pci_enable_device_mem(pdev);
 	if (ret)
 		goto put;
-	store = store_alloc(count);
+	/* The BAR is one more, and the first. */
+	store = store_alloc(count + 1);
 	if (!store) {
 		ret = -ENOMEM;
 		goto disable;
@@ -201,24 +208,33 @@ struct store *store_create_bar(const struct exporter_segment *segments, u32 coun
 	chunk = &store->chunks[0];
 	chunk->phys = pci_resource_start(pdev, bar);
 	chunk->end = pci_resource_len(pdev, bar);
-
-	ret = -EINVAL;
-	for (i = 0; i < count; i++) {
-		if (!segment_is_valid(segments, i, true) || segments[i].offset > chunk->end ||
-		    segments[i].length > chunk->end - segments[i].offset)
-			goto destroy;
-		store->pieces[i].start = segments[i].offset;
-		store->pieces[i].length = segments[i].length;
-		store->bytes += segments[i].length;
-	}
-	store->nr_pieces = count;
-
 	iosys_map_set_vaddr_iomem(&chunk->map, ioremap(chunk->phys, chunk->end));
 	if (iosys_map_is_null(&chunk->map)) {
 		ret = -ENOMEM;
 		goto destroy;
 	}
 	store->nr_chunks = 1;
+
+	for (i = 0; i < count; i++) {
+		struct piece *piece = &store->pieces[i];
+
+		ret = -EINVAL;
+		if (!segment_is_valid(segments, i, true))
+			goto destroy;
+		if (segments[i].flags & EXPORTER_SEGMENT_HOST) {
+			ret = chunk_alloc_for(store, &segments[i], 1);
+			if (ret)
+				goto destroy;
+			piece->chunk = store->nr_chunks - 1;
+		} else if (segments[i].offset > chunk->end ||
+			   segments[i].length > chunk->end - segments[i].offset) {
+			goto destroy;
+		}
+		piece->start = segments[i].offset;
+		piece->length = segments[i].length;
+		store->bytes += piece->length;
+		store->nr_pieces++;
+	}
 	return store;
 
 destroy:
@@ -313,9 +329,11 @@ u64 store_guard_damage(const struct store *store)
 	u64 count = 0;
 	u32 i;
 
-	for (i = 0; !store->pdev && i < store->nr_chunks; i++) {
+	for (i = 0; i < store->nr_chunks; i++) {
 		const struct chunk *chunk = &store->chunks[i];
 
+		if (!chunk->pages)
+			continue;
 		count += chunk_damage(chunk, 0, chunk->start, GUARD);
 		count += chunk_damage(chunk, chunk->end, chunk_bytes(chunk), GUARD);
 	}
@@ -358,8 +376,8 @@ struct page *store_page(const struct store *store, u64 pos)
 	return NULL;
 }
 
-static void store_unmap_bar(struct device *dev, struct sg_table *sgt, u32 count,
-			    enum dma_data_direction dir)
+static void store_unmap_bar(const struct store *store, struct device *dev, struct sg_table *sgt,
+			    u32 count, enum dma_data_direction dir)
 {
 	struct scatterlist *sg;
 	u32 i;
@@ -367,8 +385,24 @@ static void store_unmap_bar(struct device *dev, struct sg_table *sgt, u32 count,
 	for_each_sgtable_dma_sg(sgt, sg, i) {
 		if (i == count)
 			break;
-		dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir, MAP_ATTRS);
+		if (store->chunks[store->pieces[i].chunk].pages)
+			dma_unmap_page_attrs(dev, sg_dma_address(sg), sg_dma_len(sg), dir,
+					     MAP_ATTRS);
+		else
+			dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir,
+					   MAP_ATTRS);
 	}
+}
+
+static dma_addr_t piece_map(const struct store *store, const struct piece *piece,
+			    struct device *dev, enum dma_data_direction dir)
+{
+	const struct chunk *chunk = &store->chunks[piece->chunk];
+
+	if (chunk->pages)
+		return dma_map_page_attrs(dev, chunk->pages, piece->start, piece->length, dir,
+					  MAP_ATTRS);
+	return dma_map_resource(dev, chunk->phys + piece->start, piece->length, dir, MAP_ATTRS);
 }
 
 /* Addresses only: these entries have no pages, and importers must not look. */
@@ -382,11 +416,10 @@ static int store_map_bar(const struct store *store, struct device *dev, struct s
 		const struct piece *piece = &store->pieces[i];
 
 		sg_set_page(sg, NULL, piece->length, 0);
-		sg_dma_address(sg) = dma_map_resource(dev, store->chunks[0].phys + piece->start,
-						      piece->length, dir, MAP_ATTRS);
+		sg_dma_address(sg) = piece_map(store, piece, dev, dir);
 		sg_dma_len(sg) = piece->length;
 		if (dma_mapping_error(dev, sg_dma_address(sg))) {
-			store_unmap_bar(dev, sgt, i, dir);
+			store_unmap_bar(store, dev, sgt, i, dir);
 			return -EIO;
 		}
 	}
@@ -438,7 +471,7 @@ void store_unmap(const struct store *store, struct device *dev, struct sg_table 
 		 enum dma_data_direction dir)
 {
 	if (store->pdev)
-		store_unmap_bar(dev, sgt, store->nr_pieces, dir);
+		store_unmap_bar(store, dev, sgt, store->nr_pieces, dir);
 	else
 		dma_unmap_sgtable(dev, sgt, dir, MAP_ATTRS);
 	sg_free_table(sgt);

@@ -140,6 +140,44 @@ void exported_create_pages(struct exported *b, uint64_t size, uint32_t flags)
 	free(segments);
 }
 
+#define BAR 2
+
+static struct pci_address bar_device(void)
+{
+	struct pci_address address;
+
+	if (!pci_find(0x1af4, 0x1110, 0, &address))
+		skip("no ivshmem device here");
+	return address;
+}
+
+void check_in_bar(const struct nvme_dmabuf_placement_run *run)
+{
+	struct pci_address address = bar_device();
+
+	check_eq(run->kind, NVME_DMABUF_PLACEMENT_PCI);
+	check_eq(run->pci_domain, address.domain);
+	check_eq(run->pci_bdf, address.bdf);
+	check_eq(run->bar, BAR);
+	check_eq(run->reserved, 0);
+}
+
+static void create_of_bar(struct exported *b, const struct exporter_segment *segments,
+			  uint32_t count, uint32_t flags)
+{
+	struct pci_address address = bar_device();
+	struct exporter_create create = {
+		.flags = flags | EXPORTER_BAR,
+		.open_flags = O_RDWR,
+		.pci_domain = address.domain,
+		.pci_bdf = address.bdf,
+		.bar = BAR,
+	};
+	int result = exported_try(b, create, segments, count);
+
+	check_that(!result, "no dma-buf of a BAR: %s", strerror(-result));
+}
+
 void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
 {
 	/* Pieces of the BAR, not in its order. */
@@ -148,20 +186,22 @@ void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags)
 		{ .offset = 0, .length = size / 4 },
 		{ .offset = size / 4 + PAGE, .length = PAGE },
 	};
-	struct exporter_create create = {
-		.flags = flags | EXPORTER_BAR,
-		.open_flags = O_RDWR,
-		.bar = 2,
-	};
-	struct pci_address address;
-	int result;
 
-	if (!pci_find(0x1af4, 0x1110, 0, &address))
-		skip("no ivshmem device here");
-	create.pci_domain = address.domain;
-	create.pci_bdf = address.bdf;
-	result = exported_try(b, create, segments, ARRAY_SIZE(segments));
-	check_that(!result, "no dma-buf of a BAR: %s", strerror(-result));
+	create_of_bar(b, segments, ARRAY_SIZE(segments), flags);
+}
+
+void exported_create_mixed(struct exported *b, const uint64_t *lengths, uint32_t count,
+			   uint32_t flags)
+{
+	struct exporter_segment segments[count];
+
+	for (uint32_t i = 0; i < count; i++)
+		segments[i] = (struct exporter_segment){
+			.offset = i % 2 ? 0 : i * MIB,
+			.length = lengths[i],
+			.flags = i % 2 ? EXPORTER_SEGMENT_HOST : 0,
+		};
+	create_of_bar(b, segments, count, flags);
 }
 
 void exported_close(struct exported *b)

@@ -61,6 +61,13 @@ void exported_create_pages(struct exported *b, uint64_t size, uint32_t flags);
 /** exported_create_bar - the same, in the BAR of QEMU's ivshmem device */
 void exported_create_bar(struct exported *b, uint64_t size, uint32_t flags);
 
+/** exported_create_mixed - by turns in the BAR and in host memory */
+void exported_create_mixed(struct exported *b, const uint64_t *lengths, uint32_t count,
+			   uint32_t flags);
+
+/** check_in_bar - is that where this memory is? */
+void check_in_bar(const struct nvme_dmabuf_placement_run *run);
+
 void exported_close(struct exported *b);
 
 /** exported_read, exported_write - access by the CPU; writing updates the copy */

@@ -190,10 +190,48 @@ static void bar(const void *arg)
 	wire_transfers(&w, &b, map, 0, b.bytes, 3 * MIB, 16);
 	count = nvmedmabuf_get_placement(w.ctx, map, runs, ARRAY_SIZE(runs));
 	check_eq(count, 1);
-	check_eq(runs[0].kind, NVME_DMABUF_PLACEMENT_PCI);
-	check_eq(runs[0].bar, 2);
+	check_in_bar(&runs[0]);
 	check_eq(runs[0].length, b.bytes);
 	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
+	check_unused(&b);
+	exported_verify(&b);
+	exported_close(&b);
+	wire_close(&w);
+}
+
+/* Each part is said to be where it is, and the whole is not a peer's. */
+static void mixed(const void *arg)
+{
+	static const uint64_t lengths[] = { MIB, 256 * KIB, 512 * KIB, PAGE };
+	struct nvme_dmabuf_placement_run runs[ARRAY_SIZE(lengths)];
+	uint32_t map, reason;
+	uint64_t offset = 0;
+	struct exported b;
+	struct wire w;
+	int count;
+
+	(void)arg;
+	wire_open(&w, main_drive(), WINDOW);
+	exported_create_mixed(&b, lengths, ARRAY_SIZE(lengths), EXPORTER_DYNAMIC);
+	check_eq(wire_attach(&w, &b, 0, b.bytes, &map, &reason), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++, offset += lengths[i - 1])
+		wire_transfers(&w, &b, map, 0, b.bytes, offset, 4);
+	count = nvmedmabuf_get_placement(w.ctx, map, runs, ARRAY_SIZE(runs));
+	check_eq(count, ARRAY_SIZE(runs));
+	offset = 0;
+	for (int i = 0; i < count; offset += runs[i++].length) {
+		check_eq(runs[i].offset, offset);
+		check_eq(runs[i].length, lengths[i]);
+		if (i % 2)
+			check_eq(runs[i].kind, NVME_DMABUF_PLACEMENT_RAM);
+		else
+			check_in_bar(&runs[i]);
+	}
+	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
+	check_eq(nvmedmabuf_attach_flags(w.ctx, b.fd, w.drive.fd, 0, b.bytes, rig_access(),
+					 NVME_DMABUF_ATTACH_REQUIRE_P2P, &map, &reason),
+		 -EOPNOTSUPP);
+	check(reason == NVME_DMABUF_REASON_NOT_PEER || reason == NVME_DMABUF_REASON_NO_P2PDMA);
 	check_unused(&b);
 	exported_verify(&b);
 	exported_close(&b);
@@ -260,5 +298,6 @@ int main(int argc, char **argv)
 		tap_add(bar, &kinds[i], "%s: a BAR", names[i]);
 		add_fences(&kinds[i], names[i]);
 	}
+	tap_add(mixed, NULL, "by turns a BAR and host memory");
 	return tap_run(argc, argv);
 }
