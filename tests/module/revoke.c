@@ -63,6 +63,18 @@ static bool is_told(uint32_t flags)
 	return flags & EXPORTER_DYNAMIC || kernel_is_movable();
 }
 
+/* Does the kernel say so, and what it does instead? */
+static void check_may_move(struct wire *w, uint32_t map, uint32_t flags)
+{
+	uint32_t expected = kernel_is_movable()	     ? NVME_DMABUF_MAP_DYNAMIC :
+			    flags & EXPORTER_DYNAMIC ? NVME_DMABUF_MAP_PINNED :
+						       0;
+	struct nvme_dmabuf_map_info info;
+
+	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
+	check_eq(info.out_flags & (NVME_DMABUF_MAP_DYNAMIC | NVME_DMABUF_MAP_PINNED), expected);
+}
+
 static void idle(const void *arg)
 {
 	uint32_t flags = *(const uint32_t *)arg, map, again, reason;
@@ -73,6 +85,7 @@ static void idle(const void *arg)
 	wire_open(&w, main_drive(), WINDOW);
 	exported_create_pages(&b, MIB, flags);
 	check_eq(wire_attach(&w, &b, 4, b.bytes - 4, &map, &reason), 0);
+	check_may_move(&w, map, flags);
 	wire_transfers(&w, &b, map, 4, b.bytes - 4, 0, 4);
 
 	if (!is_told(flags)) {

@@ -15,6 +15,18 @@
 
 static struct known idle_drive, slow_drive, hot_drive;
 
+/* The map's user hears of it, once. */
+static void check_told(struct rig *rig)
+{
+	struct nvme_dmabuf_event event;
+
+	check_eq(nvmedmabuf_get_events(rig->ctx, &event, 1), 1);
+	check_eq(event.map, rig->map);
+	check_eq(event.state, NVME_DMABUF_STATE_GONE);
+	check_eq(event.generation, 1);
+	check_eq(nvmedmabuf_get_events(rig->ctx, &event, 1), 0);
+}
+
 static void idle(enum way way, const struct known *known)
 {
 	struct device d;
@@ -26,6 +38,7 @@ static void idle(enum way way, const struct known *known)
 	rig_attach_all(&rig);
 	rig_read(&rig, 0, MIB / 2, rig.first);
 	device_take(&d);
+	check_told(&rig);
 	check_gone(&rig);
 	/* Nothing but the test has touched the buffer since. */
 	buffer_begin_cpu(&rig.buffer);
