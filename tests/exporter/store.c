@@ -389,8 +389,7 @@ static void store_unmap_bar(const struct store *store, struct device *dev, struc
 			dma_unmap_page_attrs(dev, sg_dma_address(sg), sg_dma_len(sg), dir,
 					     MAP_ATTRS);
 		else
-			dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir,
-					   MAP_ATTRS);
+			dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir, MAP_ATTRS);
 	}
 }
 

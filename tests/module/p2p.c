@@ -977,6 +977,29 @@ static void refused(const void *arg)
 	drive_close(&drive);
 }
 
+/* A peer below the drive's own switch can be reached; that explains no other. */
+static void refused_beside_another(const void *arg)
+{
+	const char *path = drive_path("SWITCHED");
+	struct nvme_dmabuf_peer_info info;
+	struct nvmedmabuf *ctx = ctx_open();
+	struct pci_address address;
+	struct drive drive;
+
+	(void)arg;
+	if (!pci_find(0x1af4, 0x1110, 2, &address))
+		skip("no third ivshmem device here");
+	drive_open(&drive, path);
+	info = peer_info(ctx, drive.fd, &address);
+	if (kernel_has_p2p()) {
+		check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+		check(info.out_distance > 0);
+	}
+	nvmedmabuf_close(ctx);
+	drive_close(&drive);
+	refused(path);
+}
+
 int main(int argc, char **argv)
 {
 	static const char *paths[3];
@@ -989,6 +1012,7 @@ int main(int argc, char **argv)
 		tap_skip_all("no namespace to test; NVME_DMABUF_NS is not set");
 	tap_add(asked, paths[0], "what is said of a peer");
 	tap_add(refused, paths[0], "a host bridge that the kernel does not trust");
+	tap_add(refused_beside_another, NULL, "the same, but for a peer below the same switch");
 	tap_add(redirected, NULL, "a port that redirects to such a host bridge");
 	tap_add(placement, paths[0], "where the memory is");
 	for (unsigned int i = 0; i < count; i++)

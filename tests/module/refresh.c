@@ -253,8 +253,7 @@ static void *reader_run(void *arg)
 	struct reader *r = arg;
 
 	r->thread = gettid();
-	r->result =
-		nvmedmabuf_read(r->w->ctx, r->map, 0, r->w->drive.block, r->w->first, &r->c);
+	r->result = nvmedmabuf_read(r->w->ctx, r->map, 0, r->w->drive.block, r->w->first, &r->c);
 	return NULL;
 }
 
@@ -651,8 +650,8 @@ int main(int argc, char **argv)
 		tap_add(refreshed, &kinds[i], "%s: refreshed after each move", names[i]);
 		tap_add(refresh_fails, &kinds[i], "%s: refreshing fails", names[i]);
 		tap_add(refresh_waits, &kinds[i], "%s: refreshing waits for fences", names[i]);
-		tap_add(detached_while_moving, &kinds[i], "%s: detached while others wait for a move",
-			names[i]);
+		tap_add(detached_while_moving, &kinds[i],
+			"%s: detached while others wait for a move", names[i]);
 		tap_add(refreshed_by_itself, &kinds[i], "%s: refreshed before a command", names[i]);
 		tap_add(moved_under_users, &kinds[i], "%s: moves under threads that do not care",
 			names[i]);

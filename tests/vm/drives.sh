@@ -18,7 +18,8 @@ drives_qemu()
 	plain) drives_plain ;;
 	null) drives_null ;;
 	standard) drives_plain; drives_special; devices_other ;;
-	*) die "--drives is standard, plain, null or none" ;;
+	switch) drives_plain; drives_special; devices_other; devices_switch ;;
+	*) die "--drives is standard, switch, plain, null or none" ;;
 	esac
 }
 
@@ -93,6 +94,18 @@ devices_other()
 	arg -device pcie-root-port,id=peerport,chassis=2
 	arg -object memory-backend-ram,id=hotpeer,size=16M,share=on
 	arg -device ivshmem-plain,id=HOTPEER,bus=peerport,memdev=hotpeer
+}
+
+# A drive and a third BAR below one PCI Express switch, whatever the host bridge.
+devices_switch()
+{
+	arg -device pcie-root-port,id=switchport,chassis=3
+	arg -device x3130-upstream,id=switch,bus=switchport
+	arg -device xio3130-downstream,id=switch-1,bus=switch,chassis=4,slot=1
+	arg -device xio3130-downstream,id=switch-2,bus=switch,chassis=5,slot=2
+	arg -object memory-backend-ram,id=switchpeer,size=16M,share=on
+	arg -device ivshmem-plain,id=SWITCHPEER,bus=switch-1,memdev=switchpeer
+	nvme     SWITCHED   64M   mdts=9,bus=switch-2  ""
 }
 
 arg() { printf '%s\n' "$@"; }
