@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -914,12 +915,13 @@ static void asked(const void *arg)
  */
 static void redirected(const void *arg)
 {
-	char link[256], port[PATH_MAX], group[PATH_MAX + 16];
+	char link[256], port[PATH_MAX], file[PATH_MAX + 16];
 	struct nvme_dmabuf_peer_info info;
 	struct pci_address address;
 	unsigned int bus, device, function;
 	struct nvmedmabuf *ctx = ctx_open();
 	struct drive drive;
+	struct stat config;
 
 	(void)arg;
 	if (!kernel_has_p2p())
@@ -934,9 +936,14 @@ static void redirected(const void *arg)
 			&function),
 		 4);
 	address.bdf = bus << 8 | device << 3 | function;
-	snprintf(group, sizeof(group), "%s/iommu_group", port);
-	if (access(group, F_OK))
+	snprintf(file, sizeof(file), "%s/iommu_group", port);
+	if (access(file, F_OK))
 		skip("ports redirect only where there is an IOMMU");
+	/* Where the capability is. */
+	snprintf(file, sizeof(file), "%s/config", port);
+	check_sys(stat(file, &config));
+	if ((uint64_t)config.st_size < PAGE)
+		skip("this kernel sees no extended configuration space");
 	info = peer_info(ctx, drive.fd, &address);
 	check_eq(info.out_reason, NVME_DMABUF_REASON_PEER_ACS);
 	check_eq(info.out_distance, -1);
