@@ -22,7 +22,7 @@ struct path {
 
 static void path_is(struct path *p, enum way way, const struct nvme_dmabuf_map_info *info)
 {
-	*p = (struct path){ .device = { .way = way } };
+	*p = (struct path){ .known.serial = "MPATH", .device = { way, &p->known } };
 	snprintf(p->known.pci, sizeof(p->known.pci), "%04x:%02x:%02x.%x", info->out_pci_domain,
 		 info->out_pci_bdf >> 8, info->out_pci_bdf >> 3 & 31, info->out_pci_bdf & 7);
 }
@@ -30,12 +30,11 @@ static void path_is(struct path *p, enum way way, const struct nvme_dmabuf_map_i
 /* The path's own disk is hidden, and has the controller's number in its name. */
 static bool path_is_there(const struct path *p)
 {
-	const struct device d = { .known = &p->known };
 	char pattern[128];
 	glob_t found;
 	bool there;
 
-	device_file(&d, "nvme/nvme*/nvme*c*n*", pattern, sizeof(pattern));
+	device_file(&p->device, "nvme/nvme*/nvme*c*n*", pattern, sizeof(pattern));
 	there = !glob(pattern, 0, NULL, &found);
 	if (there)
 		globfree(&found);
@@ -44,17 +43,14 @@ static bool path_is_there(const struct path *p)
 
 static void path_take(struct path *p)
 {
-	p->device.known = &p->known;
 	device_take(&p->device);
 	check(!path_is_there(p));
 }
 
 static void path_return(struct path *p)
 {
-	if (p->device.way == UNBIND)
-		check(file_put("/sys/bus/pci/drivers/nvme/bind", p->known.pci));
-	else
-		check(file_put("/sys/bus/pci/rescan", "1"));
+	device_return(&p->device);
+	/* The namespace was there all the time, by another. */
 	wait_until(path_is_there(p));
 }
 
@@ -169,7 +165,6 @@ static void reset(const void *arg)
 	(void)arg;
 	open_multipath(&rig);
 	attach_path(&rig, UNBIND, &p);
-	p.device.known = &p.known;
 	device_file(&p.device, "nvme/nvme*/reset_controller", pattern, sizeof(pattern));
 	check_that(!glob(pattern, 0, NULL, &found), "no %s", pattern);
 	for (unsigned int i = 0; i < scaled(3); i++) {
@@ -206,8 +201,6 @@ static void all_gone(const void *arg)
 	rig_close(&rig);
 	for (unsigned int i = 0; i < PATHS; i++)
 		path_return(&paths[i]);
-	wait_until(known_find(&(struct known){ .serial = "MPATH" }, paths[0].device.path,
-			      sizeof(paths[0].device.path)));
 	check_works(&paths[0].device);
 }
 
