@@ -158,12 +158,14 @@ static void refresh_fails(const void *arg)
 	close_unused(&w, &b);
 }
 
-/* A thread that refreshes a map whose buffer's fences it waits for. */
+/* A thread that refreshes a map whose buffer's fences it waits for, itself or by a read. */
 struct refresher {
 	struct wire *w;
 	uint32_t map;
+	unsigned long request;
 	volatile pid_t thread;
 	struct nvme_dmabuf_refresh out;
+	struct nvme_dmabuf_completion c;
 	int result;
 	pthread_t handle;
 };
@@ -173,15 +175,24 @@ static void *refresher_run(void *arg)
 	struct refresher *r = arg;
 
 	r->thread = gettid();
-	r->result = refresh(r->w, r->map, &r->out);
+	if (r->request == NVME_DMABUF_IOC_REFRESH)
+		r->result = refresh(r->w, r->map, &r->out);
+	else
+		r->result = nvmedmabuf_read(r->w->ctx, r->map, 0, r->w->drive.block, r->w->first,
+					    &r->c);
 	return NULL;
+}
+
+static void waiting_start(struct refresher *r, struct wire *w, uint32_t map, unsigned long request)
+{
+	*r = (struct refresher){ .w = w, .map = map, .request = request };
+	check_eq(pthread_create(&r->handle, NULL, refresher_run, r), 0);
+	wait_until(r->thread && stays_in_call(r->thread, request));
 }
 
 static void refresher_start(struct refresher *r, struct wire *w, uint32_t map)
 {
-	*r = (struct refresher){ .w = w, .map = map };
-	check_eq(pthread_create(&r->handle, NULL, refresher_run, r), 0);
-	wait_until(r->thread && stays_in_call(r->thread, NVME_DMABUF_IOC_REFRESH));
+	waiting_start(r, w, map, NVME_DMABUF_IOC_REFRESH);
 }
 
 static void on_signal(int number)
@@ -238,38 +249,11 @@ static void refresh_waits(const void *arg)
 	close_unused(&w, &b);
 }
 
-/* A thread whose command waits until its map was refreshed. */
-struct reader {
-	struct wire *w;
-	uint32_t map;
-	volatile pid_t thread;
-	struct nvme_dmabuf_completion c;
-	int result;
-	pthread_t handle;
-};
-
-static void *reader_run(void *arg)
-{
-	struct reader *r = arg;
-
-	r->thread = gettid();
-	r->result = nvmedmabuf_read(r->w->ctx, r->map, 0, r->w->drive.block, r->w->first, &r->c);
-	return NULL;
-}
-
-static void reader_start(struct reader *r, struct wire *w, uint32_t map)
-{
-	*r = (struct reader){ .w = w, .map = map };
-	check_eq(pthread_create(&r->handle, NULL, reader_run, r), 0);
-	wait_until(r->thread && stays_in_call(r->thread, NVME_DMABUF_IOC_SUBMIT));
-}
-
 /* However long a move takes, nobody else has to wait for it. */
 static void detached_while_moving(const void *arg)
 {
 	uint32_t map, automatic, other, reason;
-	struct refresher refresher;
-	struct reader reader;
+	struct refresher refresher, reader;
 	struct exported b;
 	struct wire w;
 
@@ -280,7 +264,7 @@ static void detached_while_moving(const void *arg)
 	move(&b, MOVE);
 	exported_fence(&b, EXPORTER_FENCE_KERNEL, 0);
 	refresher_start(&refresher, &w, map);
-	reader_start(&reader, &w, automatic);
+	waiting_start(&reader, &w, automatic, NVME_DMABUF_IOC_SUBMIT);
 
 	check_eq(nvmedmabuf_detach(w.ctx, other), 0);
 	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
