@@ -491,8 +491,12 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 	ret = nvdm_chardev_run(ctx, op, &call);
 	told = !copy_to_user(user, &call.args, min_t(size_t, size, op->size));
 	nvdm_chardev_install(&call, told);
+	/*
+	 * Nothing has come of what a signal ended, so that it may be begun again: what work
+	 * io_uring has for the task is done first. An exporter may say this for no signal.
+	 */
 	if (told)
-		return ret;
+		return ret == -EINTR && signal_pending(current) ? -ERESTARTSYS : ret;
 	if (!ret && op->undo)
 		op->undo(ctx, &call);
 	return -EFAULT;

@@ -248,14 +248,11 @@ static void nvdm_command_flush_plug(void)
 	}
 }
 
-static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+static int nvdm_command_refresh_map(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	u32 id = map->id;
 	int ret;
 
-	if (sub->nonblock)
-		return ISSUE_LATER;
-	nvdm_command_flush_plug();
 	ret = nvdm_map_refresh(map, false, NULL, reason);
 	if (ret != MAP_MOVES)
 		return ret;
@@ -267,6 +264,27 @@ static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map
 		return ret;
 	*reason = NVME_DMABUF_REASON_NO_MAP;
 	return -ENOENT;
+}
+
+/*
+ * Other commands may be in flight, so that the call cannot be begun again: work that io_uring
+ * has for the task must not end this as a signal does. But a worker of io_uring's is so told
+ * to give up.
+ */
+static int nvdm_command_refresh(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
+{
+	unsigned int flags;
+	int ret;
+
+	if (sub->nonblock)
+		return ISSUE_LATER;
+	nvdm_command_flush_plug();
+	if (current->flags & PF_IO_WORKER)
+		return nvdm_command_refresh_map(sub, map, reason);
+	flags = no_notify_signal_save();
+	ret = nvdm_command_refresh_map(sub, map, reason);
+	no_notify_signal_restore(flags);
+	return ret;
 }
 
 static int nvdm_command_verify(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)

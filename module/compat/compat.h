@@ -18,6 +18,7 @@
 #include <linux/io_uring.h>
 #endif
 #include <linux/module.h>
+#include <linux/sched/signal.h>
 #include <linux/t10-pi.h>
 
 /* Delete when 6.13 is the oldest kernel. */
@@ -177,6 +178,18 @@ static __always_inline void plug_add(struct blk_plug *plug, struct request *last
 	plug->rq_count++;
 #endif
 }
+
+/* Early releases of each series lack it: there work for the task ends waits as signals do. */
+#ifndef PF_NO_NOTIFY_SIGNAL
+static inline unsigned int no_notify_signal_save(void)
+{
+	return 0;
+}
+
+static inline void no_notify_signal_restore(unsigned int flags)
+{
+}
+#endif
 
 /* Delete when 6.8 is the oldest kernel. */
 static inline void eventfd_signal_one(struct eventfd_ctx *event)

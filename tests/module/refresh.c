@@ -10,11 +10,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "exported.h"
+#include "ring.h"
 
 #define WINDOW (256 * KIB)
 
@@ -166,7 +168,7 @@ struct refresher {
 	volatile pid_t thread;
 	struct nvme_dmabuf_refresh out;
 	struct nvme_dmabuf_completion c;
-	int result;
+	volatile int result;
 	pthread_t handle;
 };
 
@@ -245,6 +247,72 @@ static void refresh_waits(const void *arg)
 	/* The move may have come a moment later: then this maps it anew. */
 	check_eq(refresh(&w, map, &first.out), 0);
 	check_refreshed(&w, map, exported_query(&b).out_maps);
+	wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
+	close_unused(&w, &b);
+}
+
+/* The same in a thread for which its ring has work as soon as there is an event. */
+struct notified {
+	struct refresher refresher;
+	struct io_uring ring;
+	int event;
+};
+
+static void *notified_run(void *arg)
+{
+	struct notified *n = arg;
+	struct io_uring_sqe *sqe;
+
+	ring_open(&n->ring, 1, 0);
+	sqe = io_uring_get_sqe(&n->ring);
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	io_uring_prep_poll_add(sqe, n->event, POLLIN);
+	check_eq(io_uring_submit(&n->ring), 1);
+	return refresher_run(&n->refresher);
+}
+
+static void check_goes_on(struct wire *w, struct exported *b, uint32_t map, unsigned long request)
+{
+	const uint64_t one = 1;
+	struct notified n = {
+		.refresher = { .w = w, .map = map, .request = request },
+		.event = check_sys(eventfd(0, EFD_CLOEXEC)),
+	};
+	struct refresher *r = &n.refresher;
+
+	move(b, MOVE);
+	exported_fence(b, EXPORTER_FENCE_KERNEL, 0);
+	check_eq(pthread_create(&r->handle, NULL, notified_run, &n), 0);
+	wait_until(r->thread && stays_in_call(r->thread, request));
+	/* When this returns, there is work. */
+	check_eq(write(n.event, &one, sizeof(one)), sizeof(one));
+	/* A command that has to wait is ended by any signal. */
+	if (request == NVME_DMABUF_IOC_REFRESH)
+		check_eq(pthread_kill(r->handle, SIGUSR1), 0);
+	wait_until(r->result || stays_in_call(r->thread, request));
+	exported_signal(b);
+	check_eq(pthread_join(r->handle, NULL), 0);
+	check_eq(r->result, 0);
+	check_eq(io_uring_cq_ready(&n.ring), 1);
+	io_uring_queue_exit(&n.ring);
+	check_sys(close(n.event));
+}
+
+/* Neither by what io_uring has to do nor by a signal that does not want it is a call ended. */
+static void goes_on(const void *arg)
+{
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	uint32_t map, automatic, reason;
+	struct exported b;
+	struct wire w;
+
+	check(!sigaction(SIGUSR1, &action, NULL));
+	open_told(&w, &b, arg);
+	check_eq(wire_attach(&w, &b, 0, b.bytes, &map, &reason), 0);
+	check_eq(attach_flags(&w, b.fd, b.bytes, AUTO, &automatic, &reason), 0);
+	check_goes_on(&w, &b, map, NVME_DMABUF_IOC_REFRESH);
+	check_goes_on(&w, &b, automatic, NVME_DMABUF_IOC_SUBMIT);
+	check_refreshed(&w, map, 3);
 	wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
 	close_unused(&w, &b);
 }
@@ -634,6 +702,7 @@ int main(int argc, char **argv)
 		tap_add(refreshed, &kinds[i], "%s: refreshed after each move", names[i]);
 		tap_add(refresh_fails, &kinds[i], "%s: refreshing fails", names[i]);
 		tap_add(refresh_waits, &kinds[i], "%s: refreshing waits for fences", names[i]);
+		tap_add(goes_on, &kinds[i], "%s: what is no signal ends no wait", names[i]);
 		tap_add(detached_while_moving, &kinds[i],
 			"%s: detached while others wait for a move", names[i]);
 		tap_add(refreshed_by_itself, &kinds[i], "%s: refreshed before a command", names[i]);

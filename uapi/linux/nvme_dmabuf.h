@@ -33,9 +33,10 @@
  *  EMFILE      a limit of open files is reached (also ENFILE)
  *  ECANCELED   a fence to be waited for signalled an error
  *  ENOMEM      the kernel has no memory for it
- *  EINTR       a signal ended the wait; of NVME_DMABUF_IOC_SUBMIT without fences,
- *              a fatal one. Work that io_uring has for the thread, if its ring has
- *              none of IORING_SETUP_COOP_TASKRUN and _DEFER_TASKRUN, is like a signal.
+ *  EINTR       a signal ended the wait, and its handler has no SA_RESTART; of
+ *              NVME_DMABUF_IOC_SUBMIT without fences, a fatal one. The waits of
+ *              NVME_DMABUF_IOC_ENTER are ended by any signal, and by work that io_uring
+ *              has for the thread, if its ring has no IORING_SETUP_DEFER_TASKRUN
  *  EIO         the drive did not answer a command of the module's own as it
  *              must, or a command could not be handed to the drive
  *
@@ -269,8 +270,8 @@ struct nvme_dmabuf_ns_info {
  * refused with ESTALE until the map is refreshed, and there is an event (struct
  * nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module refreshes
  * the map itself before it issues a command, as NVME_DMABUF_IOC_REFRESH does but
- * for the format; only if that fails is the command refused. A signal ends its
- * wait for the buffer's fences, and the command is refused with EINTR.
+ * for the format; only if that fails is the command refused. Any signal ends
+ * its wait for the buffer's fences, and the command is refused with EINTR.
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with

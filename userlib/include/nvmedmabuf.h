@@ -317,7 +317,7 @@ int nvmedmabuf_submit(struct nvmedmabuf *ctx,
  *
  * Return: as nvmedmabuf_submit(); -EINVAL for other flags; -EBADF if
  * @in_fence_fd is no sync_file; -ECANCELED if it signalled an error; -EINTR if
- * any signal arrived before the fences had signalled: then nothing was executed.
+ * a signal arrived before the fences had signalled: then nothing was executed.
  */
 int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
 			    const struct nvme_dmabuf_command *cmds,
@@ -345,7 +345,7 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
  *
  * Return: 0; -EINVAL if @count is 0 or for other flags; -ENOSPC if @count is
  * above the limit; -EBADF if @in_fence_fd is no sync_file, -ECANCELED if that
- * signalled an error; -EMFILE if there cannot be another file; -EINTR if any signal
+ * signalled an error; -EMFILE if there cannot be another file; -EINTR if a signal
  * arrived before the fences had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing
  * was executed.
  */
