@@ -142,6 +142,16 @@ struct known_queue {
 	bool wrong; /* the head was: what the ring holds may be overwritten */
 };
 
+/* What the first calls of one thread came to; shared with who makes them again. */
+struct trace {
+	bool again; /* they are compared, not remembered */
+	unsigned int count;
+	struct {
+		uint64_t hash; /* of this call and all before */
+		int error;
+	} calls[];
+};
+
 struct fuzzer {
 	struct world *world;
 	struct arena *arena;
@@ -152,8 +162,8 @@ struct fuzzer {
 	struct io_uring rings[2]; /* the second polls */
 	bool has_rings;
 	uint64_t hash;
-	unsigned int first;
-	uint64_t first_hash;
+	int error; /* hashed last; commands have their own */
+	struct trace *trace;
 	unsigned int calls[ACTIONS], succeeded[ACTIONS];
 	unsigned int reads, writes, flushes, refused, moves;
 	pthread_t handle;
@@ -175,6 +185,12 @@ static void hash_in(struct fuzzer *f, const void *data, size_t length)
 
 	for (size_t i = 0; i < length; i++)
 		f->hash = (f->hash ^ bytes[i]) * 0x100000001b3ULL;
+}
+
+static void hash_error(struct fuzzer *f, int error)
+{
+	f->error = error;
+	hash_in(f, &error, sizeof(error));
 }
 
 static bool one_in(unsigned int n)
@@ -847,7 +863,7 @@ static void call_at_random(struct fuzzer *f, unsigned int number)
 	at = place(f, number, &args);
 	error = ioctl(world->contexts[context], request, at) ? errno : 0;
 	hash_in(f, &number, sizeof(number));
-	hash_in(f, &error, sizeof(error));
+	hash_error(f, error);
 	if (error == EFAULT || at < f->arena->args || at + sizeof(args) > f->arena->hole)
 		memset(&args, 0, sizeof(args));
 	else
@@ -882,7 +898,7 @@ static void enter_at_random(struct fuzzer *f)
 	f->succeeded[ENTER_NR] += !error;
 	/* The rest depends on how fast commands end; nor must another call read it there. */
 	if (error == EINVAL || error == E2BIG)
-		hash_in(f, &error, sizeof(error));
+		hash_error(f, error);
 	if (at >= (uint8_t *)f->arena->commands)
 		return;
 	memcpy(&told, at, sizeof(told));
@@ -1017,7 +1033,7 @@ static void mmap_at_random(struct fuzzer *f)
 				   error == ENOMEM,
 		   "mmap of %llu bytes at %llu: %s", (unsigned long long)length,
 		   (unsigned long long)offset, error ? strerrorname_np(error) : "done");
-	hash_in(f, &error, sizeof(error));
+	hash_error(f, error);
 	f->calls[MMAP]++;
 	f->succeeded[MMAP] += !error;
 	if (error)
@@ -1092,6 +1108,34 @@ static void exporter_at_random(struct fuzzer *f)
 	}
 }
 
+static const char *action_name(unsigned int number)
+{
+	static const char *const names[ACTIONS] = {
+		[ENTER_NR] = "ENTER",  [UNKNOWN] = "unknown call",
+		[URING] = "URING_CMD", [POLL] = "poll",
+		[MMAP] = "mmap",       [EXPORTER] = "exporter",
+	};
+
+	return names[number] ?: call_name(number);
+}
+
+/* Remembers what this call came to; fails if it came to something else before. */
+static void trace_call(struct fuzzer *f, unsigned int at, unsigned int number)
+{
+	struct trace *trace = f->trace;
+
+	if (!trace || at >= trace->count)
+		return;
+	if (trace->again)
+		check_that(
+			trace->calls[at].hash == f->hash,
+			"the same seed, but not the same results: call %u, %s: %s, and before %s",
+			at, action_name(number), strerrorname_np(f->error),
+			strerrorname_np(trace->calls[at].error));
+	trace->calls[at].hash = f->hash;
+	trace->calls[at].error = f->error;
+}
+
 static void *fuzzer_run(void *arg)
 {
 	static const uint8_t weights[ACTIONS] = {
@@ -1119,8 +1163,6 @@ static void *fuzzer_run(void *arg)
 	for (unsigned int i = 0; i < f->rounds; i++) {
 		unsigned int at = rnd_below(100), number = 0;
 
-		if (i == f->first)
-			f->first_hash = f->hash;
 		while (at >= weights[number])
 			at -= weights[number++];
 		switch (number) {
@@ -1145,6 +1187,7 @@ static void *fuzzer_run(void *arg)
 		default:
 			call_at_random(f, number);
 		}
+		trace_call(f, i, number);
 	}
 	return NULL;
 }
@@ -1466,15 +1509,10 @@ static void world_close(struct world *world, unsigned int files, int next)
 
 static void report(const struct fuzzer *fuzzers, unsigned int count)
 {
-	static const char *const names[ACTIONS] = {
-		[ENTER_NR] = "ENTER",  [UNKNOWN] = "unknown call",
-		[URING] = "URING_CMD", [POLL] = "poll",
-		[MMAP] = "mmap",
-	};
 	unsigned int reads = 0, writes = 0, flushes = 0, refused = 0, moves = 0;
 
 	for (unsigned int number = 0; number < EXPORTER; number++) {
-		const char *name = names[number] ?: call_name(number);
+		const char *name = action_name(number);
 		unsigned int calls = 0, succeeded = 0;
 
 		for (unsigned int i = 0; i < count; i++) {
@@ -1497,12 +1535,8 @@ static void report(const struct fuzzer *fuzzers, unsigned int count)
 	check(reads && writes && flushes && refused);
 }
 
-/* Hashes of calls and results: of the first ones, and of all. */
-struct hashes {
-	uint64_t first, all;
-};
-
-static struct hashes run(unsigned int threads, unsigned int calls, unsigned int first)
+/* Returns a hash of calls and results. */
+static uint64_t run(unsigned int threads, unsigned int calls, struct trace *trace)
 {
 	static struct fuzzer fuzzers[THREADS];
 	static struct world world;
@@ -1517,7 +1551,7 @@ static struct hashes run(unsigned int threads, unsigned int calls, unsigned int 
 	for (unsigned int i = 0; i < threads; i++)
 		fuzzer_open(&fuzzers[i], &world, i, calls / threads);
 	if (threads == 1) {
-		fuzzers[0].first = first;
+		fuzzers[0].trace = trace;
 		fuzzer_run(&fuzzers[0]);
 	} else {
 		for (unsigned int i = 0; i < threads; i++)
@@ -1530,7 +1564,7 @@ static struct hashes run(unsigned int threads, unsigned int calls, unsigned int 
 	for (unsigned int i = 0; i < threads; i++)
 		fuzzer_close(&fuzzers[i]);
 	world_close(&world, files, next);
-	return (struct hashes){ fuzzers[0].first_hash, fuzzers[0].hash };
+	return fuzzers[0].hash;
 }
 
 static unsigned int total_calls(void)
@@ -1544,33 +1578,36 @@ static unsigned int total_calls(void)
 static void two_threads(const void *arg)
 {
 	(void)arg;
-	run(THREADS, total_calls() / 5, 0);
+	run(THREADS, total_calls() / 5, NULL);
 }
 
 /* Some of the calls, and then all, in processes of their own. */
 static void one_thread(const void *arg)
 {
 	unsigned int all = total_calls(), first = 1 + all / 10;
-	int pipes[2], status;
-	struct hashes h[2];
+	struct trace *trace;
+	int status;
 
 	(void)arg;
 	rnd_start(0);
-	check_sys(pipe2(pipes, O_CLOEXEC));
+	trace = mmap(NULL, sizeof(*trace) + first * sizeof(trace->calls[0]), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check(trace != MAP_FAILED);
+	trace->count = first;
 	for (int i = 0; i < 2; i++) {
 		pid_t child = check_sys(fork());
 
 		if (!child) {
-			h[i] = run(1, i ? all : first, first);
-			check_eq(write(pipes[1], &h[i], sizeof(h[i])), sizeof(h[i]));
+			uint64_t hash = run(1, i ? all : first, trace);
+
+			note("hash of %u calls and results: %016llx", i ? all : first,
+			     (unsigned long long)hash);
 			_exit(0);
 		}
 		check_eq(check_sys(waitpid(child, &status, 0)), child);
 		check_eq(status, 0);
-		check_eq(read(pipes[0], &h[i], sizeof(h[i])), sizeof(h[i]));
+		trace->again = true;
 	}
-	note("hash of all %u calls and results: %016llx", all, (unsigned long long)h[1].all);
-	check_that(h[0].all == h[1].first, "the same seed, but not the same results");
 }
 
 int main(int argc, char **argv)
