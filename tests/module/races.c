@@ -465,7 +465,7 @@ static void act_detaches(struct round *r)
 	static const uint32_t flags[] = { 0, NVME_DMABUF_ATTACH_AUTO_REFRESH };
 	uint32_t map, reason;
 
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 8; i++) {
 		detach(r, *maps[i % 2]);
 		check_eq(try_attach(r, flags[i % 2], &map, &reason), 0);
 		set(maps[i % 2], map);
@@ -509,7 +509,7 @@ static void act_kills(struct round *r)
 
 static void act_resets(struct round *r)
 {
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		drive_attribute_put(r->w.drive.path, "device/reset_controller", "1");
 		pause_us(rnd_below(2000));
 	}
@@ -544,9 +544,9 @@ static const struct disturber disturbers[] = {
 	  .refusals = { { ENOENT, REASON(NO_MAP) } } },
 	{ .name = "others attach", .act = act_attaches, .rounds = 1 },
 	{ .name = "others refresh", .act = act_refreshes, .rounds = 1 },
-	{ .name = "the context is closed", .act = act_closes, .rounds = 6,
+	{ .name = "the context is closed", .act = act_closes, .rounds = 7,
 	  .refusals = { { ENOTTY, REASON(NONE) }, { EOPNOTSUPP, REASON(NONE) } } },
-	{ .name = "the users are killed", .act = act_kills, .rounds = 6, .kills = true },
+	{ .name = "the users are killed", .act = act_kills, .rounds = 7, .kills = true },
 	{ .name = "the controller is reset", .act = act_resets, .rounds = 2, .breaks = true,
 	  .refusals = { { EIO, REASON(CANCELLED) }, { EIO, REASON(PROBE_FAILED) } } },
 	{ .name = "the driver is unbound", .act = act_takes, .rounds = 1, .breaks = true,
