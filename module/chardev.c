@@ -492,8 +492,9 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 	told = !copy_to_user(user, &call.args, min_t(size_t, size, op->size));
 	nvdm_chardev_install(&call, told);
 	/*
-	 * Nothing has come of what a signal ended, so that it may be begun again: what work
-	 * io_uring has for the task is done first. An exporter may say this for no signal.
+	 * Nothing has come of what a signal ended, unless it kills: so that it may be begun
+	 * again, after the work that io_uring has for the task. An exporter may say this for
+	 * no signal.
 	 */
 	if (told)
 		return ret == -EINTR && signal_pending(current) ? -ERESTARTSYS : ret;

@@ -166,10 +166,15 @@ int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *
 	int ret = 0;
 
 	while (!ret && walk.offset < map->length) {
-		if (signal_pending(current) || dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+		/* What was found is not given up for every signal: the call would begin again. */
+		if (fatal_signal_pending(current) ||
+		    dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
 			return -EINTR;
 		/* A new mapping may be elsewhere: what was found counts no more. */
 		if (map->generation != generation) {
+			/* An exporter that moves the buffer all the time is not waited for. */
+			if (generation && signal_pending(current))
+				ret = -EINTR;
 			generation = map->generation;
 			walk.offset = 0;
 			walk.count = 0;

@@ -179,7 +179,7 @@ static __always_inline void plug_add(struct blk_plug *plug, struct request *last
 #endif
 }
 
-/* Early releases of each series lack it: there work for the task ends waits as signals do. */
+/* Early releases of each series lack it: there work for the task ends waits as a signal does. */
 #ifndef PF_NO_NOTIFY_SIGNAL
 static inline unsigned int no_notify_signal_save(void)
 {

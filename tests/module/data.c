@@ -6,11 +6,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +258,29 @@ static unsigned int carve(struct rig *rig, struct nvme_dmabuf_command *commands,
 	return made;
 }
 
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int signal)
+{
+	(void)signal;
+	alarms++;
+}
+
+/* It takes longer than from one signal to the next, and must not begin again for each. */
+static void check_placed_under_signals(struct rig *rig)
+{
+	const struct sigaction action = { .sa_handler = count_alarm, .sa_flags = SA_RESTART };
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	int count = nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0);
+
+	check_sys(sigaction(SIGALRM, &action, NULL));
+	check_sys(setitimer(ITIMER_REAL, &often, NULL));
+	do
+		check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), count);
+	while (alarms < 3);
+	check_sys(setitimer(ITIMER_REAL, &never, NULL));
+}
+
 /* Lists are made of pieces: the largest is for 32 MiB, and what is left takes others. */
 static void large_map(const void *arg)
 {
@@ -265,6 +290,7 @@ static void large_map(const void *arg)
 	(void)arg;
 	rig_open(&rig, main_drive(), exporter_any(), bytes, 2 * MIB);
 	rig_attach(&rig, 0, bytes, rig_access());
+	check_placed_under_signals(&rig);
 	for (uint64_t at = piece; at < bytes; at += MIB)
 		for (uint64_t before = 0; before <= length; before += length / 4)
 			if (at - before + length <= bytes)

@@ -36,7 +36,7 @@
  *  EINTR       a signal ended the wait, and its handler has no SA_RESTART; of
  *              NVME_DMABUF_IOC_SUBMIT without fences, a fatal one. The waits of
  *              NVME_DMABUF_IOC_ENTER are ended by any signal, and by work that io_uring
- *              has for the thread, if its ring has no IORING_SETUP_DEFER_TASKRUN
+ *              has for the thread (rarely, if its ring has IORING_SETUP_DEFER_TASKRUN)
  *  EIO         the drive did not answer a command of the module's own as it
  *              must, or a command could not be handed to the drive
  *
@@ -271,7 +271,8 @@ struct nvme_dmabuf_ns_info {
  * nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module refreshes
  * the map itself before it issues a command, as NVME_DMABUF_IOC_REFRESH does but
  * for the format; only if that fails is the command refused. Any signal ends
- * its wait for the buffer's fences, and the command is refused with EINTR.
+ * its wait for the buffer's fences, and so does stopping or freezing the thread:
+ * the command is refused with EINTR, and may be submitted again.
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
@@ -637,7 +638,7 @@ struct nvme_dmabuf_completion {
  * With NVME_DMABUF_SUBMIT_IMPLICIT_SYNC the call first waits for the fences of
  * each command's dma-buf: those of writers before the drive reads the buffer
  * (Write), and those of readers as well before the drive writes it (Read). It
- * adds no fence to the dma-buf. Any signal ends this wait, and that for
+ * adds no fence to the dma-buf. A signal ends this wait, and that for
  * @in_fence_fd: nothing is issued before both are over.
  *
  * With NVME_DMABUF_SUBMIT_OUT_FENCE the call returns when all commands are
