@@ -483,9 +483,10 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 			nvdm_poll_add_disk(&sub->ctx->poll, map->ns.disk);
 		/* Not while holding what others may wait for. */
 		percpu_ref_put(&map->inflight);
-		if (sub->nowait && !pos && !nvdm_namespace_is_gone(&map->ns))
-			return ISSUE_LATER;
 		*reason = NVME_DMABUF_REASON_GONE;
+		/* What is gone may keep its queue frozen for long yet. */
+		if (sub->nowait && !pos)
+			return nvdm_namespace_is_gone(&map->ns) ? -ENODEV : ISSUE_LATER;
 		rq = nvdm_command_wait_request(sub, map, io->opcode);
 		if (IS_ERR(rq))
 			return PTR_ERR(rq);
