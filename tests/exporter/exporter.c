@@ -4,6 +4,7 @@
  * ask for. It cannot be unloaded while one exists: the dma-buf core holds the
  * owner of each.
  */
+#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
@@ -216,6 +217,21 @@ static int ioctl_signal(struct buffer *buf, void *data)
 	return 0;
 }
 
+static int ioctl_lock(struct buffer *buf, void *data)
+{
+	struct exporter_fence *args = data;
+	int ret;
+
+	if (args->usage || args->flags)
+		return -EINVAL;
+	ret = dma_resv_lock_interruptible(buf->dmabuf->resv, NULL);
+	if (ret)
+		return ret;
+	msleep_interruptible(args->timeout_ms);
+	dma_resv_unlock(buf->dmabuf->resv);
+	return 0;
+}
+
 static int ioctl_fail(struct buffer *buf, void *data)
 {
 	struct exporter_fail *args = data;
@@ -311,7 +327,7 @@ static int ioctl_write(struct buffer *buf, void *data)
 	return access_content(buf, data, true);
 }
 
-/* All but the first start with the dma-buf's descriptor. */
+/* All but EXPORTER_IOC_CREATE and _HOLD start with the dma-buf's descriptor. */
 static const struct {
 	int (*run)(struct buffer *buf, void *data);
 	size_t size;
@@ -324,6 +340,8 @@ static const struct {
 	[_IOC_NR(EXPORTER_IOC_QUERY)] = { ioctl_query, sizeof(struct exporter_query) },
 	[_IOC_NR(EXPORTER_IOC_READ)] = { ioctl_read, sizeof(struct exporter_io) },
 	[_IOC_NR(EXPORTER_IOC_WRITE)] = { ioctl_write, sizeof(struct exporter_io) },
+	[_IOC_NR(EXPORTER_IOC_HOLD)] = { NULL, sizeof(struct exporter_hold) },
+	[_IOC_NR(EXPORTER_IOC_LOCK)] = { ioctl_lock, sizeof(struct exporter_fence) },
 };
 
 static long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -334,6 +352,7 @@ static long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		struct exporter_move move;
 		struct exporter_query query;
 		struct exporter_io io;
+		struct exporter_hold hold;
 	} data;
 	void __user *user = (void __user *)arg;
 	unsigned int nr = _IOC_NR(cmd);
@@ -346,6 +365,8 @@ static long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return -EFAULT;
 	if (cmd == EXPORTER_IOC_CREATE)
 		return ioctl_create(&data);
+	if (cmd == EXPORTER_IOC_HOLD)
+		return hold_start(file->private_data, &data.hold);
 
 	buf = buffer_get(data.dmabuf_fd);
 	if (IS_ERR(buf))
@@ -357,8 +378,28 @@ static long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 	return ret;
 }
 
+static int exporter_open(struct inode *inode, struct file *file)
+{
+	struct hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL);
+
+	if (!hold)
+		return -ENOMEM;
+	hold_init(hold);
+	file->private_data = hold;
+	return 0;
+}
+
+static int exporter_release(struct inode *inode, struct file *file)
+{
+	hold_end(file->private_data);
+	kfree(file->private_data);
+	return 0;
+}
+
 static const struct file_operations exporter_fops = {
 	.owner = THIS_MODULE,
+	.open = exporter_open,
+	.release = exporter_release,
 	.unlocked_ioctl = exporter_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };

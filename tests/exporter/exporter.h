@@ -5,7 +5,7 @@
  * importers wait. For tests, for root, never installed, and so without the
  * extension scheme that a lasting interface needs.
  *
- * Every ioctl but EXPORTER_IOC_CREATE names its dma-buf by @dmabuf_fd. Members
+ * Every ioctl but EXPORTER_IOC_CREATE and _HOLD names its dma-buf by @dmabuf_fd. Members
  * named out_* are written by the module, on failure too. Unknown flags are
  * refused with EINVAL. EBADF: not a dma-buf; EINVAL: one of another exporter.
  */
@@ -26,6 +26,8 @@
 #define EXPORTER_IOC_QUERY  _IO(EXPORTER_IOC_TYPE, 0x05)
 #define EXPORTER_IOC_READ   _IO(EXPORTER_IOC_TYPE, 0x06)
 #define EXPORTER_IOC_WRITE  _IO(EXPORTER_IOC_TYPE, 0x07)
+#define EXPORTER_IOC_HOLD   _IO(EXPORTER_IOC_TYPE, 0x08)
+#define EXPORTER_IOC_LOCK   _IO(EXPORTER_IOC_TYPE, 0x09)
 
 /* flags of struct exporter_segment */
 #define EXPORTER_SEGMENT_ADJACENT (1U << 0) /* directly behind the one before */
@@ -129,14 +131,15 @@ struct exporter_move {
 #define EXPORTER_FENCE_ON_MAP (1U << 0) /* not now, but when it is mapped next */
 
 /**
- * struct exporter_fence - EXPORTER_IOC_FENCE, and EXPORTER_IOC_SIGNAL
+ * struct exporter_fence - EXPORTER_IOC_FENCE, EXPORTER_IOC_SIGNAL and EXPORTER_IOC_LOCK
  * @dmabuf_fd: the dma-buf
- * @usage: EXPORTER_FENCE_*; 0 for SIGNAL
- * @timeout_ms: when it signals by itself, or 0 if never; 0 for SIGNAL
- * @flags: EXPORTER_FENCE_ON_MAP: as if mapping began a move; 0 for SIGNAL
+ * @usage: EXPORTER_FENCE_*; 0 for SIGNAL and LOCK
+ * @timeout_ms: when it signals by itself, or 0 if never; 0 for SIGNAL; for LOCK, how long
+ * @flags: EXPORTER_FENCE_ON_MAP: as if mapping began a move; 0 for SIGNAL and LOCK
  *
  * FENCE adds a fence to the reservation object; SIGNAL signals all of them, and
- * takes no lock that a waiter could hold.
+ * takes no lock that a waiter could hold. LOCK holds the reservation lock for some time, or
+ * until a signal comes, as an exporter does that is slow.
  */
 struct exporter_fence {
 	__s32 dmabuf_fd;
@@ -217,6 +220,26 @@ struct exporter_io {
 	__aligned_u64 offset;
 	__aligned_u64 length;
 	__aligned_u64 data;
+};
+
+/* flags of struct exporter_hold */
+#define EXPORTER_HOLD_QUIESCE (1U << 0) /* requests do not start */
+#define EXPORTER_HOLD_FREEZE  (1U << 1) /* no new requests */
+
+/**
+ * struct exporter_hold - EXPORTER_IOC_HOLD
+ * @ns_fd: a block device; ignored if @flags is 0
+ * @flags: EXPORTER_HOLD_*, or 0 to let go
+ *
+ * Does to a namespace's queue what the nvme driver does while it resets the controller, for
+ * as long as the test likes, or until it closes this file: as a reset that does not end, or
+ * a recovery that failed. Not together with a real one.
+ *
+ * Errors: EBUSY if this file holds one already.
+ */
+struct exporter_hold {
+	__s32 ns_fd;
+	__u32 flags;
 };
 
 #endif

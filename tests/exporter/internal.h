@@ -5,6 +5,7 @@
  *   buffer  a dma-buf
  *   store   memory with a shape: what a dma-buf has now, or had before it moved
  *   fence   a dma_fence that signals on demand
+ *   hold    a namespace's queue, held as in a reset
  *
  * Locks, outermost first: mmap_lock, dmabuf->resv, the address space's i_mmap
  * lock or the buffer's list of fences. The reservation lock protects all that
@@ -150,6 +151,22 @@ struct buffer {
 	struct exporter_fence map_fence;
 	bool map_fence_armed;
 };
+
+/**
+ * struct hold - a namespace whose queue an open file of the exporter's holds
+ * @lock: protects the members below
+ * @file: the namespace, or NULL
+ * @flags: EXPORTER_HOLD_*
+ */
+struct hold {
+	struct mutex lock;
+	struct file *file;
+	u32 flags;
+};
+
+void hold_init(struct hold *hold);
+int hold_start(struct hold *hold, const struct exporter_hold *args);
+void hold_end(struct hold *hold);
 
 extern const struct dma_buf_ops buffer_static_ops, buffer_dynamic_ops;
 

@@ -335,6 +335,20 @@ void exported_signal(const struct exported *b)
 	check_eq(call(EXPORTER_IOC_SIGNAL, &fence), 0);
 }
 
+void namespace_hold(const struct drive *drive, uint32_t flags)
+{
+	struct exporter_hold hold = { .ns_fd = drive->fd, .flags = flags };
+
+	check_eq(call(EXPORTER_IOC_HOLD, &hold), 0);
+}
+
+void exported_lock(const struct exported *b, uint32_t ms)
+{
+	struct exporter_fence args = { .dmabuf_fd = b->fd, .timeout_ms = ms };
+
+	check_eq(call(EXPORTER_IOC_LOCK, &args), 0);
+}
+
 struct exporter_query exported_query(const struct exported *b)
 {
 	struct exporter_query query = { .dmabuf_fd = b->fd };

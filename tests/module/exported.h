@@ -101,6 +101,15 @@ void exported_fence(const struct exported *b, uint32_t usage, uint32_t timeout_m
 void exported_fence_on_map(const struct exported *b);
 void exported_signal(const struct exported *b);
 
+/**
+ * namespace_hold - do to a namespace what the nvme driver does in a reset
+ * @flags: EXPORTER_HOLD_*, until the test ends or this is called with 0
+ */
+void namespace_hold(const struct drive *drive, uint32_t flags);
+
+/** exported_lock - hold its reservation lock, until a signal comes at most */
+void exported_lock(const struct exported *b, uint32_t ms);
+
 /** exported_query - what the exporter sees, without looking for damage */
 struct exporter_query exported_query(const struct exported *b);
 
