@@ -11,16 +11,25 @@
 
 /**
  * nvdm_aligned_list_prepare - make copies possible for a controller
- * @ctrl: the controller, under its lock
+ * @ctrl: the controller
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENODEV if it is gone, or -ENOMEM.
  */
 int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl)
 {
-	if (!ctrl->lists)
+	int ret = 0;
+
+	mutex_lock(&ctrl->lists_lock);
+	/* Set before the controller's pool goes for good. */
+	if (READ_ONCE(ctrl->gone))
+		ret = -ENODEV;
+	else if (!ctrl->lists)
 		ctrl->lists = dma_pool_create("nvme-dmabuf", &ctrl->pdev->dev, PRP_PAGE_SIZE,
 					      PRP_PAGE_SIZE, 0);
-	return ctrl->lists ? 0 : -ENOMEM;
+	if (!ret && !ctrl->lists)
+		ret = -ENOMEM;
+	mutex_unlock(&ctrl->lists_lock);
+	return ret;
 }
 
 /**
@@ -29,8 +38,10 @@ int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl)
  */
 void nvdm_aligned_list_exit(struct nvdm_controller *ctrl)
 {
+	mutex_lock(&ctrl->lists_lock);
 	dma_pool_destroy(ctrl->lists);
 	ctrl->lists = NULL;
+	mutex_unlock(&ctrl->lists_lock);
 }
 
 /**

@@ -74,7 +74,12 @@ void nvdm_batch_put(struct nvdm_batch *batch)
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 {
 	u64 sources = 0;
-	struct nvdm_submitter sub = { .ctx = ctx, .sources = &sources };
+	struct nvdm_submitter sub = {
+		.ctx = ctx,
+		.sources = &sources,
+		.state = TASK_KILLABLE,
+		.patience = MAX_SCHEDULE_TIMEOUT,
+	};
 	struct nvdm_command *next = batch->commands;
 	u32 left = batch->count, count;
 	struct blk_plug plug;

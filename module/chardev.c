@@ -82,7 +82,7 @@ static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *
 	struct nvdm_namespace ns;
 	int ret;
 
-	ret = nvdm_namespace_open(&ns, info->ns_fd, &info->out_reason);
+	ret = nvdm_namespace_open(&ns, info->ns_fd, NULL, &info->out_reason);
 	info->out_nsid = ns.nsid;
 	info->out_max_command = ns.max_command;
 	info->out_flags = ns.flags;
@@ -318,7 +318,7 @@ static int nvdm_ioctl_peer_info(struct nvdm_context *ctx, struct nvdm_ioctl_call
 	info->out_flags = 0;
 	if (info->pci_domain > INT_MAX || info->pci_bdf > U16_MAX)
 		return -EINVAL;
-	ret = nvdm_namespace_open(&ns, info->ns_fd, &info->out_reason);
+	ret = nvdm_namespace_open(&ns, info->ns_fd, NULL, &info->out_reason);
 	if (!ret) {
 		peer = pci_get_domain_bus_and_slot(info->pci_domain, PCI_BUS_NUM(info->pci_bdf),
 						   info->pci_bdf & 0xff);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Commands: checked against their map and namespace, split into what the drive
- * takes at once, handed to the stock driver, and completed. Nothing is mapped
- * or allocated per command. Must not know dma-bufs, user memory, or who submits.
+ * takes at once, and handed to the stock driver; command_end.c completes them. Nothing is
+ * mapped or allocated per command. Must not know dma-bufs, user memory, or who submits.
  */
 #include <linux/delay.h>
 #include <linux/overflow.h>
@@ -39,94 +39,6 @@ static void nvdm_command_put_part(struct nvdm_command *cmd)
 {
 	if (atomic_dec_and_test(&cmd->parts))
 		cmd->complete(cmd, NULL);
-}
-
-/* Parts may fail in any order: what counts is the first in order of blocks. */
-static void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&cmd->lock, flags);
-	if (at < cmd->failed_at) {
-		WRITE_ONCE(cmd->failed_at, at);
-		cmd->error = error;
-		cmd->status = status;
-		cmd->reason = reason;
-	}
-	spin_unlock_irqrestore(&cmd->lock, flags);
-}
-
-/* A part that the drive did not complete, or not well. */
-static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq)
-{
-	const struct nvdm_stock_result result = nvdm_stock_request_result(rq);
-	const struct nvdm_map *map = cmd->map;
-	u32 reason = NVME_DMABUF_REASON_NONE;
-	u64 block = 0;
-	int error = 0;
-
-	if (cmd->uapi.opcode != NVME_DMABUF_OP_FLUSH)
-		block = nvdm_stock_request_slba(rq) - map->ns.start - cmd->uapi.slba;
-
-	/* Without a status the driver or the block layer gave it up before the drive had it. */
-	if (result.cancelled || !result.status) {
-		reason = NVME_DMABUF_REASON_CANCELLED;
-		error = -EIO;
-	}
-	if (error && (READ_ONCE(map->state) == NVME_DMABUF_STATE_GONE || blk_queue_dying(rq->q))) {
-		reason = NVME_DMABUF_REASON_GONE;
-		error = -ENODEV;
-	}
-	nvdm_command_fail(cmd, block << map->ns.block_shift, error, result.status, reason);
-}
-
-static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
-				  blk_status_t blk_status, void *poll_ctx)
-{
-	struct nvdm_map *map = cmd->map;
-	u64 result;
-
-	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
-		nvdm_command_fail_part(cmd, rq);
-	WRITE_ONCE(cmd->result, result);
-	if (atomic_dec_and_test(&cmd->parts))
-		cmd->complete(cmd, poll_ctx);
-	/* Last: whoever waits for it may free the map and unload this module. */
-	percpu_ref_put(&map->inflight);
-}
-
-static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
-							   blk_status_t blk_status, void *poll_ctx)
-{
-	nvdm_command_end_part(rq->end_io_data, rq, blk_status, poll_ctx);
-	return RQ_END_IO_FREE;
-}
-
-/* The short way is that of a whole command which its queue's own poller has found. */
-static enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
-{
-	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
-	struct nvdm_command *cmd = rq->end_io_data;
-	u64 result;
-
-	if (!ended || ended != cmd->ended || unlikely(atomic_read_acquire(&cmd->parts) != 1) ||
-	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
-		return nvdm_command_end_io_any(rq, blk_status, ended);
-	cmd->result = result;
-	cmd->next = ended->last;
-	ended->last = cmd;
-	ended->count++;
-	return RQ_END_IO_FREE;
-}
-
-static enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
-{
-	struct nvdm_aligned_list *list = rq->end_io_data;
-	struct nvdm_command *cmd = list->cmd;
-
-	nvdm_aligned_list_destroy(list);
-	nvdm_command_end_part(cmd, rq, blk_status, RQ_END_IO_POLL_CTX);
-	return RQ_END_IO_FREE;
 }
 
 static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
@@ -183,7 +95,7 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 		return nvdm_command_refusal(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
 	capacity = nvdm_namespace_capacity(&map->ns);
 	if (!capacity)
-		return nvdm_namespace_is_gone(&map->ns) ?
+		return nvdm_namespace_lost(&map->ns) == -ENODEV ?
 			       nvdm_command_refusal(cmd, -ENODEV, NVME_DMABUF_REASON_GONE) :
 			       nvdm_command_refusal(cmd, -ESTALE,
 						    NVME_DMABUF_REASON_FORMAT_CHANGED);
@@ -410,7 +322,7 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 		source = nvdm_poll_add(&sub->ctx->poll, map->ns.disk, rq->mq_hctx);
 		if (!source) {
 			blk_mq_free_request(rq);
-			return nvdm_stock_request_alloc(&map->ns, opcode, 0, BLK_MQ_REQ_NOWAIT);
+			return nvdm_stock_request_alloc(&map->ns, opcode, 0);
 		}
 		nvdm_submitter_polls(sub, source);
 		WRITE_ONCE(map->source, __ffs64(source));
@@ -422,45 +334,81 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 	return rq;
 }
 
-/* Without waiting: an inflight reference may be held. */
-static __always_inline struct request *nvdm_command_request(struct nvdm_submitter *sub,
-							    struct nvdm_map *map, u8 opcode)
+/* What is to be polled for this request is known, or is noted now. */
+static __always_inline struct request *nvdm_command_know_request(struct nvdm_submitter *sub,
+								 struct nvdm_map *map,
+								 struct request *rq, u8 opcode)
 {
-	struct request *rq =
-		nvdm_stock_request_alloc(&map->ns, opcode, sub->opf, BLK_MQ_REQ_NOWAIT);
-
-	if (IS_ERR(rq) || likely(rq->mq_hctx == sub->hctx) ||
-	    likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
+	if (likely(rq->mq_hctx == sub->hctx) || likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
 		return rq;
 	return nvdm_command_note_request(sub, map, rq, opcode);
 }
 
-/*
- * Waits until there may be a request. Those of polled queues may all be in use by commands
- * that nobody else polls for.
- */
-static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, struct nvdm_map *map,
-						 u8 opcode)
+/* Without waiting: an inflight reference may be held. */
+static __always_inline struct request *nvdm_command_request(struct nvdm_submitter *sub,
+							    struct nvdm_map *map, u8 opcode)
 {
-	const struct nvdm_namespace *ns = &map->ns;
+	struct request *rq = nvdm_stock_request_alloc(&map->ns, opcode, sub->opf);
+
+	return IS_ERR(rq) ? rq : nvdm_command_know_request(sub, map, rq, opcode);
+}
+
+/*
+ * Requests of polled queues may all be in use by commands that nobody else polls for, so
+ * that to wait for one is to look.
+ */
+static struct request *nvdm_command_poll_request(struct nvdm_submitter *sub,
+						 const struct nvdm_namespace *ns, u8 opcode,
+						 unsigned int state, long patience)
+{
+	unsigned long begin = jiffies;
 	struct request *rq;
 
-	if (!sub->opf || nvdm_namespace_is_gone(ns))
-		return nvdm_stock_request_alloc(ns, opcode, 0, 0);
 	for (;;) {
-		nvdm_command_flush_plug();
 		/* Again, for it cannot be done while the queue is frozen. */
 		nvdm_poll_add_disk(&sub->ctx->poll, ns->disk);
 		if (!nvdm_poll_disk(&sub->ctx->poll, NULL))
 			usleep_range(10, 50);
-		rq = nvdm_command_request(sub, map, opcode);
+		rq = nvdm_stock_request_alloc(ns, opcode, sub->opf);
 		if (!IS_ERR(rq))
 			return rq;
 		if (nvdm_namespace_is_gone(ns))
 			return ERR_PTR(-ENODEV);
-		if (fatal_signal_pending(current))
+		if (signal_pending_state(state, current))
 			return ERR_PTR(-EINTR);
+		if ((long)(jiffies - begin) >= patience)
+			return ERR_PTR(-ETIME);
 	}
+}
+
+/*
+ * Waits until there is a request, with nothing held that others wait for: the driver may
+ * keep new requests out for ever. On failure the map may be gone.
+ */
+static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, struct nvdm_map *map,
+						 u8 opcode, bool first) __must_hold(&sub->ctx->srcu)
+{
+	/* Once a part was issued, the rest is not given up for less than a fatal signal. */
+	unsigned int state = first ? sub->state : TASK_KILLABLE;
+	long patience = first ? sub->patience : MAX_SCHEDULE_TIMEOUT;
+	struct nvdm_namespace ns = { .disk = map->ns.disk, .ctrl = map->ns.ctrl };
+	u32 id = map->id;
+	struct request *rq;
+
+	nvdm_command_flush_plug();
+	get_device(disk_to_dev(ns.disk));
+	nvdm_controller_hold(ns.ctrl);
+	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
+	rq = sub->opf ? nvdm_command_poll_request(sub, &ns, opcode, state, patience) :
+			nvdm_stock_request_wait(&ns, opcode, state, patience);
+	sub->srcu = srcu_read_lock(&sub->ctx->srcu);
+	if (!IS_ERR(rq) && nvdm_context_map(sub->ctx, id) != map) {
+		blk_mq_free_request(rq);
+		rq = ERR_PTR(-ENOENT);
+	}
+	nvdm_controller_put(ns.ctrl);
+	put_device(disk_to_dev(ns.disk));
+	return IS_ERR(rq) ? rq : nvdm_command_know_request(sub, map, rq, opcode);
 }
 
 /*
@@ -487,9 +435,18 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 		/* What is gone may keep its queue frozen for long yet. */
 		if (sub->nowait && !pos)
 			return nvdm_namespace_is_gone(&map->ns) ? -ENODEV : ISSUE_LATER;
-		rq = nvdm_command_wait_request(sub, map, io->opcode);
-		if (IS_ERR(rq))
-			return PTR_ERR(rq);
+		rq = nvdm_command_wait_request(sub, map, io->opcode, !pos);
+		if (IS_ERR(rq)) {
+			ret = PTR_ERR(rq);
+			if (ret == -EAGAIN)
+				return ISSUE_AGAIN;
+			/* Of who does not want to wait for longer, or for less than death. */
+			if (ret == -ETIME || (ret == -EINTR && !fatal_signal_pending(current)))
+				return ISSUE_LATER;
+			if (ret == -ENOENT)
+				*reason = NVME_DMABUF_REASON_NO_MAP;
+			return ret;
+		}
 		if (!percpu_ref_tryget_live(&map->inflight)) {
 			blk_mq_free_request(rq);
 			return ISSUE_AGAIN;

@@ -272,3 +272,24 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 		smp_store_release(&ctx->last, map);
 	return map;
 }
+
+/**
+ * nvdm_context_end_parked - end commands that the nvme driver keeps from their drives
+ * @ctx: the context that owns their maps
+ * @which: which of them
+ */
+void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked *which)
+{
+	struct gendisk *last = NULL;
+	struct nvdm_map *map;
+	unsigned long id;
+	int srcu;
+
+	srcu = srcu_read_lock(&ctx->srcu);
+	xa_for_each(&ctx->maps, id, map) {
+		if (map->ns.disk != last)
+			nvdm_command_end_parked(map->ns.disk, which);
+		last = map->ns.disk;
+	}
+	srcu_read_unlock(&ctx->srcu, srcu);
+}

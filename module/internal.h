@@ -19,14 +19,18 @@
  * of a command holds its map's inflight reference from before its addresses
  * are looked up until the drive has finished with it; only then may the map be
  * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
- * Nobody waits for anything while holding an inflight reference, be it a command's or
- * one that a submitter took for commands to follow; and the nvme driver ends every
- * request, by its timeout and a reset if need be: so draining ends. Commands on polled
- * queues end when somebody looks, so whoever waits for a map or a queue also polls. A
- * controller's maps are unmapped after its driver was unbound and has disabled
- * it, and before the device goes. A fence that was given away may outlive all of
- * these; it holds the module. A queue holds the context's file, and lives until its
- * commands have ended.
+ * Code that holds an inflight reference, be it a command's or one that a submitter took for
+ * commands to follow, must not sleep. A controller's maps are unmapped after its driver was
+ * unbound and has disabled it, and before the device goes. A fence that was given away may
+ * outlive all of these; it holds the module. A queue holds the context's file, and lives
+ * until its commands have ended.
+ *
+ * Commands end, whatever the driver does. It ends each request that the drive has, by its
+ * timeout and then by disabling the controller, for which it allocates nothing. A request
+ * that it keeps from the drive (parked.c) is ended by who waits for its map or its queue,
+ * after PARKED_PATIENCE, and otherwise by the controller's watch, once it was parked for as
+ * long as the drive might have taken. Commands on polled queues end when somebody looks, so
+ * who waits for a map or a queue also polls.
  *
  * A map's states. It begins as REVOKED: attached, not mapped. nvdm_map_refresh()
  * maps it and makes it LIVE; nvdm_map_stop() ends that, for good if the state is
@@ -47,8 +51,8 @@
  * Invalidation. An exporter calls nvdm_map_invalidate() with its reservation
  * lock held. When that returns, no command is in flight, none will be, and the
  * buffer is not mapped: there is nothing left that an exporter could wait for.
- * It waits for the drive alone. It does so even if the buffer is mapped but the
- * map not yet LIVE; and it finds nothing to do if nothing is mapped, as when
+ * It waits for the drive alone, and not for the driver. It does so even if the buffer is
+ * mapped but the map not yet LIVE; and it finds nothing to do if nothing is mapped, as when
  * exporters call it from inside our own pinning or mapping.
  *
  * Locks, outermost first:
@@ -56,19 +60,23 @@
  *   queue->submit_lock     one submitter at a time
  *   context->lock          changes to the context's table of maps
  *   context->srcu          (read side) use of a map that was looked up. What is waited
- *                          for inside is the drive, the driver and an exporter's calls:
- *                          fences are waited for outside, so that maps can be detached
- *   map->refresh_lock      one refresh at a time
- *   controllers_lock       the list of controllers
+ *                          for inside is the drive and an exporter's calls: fences, and
+ *                          requests that the driver keeps back, are waited for outside, so
+ *                          that maps can be detached
+ *   map->attach_lock       one at a time: attaching a map, mapping it, test reads for it,
+ *                          detaching it (map->attach is set and cleared under it). It is
+ *                          the map's own, for an exporter may take its time
  *   controller->probe_lock test reads, and their memory
- *   controller->lock       attaching and detaching maps (map->attach is set and cleared
- *                          under it), and mapping them; the memory of aligned lists
+ *   controller->lists_lock the memory of aligned lists
+ *   controllers_lock       the list of controllers
  *   dmabuf->resv           a mapping and its list (map->sgt, map->list); alone it is
  *                          enough to undo a mapping, as an exporter that invalidates,
  *                          which holds it when it calls us, makes us do
+ *   parked_lock            one at a time: looking for requests that the driver keeps back
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
- *   map->lock              (spinlock) a map's state, its event and description; inside
- *                          it that of events->wait
+ *   map->lock              (spinlock, interrupts off) a map's state, its event and
+ *                          description; also inside the lock of a queue's mq_freeze_wq.
+ *                          Inside it that of events->wait
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
  *   ended->taken           (bit) one poller of a queue, or for io_uring, at a time; only
  *                          ever tried
@@ -81,12 +89,13 @@
  *   fence->lock            (spinlock, interrupts off) taken by the dma-fence code, and
  *                          inside it whatever those take who wait for the fence
  *
- * The device lock of the PCI device may be held outside controllers_lock, by
- * the driver core, and nothing here takes it. Before the driver is unbound
- * only controllers_lock, maps_lock and map->lock are taken, so that whatever an
- * exporter does, the driver can leave. Completion takes the last four, none inside
- * another but what those have who wait for a queue or a fence, and of the others none;
- * but who polls completes under the lock that it has tried.
+ * The device lock of the PCI device may be held outside all of these, by the driver core,
+ * and nothing here takes it. Before the driver is unbound only controllers_lock, maps_lock
+ * and map->lock are taken, so that whatever an exporter does, the driver can leave. After
+ * that exporters are waited for, with the device lock held and nothing else. Completion
+ * takes the last four, none inside another but what those have who wait for a queue or a
+ * fence, and of the others none; but who polls, or ends parked commands, completes under
+ * the lock that it has.
  */
 #ifndef NVME_DMABUF_INTERNAL_H
 #define NVME_DMABUF_INTERNAL_H
@@ -102,6 +111,7 @@
 #include <linux/percpu-refcount.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <linux/nvme_dmabuf.h>
 
@@ -118,6 +128,8 @@
 extern unsigned int max_maps;
 extern bool use_sgl;
 extern unsigned int prp_list_align;
+
+struct nvdm_map;
 
 /**
  * struct nvdm_probe - memory for test reads: three pages, in one piece
@@ -143,10 +155,12 @@ struct nvdm_probe {
  * @ref: references, of which the list holds one
  * @pdev: the device
  * @domain, @bdf: its address
- * @lock: held while DMA mappings for this device are made or undone
- * @maps_lock: protects @gone and, besides @lock for changes, @maps
+ * @maps_lock: protects @gone and @maps
  * @gone: the driver is being unbound: no new DMA mappings
  * @maps: maps that are attached to this device
+ * @watch: looks after commands that nobody waits for, while there are maps
+ * @release: its place among the device's resources, for when the driver has left
+ * @lists_lock: protects the member below
  * @lists: memory for private PRP lists, once there was need for it
  * @probe_lock: protects the members below
  * @probe: memory for test reads, once there was need for it
@@ -159,10 +173,12 @@ struct nvdm_controller {
 	struct pci_dev *pdev;
 	u32 domain;
 	u32 bdf;
-	struct mutex lock;
 	spinlock_t maps_lock;
 	bool gone;
 	struct list_head maps;
+	struct delayed_work watch;
+	struct nvdm_controller **release;
+	struct mutex lists_lock;
 	struct dma_pool *lists;
 	struct mutex probe_lock;
 	struct nvdm_probe probe;
@@ -174,7 +190,14 @@ int nvdm_controller_init(void);
 void nvdm_controller_exit(void);
 struct nvdm_controller *nvdm_controller_get(struct pci_dev *pdev);
 void nvdm_controller_put(struct nvdm_controller *ctrl);
+
+static inline void nvdm_controller_hold(struct nvdm_controller *ctrl)
+{
+	kref_get(&ctrl->ref);
+}
 bool nvdm_controller_translates(struct nvdm_controller *ctrl);
+int nvdm_controller_join(struct nvdm_controller *ctrl, struct nvdm_map *map);
+void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map);
 
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
@@ -193,6 +216,8 @@ bool nvdm_controller_translates(struct nvdm_controller *ctrl);
  *	namespace, or let go
  * @verified: @freezes before test reads showed how much the drive moves
  * @freeze_wait: count, on the queue of @disk and on that of a multipath device
+ * @on_gone: called when the namespace has left its controller, in any context, perhaps
+ *	more than once; or NULL
  */
 struct nvdm_namespace {
 	struct file *file;
@@ -208,14 +233,15 @@ struct nvdm_namespace {
 	atomic_t freezes;
 	int verified;
 	struct wait_queue_entry freeze_wait[2];
+	void (*on_gone)(struct nvdm_namespace *ns);
 };
 
-int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason);
+int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
+			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason);
 void nvdm_namespace_close(struct nvdm_namespace *ns);
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 
-/* Of a namespace without capacity: or has it a format that the kernel cannot use? */
 static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
 {
 	return READ_ONCE(ns->ctrl->gone) || test_bit(GD_DEAD, &ns->disk->state);
@@ -225,6 +251,16 @@ static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
 static inline bool nvdm_namespace_is_unverified(const struct nvdm_namespace *ns)
 {
 	return atomic_read(&ns->freezes) != READ_ONCE(ns->verified);
+}
+
+/*
+ * Of a namespace without capacity: is it gone, or has it a format that the kernel cannot
+ * use? The driver takes the capacity before it marks the disk as dead, but before it
+ * changes a format it freezes the queue.
+ */
+static inline int nvdm_namespace_lost(const struct nvdm_namespace *ns)
+{
+	return nvdm_namespace_is_gone(ns) || !nvdm_namespace_is_unverified(ns) ? -ENODEV : -ESTALE;
 }
 
 /* The namespace's blocks now; it may have been resized since it was opened. */
@@ -256,10 +292,18 @@ struct nvdm_stock_io {
 	u64 prp2;
 };
 
+/**
+ * struct nvdm_stock_result - what became of one
+ * @result: dwords 0 and 1 of the completion queue entry
+ * @status: its status field, or what the driver put in its place
+ * @cancelled: the driver gave the command up
+ * @no_namespace: the controller has no such namespace any more
+ */
 struct nvdm_stock_result {
 	u64 result;
 	u16 status;
 	bool cancelled;
+	bool no_namespace;
 };
 
 bool nvdm_stock_takes_sgl(struct gendisk *disk);
@@ -420,10 +464,11 @@ static inline bool nvdm_poll_mask(const struct nvdm_poll *poll, u64 mask, void *
  * @poll: the context's
  * @source: of @poll, to which the last polled command went, or POLL_MAX_SOURCES if
  *	none ever was
- * @refresh_lock: held while the map is refreshed
+ * @ref: references: one of the context's, and one of a controller's that leaves
+ * @attach_lock: held while the map is attached, refreshed, verified or detached
  * @direction: of the DMA mapping
  * @dmabuf: the dma-buf
- * @attach: its attachment, while the controller can do DMA; under its lock
+ * @attach: its attachment, while the controller can do DMA; under @attach_lock
  * @sgt: its DMA mapping, while it lasts; under the reservation lock
  * @node: in the controller's list of maps, while attached
  * @rcu: frees the map
@@ -454,7 +499,8 @@ struct nvdm_map {
 	struct nvdm_events *events;
 	struct nvdm_poll *poll;
 	u32 source;
-	struct mutex refresh_lock;
+	struct kref ref;
+	struct mutex attach_lock;
 	enum dma_data_direction direction;
 	struct dma_buf *dmabuf;
 	struct dma_buf_attachment *attach;
@@ -475,6 +521,7 @@ static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
 				 struct nvdm_poll *poll, u32 *reason);
 void nvdm_map_destroy(struct nvdm_map *map);
+void nvdm_map_put(struct nvdm_map *map);
 void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
@@ -517,6 +564,8 @@ static inline void nvdm_ended_leave(struct nvdm_ended *ended)
 	ended->count = 0;
 	clear_bit_unlock(0, &ended->taken);
 }
+
+struct nvdm_parked;
 
 /**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
@@ -563,6 +612,7 @@ bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmab
 void nvdm_context_return_event(struct nvdm_context *ctx, u32 id);
 int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage);
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
+void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked *which);
 
 /**
  * struct nvdm_command - an NVMe Read, Write or Flush
@@ -609,6 +659,8 @@ struct nvdm_command {
  * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
+ * @state: TASK_KILLABLE or _INTERRUPTIBLE: how to wait for a command's first request
+ * @patience: and how long, in jiffies, or MAX_SCHEDULE_TIMEOUT
  */
 struct nvdm_submitter {
 	struct nvdm_context *ctx;
@@ -618,6 +670,8 @@ struct nvdm_submitter {
 	blk_opf_t opf;
 	bool nowait;
 	bool nonblock;
+	unsigned int state;
+	long patience;
 };
 
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
@@ -626,6 +680,34 @@ void nvdm_command_init(struct nvdm_command *cmd,
 		       struct nvdm_ended *ended, void *owner);
 u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
+
+/* command_end.c */
+
+/**
+ * struct nvdm_parked - which commands that the driver keeps from the drive
+ * @map: of this map, or NULL
+ * @owner: of this owner, or NULL
+ * @late: only those that were kept for longer than the drive might take
+ */
+struct nvdm_parked {
+	const struct nvdm_map *map;
+	const void *owner;
+	bool late;
+};
+
+enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status));
+enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status));
+void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason);
+void nvdm_command_end_parked(struct gendisk *disk, const struct nvdm_parked *which);
+
+/* parked.c */
+
+/* How long somebody who waits for commands does so before he ends those that are parked. */
+#define PARKED_PATIENCE HZ
+
+typedef void nvdm_parked_fn(struct request *rq, const void *data);
+void nvdm_parked_find(struct gendisk *disk, nvdm_parked_fn *end, const void *data);
+bool nvdm_parked_is_late(struct request *rq);
 
 /**
  * nvdm_ended_put - put the inflight reference of a command that was collected

@@ -41,7 +41,9 @@ static void nvdm_map_set_event(struct nvdm_map *map, bool event)
 
 static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
 {
-	spin_lock(&map->lock);
+	unsigned long flags;
+
+	spin_lock_irqsave(&map->lock, flags);
 	if (map->state < state) {
 		bool live = map->state == NVME_DMABUF_STATE_LIVE;
 
@@ -53,7 +55,7 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
 		if (tell || state == STATE_DETACHED)
 			nvdm_map_set_event(map, tell);
 	}
-	spin_unlock(&map->lock);
+	spin_unlock_irqrestore(&map->lock, flags);
 }
 
 /**
@@ -62,7 +64,7 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
  * @state: what new commands are to be told: NVME_DMABUF_STATE_REVOKED, _GONE or
  *	STATE_DETACHED
  *
- * Allocates nothing, and does not sleep.
+ * Any context.
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
@@ -78,12 +80,12 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
 {
 	bool taken;
 
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	taken = map->event;
 	nvdm_map_set_event(map, false);
 	event->state = map->state;
 	event->generation = map->generation;
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 	return taken;
 }
 
@@ -93,10 +95,10 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
  */
 void nvdm_map_return_event(struct nvdm_map *map)
 {
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	if (map->state != STATE_DETACHED)
 		nvdm_map_set_event(map, true);
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 }
 
 /**
@@ -127,13 +129,23 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
  * nvdm_map_drain - wait until the drive has finished with a map
  * @map: a map for which nvdm_map_stop() was called
  *
- * The nvme driver ends each request, by its timeout if need be, so this ends. Whoever
- * submitted to polled queues may not be looking.
+ * Ends whatever the driver does: it ends each request that has started, by its timeout if
+ * need be, and those that it keeps from the drive are ended here. Whoever submitted to
+ * polled queues may not be looking. Allocates nothing.
  */
 void nvdm_map_drain(struct nvdm_map *map)
 {
-	while (!wait_for_completion_timeout(&map->idle, nvdm_map_is_polled(map) ? 1 : HZ))
+	const struct nvdm_parked mine = { .map = map };
+	unsigned long patience = jiffies + PARKED_PATIENCE;
+
+	while (!wait_for_completion_timeout(&map->idle,
+					    nvdm_map_is_polled(map) ? 1 : PARKED_PATIENCE)) {
 		nvdm_poll_disk(map->poll, map->ns.disk);
+		if (time_after_eq(jiffies, patience)) {
+			nvdm_command_end_parked(map->ns.disk, &mine);
+			patience = jiffies + PARKED_PATIENCE;
+		}
+	}
 }
 
 /* Of the first page of a piece of the list. */
@@ -428,8 +440,10 @@ static void nvdm_map_stop_all_of_buffer(struct nvdm_map *map)
  *
  * Nothing here allocates or takes a lock under which anything is allocated, and
  * completion of commands needs no lock that an exporter may hold. It takes as long
- * as the slowest command in flight: at most the nvme driver's timeout, and then
- * that of a controller reset, which is the driver's and does allocate.
+ * as the slowest command that the drive has: at most the nvme driver's timeout, after
+ * which that disables the controller, without allocating, and ends the command. Commands
+ * that the driver keeps from the drive, as during a reset, are ended here after
+ * PARKED_PATIENCE.
  */
 static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
 {
@@ -454,46 +468,24 @@ static const struct dma_buf_attach_ops map_attach_ops = {
  * nvdm_map_detach - undo a map's DMA mapping
  * @map: a map that is stopped and drained
  *
- * Under the controller's lock. Does nothing if it was done before.
+ * Does nothing if it was done before. Waits for the exporter.
  */
 void nvdm_map_detach(struct nvdm_map *map)
 {
 	struct nvdm_controller *ctrl = map->ns.ctrl;
 
-	if (!map->attach)
-		return;
-	dma_resv_lock(map->dmabuf->resv, NULL);
-	nvdm_map_unmap(map);
-	nvdm_map_free_list(map);
-	dma_resv_unlock(map->dmabuf->resv);
-	dma_buf_detach(map->dmabuf, map->attach);
-	map->attach = NULL;
-
-	spin_lock(&ctrl->maps_lock);
-	list_del(&map->node);
-	spin_unlock(&ctrl->maps_lock);
-}
-
-/* Under the controller's lock. */
-static int nvdm_map_join_controller(struct nvdm_map *map, u32 *reason)
-{
-	struct nvdm_controller *ctrl = map->ns.ctrl;
-	bool gone;
-
-	/* If it goes after this, what is made here is undone when we let the lock go. */
-	gone = READ_ONCE(ctrl->gone);
-	if (!gone && map->list_align > sizeof(__le64) && nvdm_aligned_list_prepare(ctrl))
-		return -ENOMEM;
-
-	spin_lock(&ctrl->maps_lock);
-	gone = ctrl->gone;
-	if (!gone)
-		list_add_tail(&map->node, &ctrl->maps);
-	spin_unlock(&ctrl->maps_lock);
-	if (!gone)
-		return 0;
-	*reason = NVME_DMABUF_REASON_GONE;
-	return -ENODEV;
+	mutex_lock(&map->attach_lock);
+	if (map->attach) {
+		dma_resv_lock(map->dmabuf->resv, NULL);
+		nvdm_map_unmap(map);
+		nvdm_map_free_list(map);
+		dma_resv_unlock(map->dmabuf->resv);
+		dma_buf_detach(map->dmabuf, map->attach);
+		map->attach = NULL;
+		/* Last: a controller that leaves waits for the maps in its list. */
+		nvdm_controller_leave(ctrl, map);
+	}
+	mutex_unlock(&map->attach_lock);
 }
 
 /* What the DMA API says of a peer that is out of reach, and what vfio says. */
@@ -525,8 +517,8 @@ static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
 	return error;
 }
 
-/* Under the controller's lock. What is done is undone by nvdm_map_detach(). */
-static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
+/* Under the map's attach_lock. What is done is undone by nvdm_map_detach(). */
+static int nvdm_map_attach_locked(struct nvdm_map *map, u32 *reason)
 {
 	struct dma_buf_attachment *attach;
 	int ret;
@@ -535,8 +527,10 @@ static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 	if (IS_ERR(attach))
 		return nvdm_map_exporter_error(map, PTR_ERR(attach), reason);
 	map->told = attach->importer_ops;
-	ret = nvdm_map_join_controller(map, reason);
+	ret = nvdm_controller_join(map->ns.ctrl, map);
 	if (ret) {
+		if (ret == -ENODEV)
+			*reason = NVME_DMABUF_REASON_GONE;
 		dma_buf_detach(map->dmabuf, attach);
 		return ret;
 	}
@@ -546,6 +540,16 @@ static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
 	else if (dma_buf_is_dynamic(map->dmabuf))
 		map->exporter_flags = NVME_DMABUF_MAP_PINNED;
 	return 0;
+}
+
+static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
+{
+	int ret;
+
+	mutex_lock(&map->attach_lock);
+	ret = nvdm_map_attach_locked(map, reason);
+	mutex_unlock(&map->attach_lock);
+	return ret;
 }
 
 /* Under the reservation lock, with the map mapped and its list made. */
@@ -562,7 +566,7 @@ static int nvdm_map_check_peers(struct nvdm_map *map, u32 *reason)
 	return -EOPNOTSUPP;
 }
 
-/* Under the controller's and the reservation lock, of a map that is attached. */
+/* Under the map's attach_lock and the reservation lock, of a map that is attached. */
 static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 {
 	struct sg_table *sgt;
@@ -581,13 +585,13 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 		return ret;
 	}
 
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	map->segments = segments;
 	map->list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
 	map->contiguous = prp_list_address(&map->list, 0);
 	map->sgl = segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
 	map->generation++;
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 	return 0;
 }
 
@@ -615,23 +619,22 @@ static bool nvdm_map_is_moving(const struct nvdm_map *map)
 /* Under the reservation lock, of a map that is mapped. Not if it is to stop for good. */
 static void nvdm_map_start(struct nvdm_map *map)
 {
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	if (map->state == NVME_DMABUF_STATE_REVOKED) {
 		/* Drained, so this does not wait. Makes all that was changed visible. */
 		reinit_completion(&map->idle);
 		percpu_ref_reinit(&map->inflight);
 		WRITE_ONCE(map->state, NVME_DMABUF_STATE_LIVE);
 	}
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 }
 
 /*
  * Maps the buffer, if it is not mapped, and lets commands in, unless a move is under
- * way: mapping may have begun one.
+ * way: mapping may have begun one. Under the map's attach_lock.
  */
 static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 {
-	struct nvdm_controller *ctrl = map->ns.ctrl;
 	int ret = 0;
 
 	/*
@@ -640,25 +643,22 @@ static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 	 */
 	if (nvdm_map_is_moving(map))
 		return MAP_MOVES;
-	if (mutex_lock_killable(&ctrl->lock))
-		return -EINTR;
-	if (!map->attach || READ_ONCE(ctrl->gone)) {
+	/* If it goes after this, what is made here is undone when we let the lock go. */
+	if (!map->attach || READ_ONCE(map->ns.ctrl->gone)) {
 		*reason = NVME_DMABUF_REASON_GONE;
-		ret = -ENODEV;
-	} else if (dma_resv_lock_interruptible(map->dmabuf->resv, NULL)) {
-		ret = -EINTR;
-	} else {
-		if (!map->sgt)
-			ret = nvdm_map_make_mapping(map, reason);
-		if (!ret && !nvdm_map_is_moving(map))
-			nvdm_map_start(map);
-		dma_resv_unlock(map->dmabuf->resv);
+		return -ENODEV;
 	}
-	mutex_unlock(&ctrl->lock);
+	if (dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+		return -EINTR;
+	if (!map->sgt)
+		ret = nvdm_map_make_mapping(map, reason);
+	if (!ret && !nvdm_map_is_moving(map))
+		nvdm_map_start(map);
+	dma_resv_unlock(map->dmabuf->resv);
 	return ret;
 }
 
-/* Takes over the format that the namespace has now, under the refresh lock. */
+/* Takes over the format that the namespace has now, under the map's attach_lock. */
 static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 {
 	struct nvdm_namespace now = {
@@ -674,18 +674,23 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	if (ret && ret != -ESTALE)
 		return ret;
 	ret = nvdm_namespace_reread(&now, reason);
+	/* It was right at attach: so a format is under way, and the kernel does not know it yet. */
+	if (ret == -EOPNOTSUPP && *reason == NVME_DMABUF_REASON_TRANSFER_LENGTH) {
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
+		return -ESTALE;
+	}
 	if (ret || now.block_shift == map->ns.block_shift)
 		return ret;
 
 	/* Its user knows. */
 	nvdm_map_change_state(map, NVME_DMABUF_STATE_REVOKED, false);
 	nvdm_map_drain(map);
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	map->ns.block_shift = now.block_shift;
 	map->ns.block_size = now.block_size;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 	return 0;
 }
 
@@ -705,7 +710,7 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 	int ret;
 
 	*reason = NVME_DMABUF_REASON_NONE;
-	if (mutex_lock_interruptible(&map->refresh_lock))
+	if (mutex_lock_interruptible(&map->attach_lock))
 		return -EINTR;
 	ret = reread ? nvdm_map_reread_namespace(map, reason) : 0;
 	while (!ret && (ret = nvdm_map_stopped(map, reason)) == -ESTALE) {
@@ -717,7 +722,7 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 	/* Changed only under this lock. */
 	if (generation)
 		*generation = map->generation;
-	mutex_unlock(&map->refresh_lock);
+	mutex_unlock(&map->attach_lock);
 	return ret;
 }
 
@@ -791,14 +796,31 @@ static enum dma_data_direction nvdm_map_direction(u32 access)
 	}
 }
 
-static void nvdm_map_free(struct nvdm_map *map)
+static void nvdm_map_release(struct kref *ref)
 {
+	struct nvdm_map *map = container_of(ref, struct nvdm_map, ref);
+
 	if (map->dmabuf)
 		dma_buf_put(map->dmabuf);
 	nvdm_namespace_close(&map->ns);
 	percpu_ref_exit(&map->inflight);
-	mutex_destroy(&map->refresh_lock);
+	mutex_destroy(&map->attach_lock);
 	kfree_rcu(map, rcu);
+}
+
+/**
+ * nvdm_map_put - let a map go
+ * @map: the map, of which the caller has a reference
+ */
+void nvdm_map_put(struct nvdm_map *map)
+{
+	kref_put(&map->ref, nvdm_map_release);
+}
+
+/* The namespace has left its controller. In any context. */
+static void nvdm_map_namespace_gone(struct nvdm_namespace *ns)
+{
+	nvdm_map_stop(container_of(ns, struct nvdm_map, ns), NVME_DMABUF_STATE_GONE);
 }
 
 static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
@@ -816,7 +838,7 @@ static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attac
 	ret = nvdm_map_check_dmabuf_access(map, reason);
 	if (ret)
 		return ret;
-	ret = nvdm_namespace_open(&map->ns, args->ns_fd, reason);
+	ret = nvdm_namespace_open(&map->ns, args->ns_fd, nvdm_map_namespace_gone, reason);
 	if (ret)
 		return ret;
 	ret = nvdm_namespace_access(&map->ns, map->access, reason);
@@ -850,10 +872,11 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		kfree(map);
 		return ERR_PTR(ret);
 	}
+	kref_init(&map->ref);
 	init_completion(&map->idle);
 	complete_all(&map->idle);
 	spin_lock_init(&map->lock);
-	mutex_init(&map->refresh_lock);
+	mutex_init(&map->attach_lock);
 	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
 	map->poll = poll;
@@ -867,15 +890,11 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 
 	ret = nvdm_map_prepare(map, args, reason);
 	if (ret) {
-		nvdm_map_free(map);
+		nvdm_map_put(map);
 		return ERR_PTR(ret);
 	}
 
-	ret = -EINTR;
-	if (!mutex_lock_killable(&map->ns.ctrl->lock)) {
-		ret = nvdm_map_attach(map, reason);
-		mutex_unlock(&map->ns.ctrl->lock);
-	}
+	ret = nvdm_map_attach(map, reason);
 	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAP_MOVES)
 		ret = nvdm_map_wait_fences(map->dmabuf, DMA_RESV_USAGE_KERNEL);
 	if (ret) {
@@ -898,11 +917,11 @@ int nvdm_map_verify(struct nvdm_map *map, u32 *reason)
 
 	*reason = NVME_DMABUF_REASON_NONE;
 	/* Only a fatal signal may have a command refused that asked for no refresh. */
-	if (mutex_lock_killable(&map->refresh_lock))
+	if (mutex_lock_killable(&map->attach_lock))
 		return -EINTR;
 	if (nvdm_namespace_is_unverified(&map->ns))
 		ret = nvdm_probe_again(&map->ns, reason);
-	mutex_unlock(&map->refresh_lock);
+	mutex_unlock(&map->attach_lock);
 	return ret;
 }
 
@@ -914,15 +933,10 @@ int nvdm_map_verify(struct nvdm_map *map, u32 *reason)
  */
 void nvdm_map_destroy(struct nvdm_map *map)
 {
-	struct nvdm_controller *ctrl = map->ns.ctrl;
-
 	nvdm_map_stop(map, STATE_DETACHED);
 	nvdm_map_drain(map);
-
-	mutex_lock(&ctrl->lock);
 	nvdm_map_detach(map);
-	mutex_unlock(&ctrl->lock);
-	nvdm_map_free(map);
+	nvdm_map_put(map);
 }
 
 static u32 nvdm_map_info_flags(const struct nvdm_map *map)
@@ -949,7 +963,7 @@ static u32 nvdm_map_info_flags(const struct nvdm_map *map)
  */
 int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
-	spin_lock(&map->lock);
+	spin_lock_irq(&map->lock);
 	info->out_state = map->state;
 	info->out_offset = map->offset;
 	info->out_length = map->length;
@@ -960,7 +974,7 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_flags = nvdm_map_info_flags(map);
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
-	spin_unlock(&map->lock);
+	spin_unlock_irq(&map->lock);
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = map->ns.ctrl->domain;
 	info->out_pci_bdf = map->ns.ctrl->bdf;

@@ -193,6 +193,9 @@ static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned in
 	struct nvdm_namespace *ns = wait->private;
 
 	atomic_inc(&ns->freezes);
+	/* Also woken when a disk is marked as dead. */
+	if (ns->on_gone && (nvdm_disk_is_dead(ns->disk) || nvdm_disk_is_dead(ns->bdev->bd_disk)))
+		ns->on_gone(ns);
 	return 0;
 }
 
@@ -256,6 +259,7 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
  * nvdm_namespace_open - find what is behind an open file of a block device
  * @ns: filled in; on failure with what could be found
  * @fd: the caller's file descriptor
+ * @on_gone: called when the namespace has left its controller, in any context, or NULL
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * To be undone by nvdm_namespace_close(), on failure too. Of a multipath device the
@@ -263,13 +267,15 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
  *
  * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
  */
-int nvdm_namespace_open(struct nvdm_namespace *ns, int fd, u32 *reason)
+int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
+			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason)
 {
 	unsigned int path = 0;
 	u32 path_reason;
 	int ret, path_ret;
 
 	memset(ns, 0, sizeof(*ns));
+	ns->on_gone = on_gone;
 	ns->file = fget(fd);
 	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
 		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;

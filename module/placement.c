@@ -180,10 +180,11 @@ int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *
 			walk.count = 0;
 			walk.run.length = 0;
 		}
-		if (map->sgt)
+		/* Of a controller whose namespace has gone, a map stays mapped. */
+		if (map->sgt && READ_ONCE(map->state) != NVME_DMABUF_STATE_GONE)
 			nvdm_placement_walk_part(&walk,
 						 min(map->length, walk.offset + PLACEMENT_PART));
-		else
+		else if (!ret)
 			ret = nvdm_map_stopped(map, &reason) ?: -ESTALE;
 		dma_resv_unlock(map->dmabuf->resv);
 		cond_resched();

@@ -6,7 +6,6 @@
  * all that it can do wrong is to have completions overwritten. Must not know user memory
  * but for the ring.
  */
-#include <linux/delay.h>
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/poll.h>
@@ -145,15 +144,22 @@ uncount:
  * nvdm_queue_destroy - end a queue that nobody uses any more
  * @queue: the queue
  *
- * Waits for commands in flight.
+ * Waits for commands in flight; those that the driver keeps from the drive are ended.
  */
 void nvdm_queue_destroy(struct nvdm_queue *queue)
 {
+	const struct nvdm_parked mine = { .owner = queue };
 	struct nvdm_context *ctx = queue->ctx;
+	unsigned long patience = jiffies + PARKED_PATIENCE;
 
 	while (!wait_event_timeout(queue->wait, !nvdm_queue_in_flight(queue),
-				   READ_ONCE(queue->sources) ? 1 : HZ))
+				   READ_ONCE(queue->sources) ? 1 : PARKED_PATIENCE)) {
 		nvdm_queue_poll(queue);
+		if (time_after_eq(jiffies, patience)) {
+			nvdm_context_end_parked(ctx, &mine);
+			patience = jiffies + PARKED_PATIENCE;
+		}
+	}
 	/* Until the last one to complete has let go. */
 	spin_lock_irq(&queue->lock);
 	spin_unlock_irq(&queue->lock);
@@ -298,11 +304,6 @@ int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline)
 		return nvdm_queue_wait_tail(queue, tail + 1, deadline);
 	if (!nvdm_queue_room(queue))
 		schedule_timeout_interruptible(1);
-	/* A request of the driver's, which others may hold: ours come back first. */
-	else if (!(queue->flags & NVME_DMABUF_QUEUE_POLLED))
-		nvdm_queue_nap(queue, tail + 1);
-	/* Requests of polled queues may be in use by whom nobody polls for. */
-	else if (!nvdm_poll_disk(&queue->ctx->poll, NULL))
-		usleep_range(10, 50);
+	/* Otherwise there was no request of the driver's, which submitting has waited for. */
 	return nvdm_queue_tired(deadline);
 }

@@ -51,7 +51,7 @@ fault:
 	return -EFAULT;
 }
 
-/* Submits what can be without waiting for room. Counts it in @args. A call would be dear. */
+/* Submits what there is room for. Counts it in @args. A call would be dear. */
 static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 						  struct nvme_dmabuf_enter *args)
 {
@@ -60,7 +60,10 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 		.ctx = queue->ctx,
 		.sources = &queue->sources,
 		.opf = queue->flags & NVME_DMABUF_QUEUE_POLLED ? REQ_POLLED : 0,
-		.nowait = true,
+		.nowait = args->flags & NVME_DMABUF_ENTER_NOWAIT,
+		.state = TASK_INTERRUPTIBLE,
+		/* Not long, for other threads of the caller's may want to submit. */
+		.patience = 1,
 	};
 	struct nvdm_command *spare;
 	u32 count, read = 0, done = 0;

@@ -4,8 +4,13 @@
  *
  * Must not know dma-bufs, maps or user memory.
  */
+#include <linux/sched/signal.h>
+
 #include "internal.h"
 #include "stock.h"
+
+/* How long a wait lasts before it is looked whether there is still something to wait for. */
+#define STOCK_WAIT (HZ / 10 ?: 1)
 
 /**
  * nvdm_stock_has_format - can the length of this format's data be computed?
@@ -63,6 +68,98 @@ static __always_inline void nvdm_stock_command_make(const struct nvdm_namespace 
 	cmd->common.nsid = cpu_to_le32(ns->nsid);
 }
 
+/* The hardware queue on which this CPU's requests without REQ_POLLED go. */
+static struct blk_mq_hw_ctx *nvdm_stock_hctx(struct request_queue *queue)
+{
+	unsigned int nr = queue->tag_set->map[HCTX_TYPE_DEFAULT].mq_map[raw_smp_processor_id()];
+	struct blk_mq_hw_ctx *hctx, *found = NULL;
+	unsigned long i;
+
+	queue_for_each_hw_ctx(queue, hctx, i)
+		if (i == nr)
+			found = hctx;
+	return found;
+}
+
+/*
+ * Waits in the line of those who wait for a tag, as the block layer does, so that neither
+ * its waiters nor ours starve. With a reference of the queue, which keeps the tags.
+ */
+static struct request *nvdm_stock_wait_tag(const struct nvdm_namespace *ns, u8 opcode,
+					   unsigned int state, long timeout)
+{
+	struct request_queue *queue = ns->disk->queue;
+	struct blk_mq_hw_ctx *hctx = nvdm_stock_hctx(queue);
+	struct sbitmap_queue *tags;
+	struct sbq_wait_state *line;
+	struct request *rq;
+	DEFINE_SBQ_WAIT(wait);
+
+	if (!hctx)
+		return ERR_PTR(-EAGAIN);
+	tags = &(hctx->sched_tags ?: hctx->tags)->bitmap_tags;
+	line = sbq_wait_ptr(tags, &hctx->wait_index);
+	sbitmap_prepare_to_wait(tags, line, &wait, state);
+	rq = nvdm_stock_request_alloc(ns, opcode, 0);
+	if (IS_ERR(rq))
+		schedule_timeout(timeout);
+	sbitmap_finish_wait(tags, line, &wait);
+	return rq;
+}
+
+/* Waits until the driver lets new requests in. */
+static void nvdm_stock_wait_thaw(struct request_queue *queue, unsigned int state, long timeout)
+{
+	DEFINE_WAIT(wait);
+
+	prepare_to_wait(&queue->mq_freeze_wq, &wait, state);
+	if (percpu_ref_is_dying(&queue->q_usage_counter))
+		schedule_timeout(timeout);
+	finish_wait(&queue->mq_freeze_wq, &wait);
+}
+
+/**
+ * nvdm_stock_request_wait - wait for a request of the driver's
+ * @ns: the namespace, of which @disk and @ctrl are looked at
+ * @opcode: enum nvme_opcode
+ * @state: TASK_KILLABLE or TASK_INTERRUPTIBLE
+ * @patience: how long in jiffies, or MAX_SCHEDULE_TIMEOUT
+ *
+ * The driver may keep new requests out for ever, so that this waits as long: not with
+ * anything that others wait for.
+ *
+ * Return: the request; -ENODEV if the namespace is gone; -EINTR; or -ETIME.
+ */
+struct request *nvdm_stock_request_wait(const struct nvdm_namespace *ns, u8 opcode,
+					unsigned int state, long patience)
+{
+	struct request_queue *queue = ns->disk->queue;
+	unsigned long begin = jiffies;
+	struct request *rq;
+	long timeout;
+
+	for (;;) {
+		rq = nvdm_stock_request_alloc(ns, opcode, 0);
+		if (!IS_ERR(rq))
+			return rq;
+		if (nvdm_namespace_is_gone(ns))
+			return ERR_PTR(-ENODEV);
+		if (signal_pending_state(state, current))
+			return ERR_PTR(-EINTR);
+		timeout = min_t(long, STOCK_WAIT, patience - (long)(jiffies - begin));
+		if (timeout <= 0)
+			return ERR_PTR(-ETIME);
+		if (percpu_ref_tryget_live(&queue->q_usage_counter)) {
+			rq = nvdm_stock_wait_tag(ns, opcode, state, timeout);
+			percpu_ref_put(&queue->q_usage_counter);
+			if (!IS_ERR(rq))
+				return rq;
+		} else {
+			nvdm_stock_wait_thaw(queue, state, timeout);
+		}
+	}
+}
+
 static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespace *ns,
 						      struct request *rq,
 						      const struct nvdm_stock_io *io,
@@ -80,17 +177,36 @@ static __always_inline int nvdm_stock_request_prepare(const struct nvdm_namespac
 	return 0;
 }
 
+/*
+ * Past the plug, behind those that came before. Before Linux 6.5 a plugged request was given
+ * to the I/O scheduler, and bfq expects a bio in each.
+ *
+ * The request may have ended, and with it the driver's part of a path that is removed,
+ * before the block layer is done with the queue.
+ */
+static void nvdm_stock_request_insert(struct request *rq)
+{
+	struct request_queue *queue = rq->q;
+	struct blk_plug *plug = current->plug;
+
+	percpu_ref_get(&queue->q_usage_counter);
+	current->plug = NULL;
+	blk_execute_rq_nowait(rq, false);
+	current->plug = plug;
+	percpu_ref_put(&queue->q_usage_counter);
+}
+
 /**
  * nvdm_stock_request_submit - hand a command to the driver
  * @ns: the namespace, whose controller's layout was checked
  * @rq: from nvdm_stock_request_alloc(); no longer the caller's, on failure too
  * @io: the command
- * @end_io: called when it has ended, in any context; must return
- *	RQ_END_IO_FREE
+ * @end_io: called when it has ended, in any context; must call nvdm_stock_request_ends()
+ *	and return RQ_END_IO_FREE
  * @data: the request's end_io_data
  *
- * Return: 0 if @end_io will be called; -ESTALE if the namespace's format
- * changed; -ENODEV if the namespace is gone.
+ * Return: 0 if @end_io will be called, or nvdm_parked_find() will have found the request;
+ * -ESTALE if the namespace's format changed; -ENODEV if the namespace is gone.
  */
 int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
 			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data)
@@ -98,29 +214,79 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
 	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
 	/* Made where the driver will look for it: copied there, it is what it was. */
 	int ret = nvdm_stock_request_prepare(ns, rq, io, pdu->cmd);
-	struct request_queue *queue = rq->q;
-	bool direct = !current->plug || queue->elevator;
 
 	if (ret) {
 		blk_mq_free_request(rq);
 		return ret;
 	}
-	rq->end_io = end_io;
-	rq->end_io_data = data;
-	/*
-	 * If it does not wait in a plug, it may have ended, and with it the driver's part
-	 * of a path that is removed, before the block layer is done with the queue.
-	 */
-	if (direct)
-		percpu_ref_get(&queue->q_usage_counter);
-	/*
-	 * At the head means past the plug. Before Linux 6.5 a plugged request
-	 * was given to the I/O scheduler, and bfq expects a bio in each.
-	 */
-	blk_execute_rq_nowait(rq, queue->elevator);
-	if (direct)
-		percpu_ref_put(&queue->q_usage_counter);
+	nvdm_stock_request_set_end(rq, end_io, data);
+	if (current->plug && !rq->q->elevator)
+		blk_execute_rq_nowait(rq, false);
+	else
+		nvdm_stock_request_insert(rq);
 	return 0;
+}
+
+/* A request that its submitter waits for. */
+struct nvdm_stock_wait {
+	struct completion done;
+	struct request *rq;
+	blk_status_t status;
+	u32 nsid;
+};
+
+static enum rq_end_io_ret nvdm_stock_end_wait(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct nvdm_stock_wait *wait = rq->end_io_data;
+
+	nvdm_stock_request_ends(rq);
+	wait->status = blk_status;
+	complete(&wait->done);
+	return RQ_END_IO_NONE;
+}
+
+static void nvdm_stock_end_if_parked(struct request *rq, const void *data)
+{
+	struct nvdm_stock_wait *wait = (void *)data;
+
+	if (rq != wait->rq || nvdm_stock_request_end_io(rq) != nvdm_stock_end_wait)
+		return;
+	nvdm_stock_request_disown(rq, wait->nsid);
+	wait->rq = NULL;
+	complete(&wait->done);
+}
+
+/*
+ * Executes a prepared request. Whether it has ended well or not is for the caller to see;
+ * but if the driver keeps it from the drive for longer than the drive might take, or for
+ * somebody who is to die, it is given up.
+ *
+ * Return: 0 if the request has ended, and is the caller's; otherwise -EIO or -EINTR.
+ */
+static int nvdm_stock_run(const struct nvdm_namespace *ns, struct request *rq, blk_status_t *status)
+{
+	unsigned long deadline = jiffies + rq->q->rq_timeout;
+	struct nvdm_stock_wait wait = { .rq = rq, .nsid = ns->nsid };
+
+	init_completion(&wait.done);
+	nvdm_stock_request_set_end(rq, nvdm_stock_end_wait, &wait);
+	nvdm_stock_request_insert(rq);
+	while (!wait_for_completion_io_timeout(&wait.done, STOCK_WAIT))
+		if (time_after(jiffies, deadline) || fatal_signal_pending(current))
+			nvdm_parked_find(ns->disk, nvdm_stock_end_if_parked, &wait);
+	*status = wait.status;
+	if (wait.rq)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -EIO;
+}
+
+/* For a command of the module's own. */
+static struct request *nvdm_stock_request_get(const struct nvdm_namespace *ns, u8 opcode)
+{
+	struct request *rq =
+		nvdm_stock_request_wait(ns, opcode, TASK_KILLABLE, ns->disk->queue->rq_timeout);
+
+	return rq == ERR_PTR(-ETIME) ? ERR_PTR(-EIO) : rq;
 }
 
 /**
@@ -130,12 +296,12 @@ int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *r
  * @result: where to return what the drive said
  *
  * Return: 0 if the drive completed the command, whatever its status; -ESTALE if the
- * namespace's format changed; -ENODEV if the namespace is gone; or -EIO.
+ * namespace's format changed; -ENODEV if the namespace is gone; -EINTR; or -EIO.
  */
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
 		       struct nvdm_stock_result *result)
 {
-	struct request *rq = nvdm_stock_request_alloc(ns, io->opcode, 0, 0);
+	struct request *rq = nvdm_stock_request_get(ns, io->opcode);
 	struct nvme_command cmd;
 	blk_status_t blk_status;
 	int ret;
@@ -145,9 +311,13 @@ int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_
 
 	ret = nvdm_stock_request_prepare(ns, rq, io, &cmd);
 	if (!ret) {
-		blk_status = blk_execute_rq(rq, false);
+		ret = nvdm_stock_run(ns, rq, &blk_status);
+		if (ret)
+			return ret;
 		*result = nvdm_stock_request_result(rq);
-		if (result->cancelled || (blk_status && !result->status))
+		if (result->no_namespace)
+			ret = -ENODEV;
+		else if (result->cancelled || (blk_status && !result->status))
 			ret = blk_queue_dying(rq->q) ? -ENODEV : -EIO;
 	}
 	blk_mq_free_request(rq);
@@ -185,7 +355,7 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 	struct request *rq;
 	int ret;
 
-	rq = nvdm_stock_request_alloc(ns, io.opcode, 0, 0);
+	rq = nvdm_stock_request_get(ns, io.opcode);
 	if (IS_ERR(rq))
 		return PTR_ERR(rq);
 
@@ -207,7 +377,10 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 		goto free;
 
 	pdu->status = 0;
-	blk_status = blk_execute_rq(rq, false);
+	ret = nvdm_stock_run(ns, rq, &blk_status);
+	if (ret)
+		return ret;
+	ret = -EOPNOTSUPP;
 	/*
 	 * The driver tells the block layer of this status as BLK_STS_TARGET, but of those
 	 * that end in a batch nothing. With another layout the status is still 0.

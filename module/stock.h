@@ -5,7 +5,7 @@
  * segments of its own: then it maps nothing, copies the command to the submission queue
  * as it is, and keeps timeouts, aborts, resets and teardown.
  *
- * Only stock.c and command.c, for whose sake this is inline, may include it.
+ * Only stock.c, command.c and command_end.c, for whose sake this is inline, may include it.
  */
 #ifndef NVME_DMABUF_STOCK_H
 #define NVME_DMABUF_STOCK_H
@@ -81,7 +81,7 @@ static __always_inline int nvdm_stock_check_format(const struct nvdm_namespace *
 {
 	/* The first thing that the driver does to a namespace that goes. */
 	if (unlikely(!get_capacity(ns->disk)))
-		return nvdm_namespace_is_gone(ns) ? -ENODEV : -ESTALE;
+		return nvdm_namespace_lost(ns);
 	if (unlikely(queue_logical_block_size(ns->disk->queue) != ns->block_size ||
 		     !nvdm_stock_knows_format(ns->disk)))
 		return -ESTALE;
@@ -138,22 +138,68 @@ static __always_inline void nvdm_stock_request_init_like(struct request *rq,
 }
 
 /**
+ * nvdm_stock_request_set_end - say what is to be called when a request has ended
+ * @rq: the request, which is ready to be submitted but for this
+ * @end_io: called in any context; must call nvdm_stock_request_ends() first
+ * @data: the request's end_io_data
+ *
+ * From here on nvdm_parked_find() may find it.
+ */
+static __always_inline void nvdm_stock_request_set_end(struct request *rq, rq_end_io_fn *end_io,
+						       void *data)
+{
+	rq->end_io_data = data;
+	smp_store_release(&rq->end_io, end_io);
+}
+
+/* Of a request that nvdm_parked_find() has found: if it is ours, all of it can be read. */
+static __always_inline rq_end_io_fn *nvdm_stock_request_end_io(struct request *rq)
+{
+	return smp_load_acquire(&rq->end_io);
+}
+
+/* An end_io calls this first, before the block layer makes the request idle. */
+static __always_inline void nvdm_stock_request_ends(struct request *rq)
+{
+	WRITE_ONCE(rq->end_io, NULL);
+	/* Pairs with nvdm_parked_find(). */
+	smp_wmb();
+}
+
+/**
+ * nvdm_stock_request_disown - leave a request to the block layer
+ * @rq: a request that was submitted, and found by nvdm_parked_find()
+ * @nsid: namespace identifier
+ *
+ * When the driver lets its queue go, the drive gets a Flush instead of the command, which
+ * touches no memory, and the block layer frees the request itself. Nothing of this module
+ * hears of that: it may be unloaded by then.
+ */
+static inline void nvdm_stock_request_disown(struct request *rq, u32 nsid)
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	memset(pdu->cmd, 0, sizeof(*pdu->cmd));
+	pdu->cmd->common.opcode = nvme_cmd_flush;
+	pdu->cmd->common.nsid = cpu_to_le32(nsid);
+	rq->end_io_data = NULL;
+	WRITE_ONCE(rq->end_io, NULL);
+}
+
+/**
  * nvdm_stock_request_alloc - a request of the driver's
  * @ns: the namespace
  * @opcode: enum nvme_opcode
  * @opf: REQ_POLLED for a polled queue, if there are any, or 0
- * @flags: BLK_MQ_REQ_NOWAIT or 0
  *
- * Waits for a free request if there is none, and while the driver keeps new
- * ones out: do not hold what a reset, an unbinding or a completion may need. Or fails
- * with -EAGAIN, if it may not wait; then also if the namespace is gone.
+ * Does not wait: see nvdm_stock_request_wait().
  *
  * Return: the request, for nvdm_stock_request_submit() or _plug(), or
- * blk_mq_free_request(), or
- * -ENODEV if the namespace is gone.
+ * blk_mq_free_request(); or -EAGAIN if there is none, or if the driver keeps new ones out
+ * or the namespace is gone; or another negative error number.
  */
 static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode,
-						       blk_opf_t opf, blk_mq_req_flags_t flags)
+						       blk_opf_t opf)
 {
 	struct request_queue *queue = ns->disk->queue;
 
@@ -166,9 +212,11 @@ static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespa
 	 */
 	if (unlikely(queue->elevator && current->plug))
 		current->plug->nr_ios = 1;
-	return blk_mq_alloc_request(queue, opf, flags);
+	return blk_mq_alloc_request(queue, opf, BLK_MQ_REQ_NOWAIT);
 }
 
+struct request *nvdm_stock_request_wait(const struct nvdm_namespace *ns, u8 opcode,
+					unsigned int state, long patience);
 int nvdm_stock_request_submit(const struct nvdm_namespace *ns, struct request *rq,
 			      const struct nvdm_stock_io *io, rq_end_io_fn *end_io, void *data);
 
@@ -206,8 +254,7 @@ static __always_inline int nvdm_stock_request_plug(const struct nvdm_namespace *
 		nvdm_stock_request_init_like(rq, last);
 	else
 		nvdm_stock_request_init(rq, pdu->cmd, opcode_flags >> 8);
-	rq->end_io = end_io;
-	rq->end_io_data = data;
+	nvdm_stock_request_set_end(rq, end_io, data);
 	plug_add(plug, last, rq);
 	return 0;
 }
@@ -216,8 +263,9 @@ static __always_inline int nvdm_stock_request_plug(const struct nvdm_namespace *
  * nvdm_stock_request_result - what became of a command
  * @rq: a request that has ended
  *
- * A status that the host made up, of a command that the driver gave up, is
- * told by the member cancelled.
+ * A command that the driver gave up is told by the member cancelled, wherever that caught
+ * it: the driver has a status of its own for it, or the drive's is that of a command that
+ * was aborted, or whose queue was deleted.
  */
 static inline struct nvdm_stock_result nvdm_stock_request_result(struct request *rq)
 {
@@ -229,7 +277,9 @@ static inline struct nvdm_stock_result nvdm_stock_request_result(struct request 
 		.status = pdu->status,
 		.cancelled = pdu->flags & STOCK_REQ_CANCELLED ||
 			     status == NVME_SC_HOST_PATH_ERROR ||
-			     status == NVME_SC_HOST_ABORTED_CMD,
+			     status == NVME_SC_HOST_ABORTED_CMD || status == NVME_SC_ABORT_REQ ||
+			     status == NVME_SC_ABORT_QUEUE,
+		.no_namespace = status == NVME_SC_INVALID_NS,
 	};
 }
 

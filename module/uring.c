@@ -246,6 +246,8 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 		.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0,
 		.nowait = nonblock,
 		.nonblock = nonblock,
+		.state = TASK_KILLABLE,
+		.patience = MAX_SCHEDULE_TIMEOUT,
 	};
 	struct nvdm_command *cmd;
 	bool submitted;

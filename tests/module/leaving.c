@@ -12,9 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/nvme_ioctl.h>
+
 #include "qmp.h"
+
+/* NVM Express Base Specification, "Namespace Attachment command" */
+#define NAMESPACE_ATTACHMENT 0x15
+#define SELECT_ATTACH	     0
+#define SELECT_DETACH	     1
 
 void known_remember(const char *name, struct known *known)
 {
@@ -95,6 +103,36 @@ static bool plug(const struct known *known)
 		serial, serial, serial);
 }
 
+/* Attaches the namespace to its controller, or detaches it; the driver then looks anew. */
+static bool attach_namespace(const struct device *d, unsigned int select)
+{
+	uint16_t list[2048] = { 1 };
+	struct nvme_admin_cmd command = {
+		.opcode = NAMESPACE_ATTACHMENT,
+		.nsid = 1,
+		.addr = (uintptr_t)list,
+		.data_len = sizeof(list),
+		.cdw10 = select,
+	};
+	char path[256];
+	glob_t found;
+	bool done;
+	int fd;
+
+	device_file(d, "nvme/nvme*/cntlid", path, sizeof(path));
+	if (glob(path, 0, NULL, &found))
+		return false;
+	list[1] = file_number(found.gl_pathv[0]);
+	*strrchr(found.gl_pathv[0], '/') = '\0';
+	snprintf(path, sizeof(path), "/dev/%s", strrchr(found.gl_pathv[0], '/') + 1);
+	fd = check_sys(open(path, O_RDWR | O_CLOEXEC));
+	done = !ioctl(fd, NVME_IOCTL_ADMIN_CMD, &command);
+	close(fd);
+	snprintf(path, sizeof(path), "%.200s/rescan_controller", found.gl_pathv[0]);
+	globfree(&found);
+	return done && file_put(path, "1");
+}
+
 void device_find(struct device *d, enum way way, const struct known *known)
 {
 	d->way = way;
@@ -102,6 +140,8 @@ void device_find(struct device *d, enum way way, const struct known *known)
 	if (!known_find(known, d->path, sizeof(d->path))) {
 		if (way == UNPLUG)
 			plug(known);
+		if (way == DETACH)
+			attach_namespace(d, SELECT_ATTACH);
 		file_put("/sys/bus/pci/rescan", "1");
 		file_put("/sys/bus/pci/drivers/nvme/bind", known->pci);
 	}
@@ -126,6 +166,11 @@ void device_take(const struct device *d)
 		device_file(d, "", path, sizeof(path));
 		wait_until(access(path, F_OK));
 		break;
+	case DETACH:
+		if (!attach_namespace(d, SELECT_DETACH))
+			skip("this drive lets no namespace be detached");
+		wait_until(!known_find(d->known, path, sizeof(path)));
+		break;
 	}
 }
 
@@ -141,6 +186,9 @@ void device_return(struct device *d)
 	case UNPLUG:
 		/* The slot takes another when it is empty and its power is off. */
 		wait_until(plug(d->known));
+		break;
+	case DETACH:
+		check(attach_namespace(d, SELECT_ATTACH));
 		break;
 	}
 	wait_until(known_find(d->known, d->path, sizeof(d->path)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Drives that go away and come back: by their driver, as PCI devices, by their
- * plug. And what then must be true of maps and commands.
+ * plug; or a namespace alone. And what then must be true of maps and commands.
  */
 #ifndef TESTS_MODULE_LEAVING_H
 #define TESTS_MODULE_LEAVING_H
@@ -32,7 +32,7 @@ void require_unbind(const struct known *known);
 void drive_throttle(const struct known *known, unsigned int bytes_per_second);
 
 /* A way to take a drive away, and to get it back. */
-enum way { UNBIND, REMOVE, UNPLUG };
+enum way { UNBIND, REMOVE, UNPLUG, DETACH };
 
 /**
  * struct device - a drive that leaves

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * This test takes drives away, by unbinding their driver, by removing the PCI
- * device, by pulling the plug, with maps idle and with I/O in flight: commands
+ * device, by pulling the plug, or their namespaces alone, with maps idle and with I/O in flight: commands
  * end, maps say that the device is gone, and a drive that comes back works.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "exported.h"
 #include "leaving.h"
 #include "qmp.h"
 #include "slow.h"
@@ -234,6 +238,99 @@ static void unplugged(const void *arg)
 	check_works(&d);
 }
 
+static void *taker_run(void *arg)
+{
+	device_take(arg);
+	return NULL;
+}
+
+/*
+ * An exporter that takes its time holds up the drive that leaves, and the user of its
+ * buffer; but neither other users of the drive, nor other drives.
+ */
+static void unbind_slow_exporter(const void *arg)
+{
+	struct exported slow, other;
+	struct device d, second;
+	uint32_t map, reason;
+	struct wire user, w;
+	pthread_t taker;
+	pid_t locker, stuck;
+	int status;
+
+	(void)arg;
+	require_unbind(&idle_drive);
+	require_unbind(&slow_drive);
+	require_exporter();
+	device_find(&d, UNBIND, &idle_drive);
+	device_find(&second, UNBIND, &slow_drive);
+	wire_open(&w, d.path, 256 * KIB);
+	exported_create_pages(&slow, 256 * KIB, EXPORTER_DYNAMIC);
+	exported_create_pages(&other, 256 * KIB, EXPORTER_DYNAMIC);
+	check_eq(wire_attach(&w, &slow, 0, slow.bytes, &map, &reason), 0);
+	locker = check_sys(fork());
+	if (!locker) {
+		exported_lock(&slow, 600000);
+		_exit(0);
+	}
+	wait_until(is_in_call(locker, EXPORTER_IOC_LOCK));
+	pause_ms();
+	/* Somebody who waits for that exporter. */
+	stuck = check_sys(fork());
+	if (!stuck) {
+		user = w;
+		user.ctx = ctx_open();
+		wire_attach(&user, &slow, 0, slow.bytes, &map, &reason);
+		_exit(0);
+	}
+	wait_until(stays_in_call(stuck, NVME_DMABUF_IOC_ATTACH));
+	/* Others use the same drive. */
+	user = w;
+	user.ctx = ctx_open();
+	check_eq(wire_attach(&user, &other, 0, other.bytes, &map, &reason), 0);
+	wire_transfers(&user, &other, map, 0, other.bytes, 0, 3);
+
+	check_eq(pthread_create(&taker, NULL, taker_run, &d), 0);
+	wait_until(nvmedmabuf_read(user.ctx, map, 0, user.drive.block, 0, NULL) == -ENODEV);
+	/* And another drive is used, leaves and comes back. */
+	check_works(&second);
+	device_take(&second);
+	device_return(&second);
+	check_works(&second);
+	check_eq(nvmedmabuf_detach(user.ctx, map), 0);
+	nvmedmabuf_close(user.ctx);
+	check_unused(&other);
+
+	check_sys(kill(locker, SIGKILL));
+	check_eq(check_sys(waitpid(locker, &status, 0)), locker);
+	check_eq(pthread_join(taker, NULL), 0);
+	check_eq(check_sys(waitpid(stuck, &status, 0)), stuck);
+	/* The drive has gone, and is no more to be compared with. */
+	nvmedmabuf_close(w.ctx);
+	check_unused(&slow);
+	drive_close(&w.drive);
+	device_return(&d);
+	check_works(&d);
+}
+
+static void detach_idle(const void *arg)
+{
+	(void)arg;
+	idle(DETACH, &idle_drive);
+}
+
+static void detach_in_flight(const void *arg)
+{
+	(void)arg;
+	in_flight(DETACH);
+}
+
+static void detach_busy(const void *arg)
+{
+	(void)arg;
+	busy(DETACH);
+}
+
 int main(int argc, char **argv)
 {
 	require_device();
@@ -245,11 +342,15 @@ int main(int argc, char **argv)
 	tap_add(unbind_in_flight, NULL, "driver unbound, I/O in flight");
 	tap_add(unbind_busy, NULL, "driver unbound, threads submitting");
 	tap_add(unbind_attaching, NULL, "driver unbound, a thread attaching");
+	tap_add(unbind_slow_exporter, NULL, "driver unbound, a slow exporter");
 	tap_add(remove_idle, NULL, "device removed, maps idle");
 	tap_add(remove_in_flight, NULL, "device removed, I/O in flight");
 	tap_add(remove_busy, NULL, "device removed, threads submitting");
 	tap_add(unplug_idle, NULL, "device unplugged, maps idle");
 	tap_add(unplug_in_flight, NULL, "device unplugged, I/O in flight");
 	tap_add(unplugged, NULL, "device unplugged, threads submitting");
+	tap_add(detach_idle, NULL, "namespace detached, maps idle");
+	tap_add(detach_in_flight, NULL, "namespace detached, I/O in flight");
+	tap_add(detach_busy, NULL, "namespace detached, threads submitting");
 	return tap_run(argc, argv);
 }

@@ -38,7 +38,7 @@
  *              NVME_DMABUF_IOC_ENTER are ended by any signal, and by work that io_uring
  *              has for the thread (rarely, if its ring has IORING_SETUP_DEFER_TASKRUN)
  *  EIO         the drive did not answer a command of the module's own as it
- *              must, or a command could not be handed to the drive
+ *              must, or the nvme driver gave a command up
  *
  * A refusal also comes with a reason, one of NVME_DMABUF_REASON_*, where the
  * structure has a place for it. What the drive itself says of a command, an
@@ -266,8 +266,9 @@ struct nvme_dmabuf_ns_info {
  * its own that the drive moves exactly as many bytes as computed.
  *
  * The exporter may take the buffer back at any time, where the kernel has
- * NVME_DMABUF_FEATURE_MOVABLE: commands in flight end well, later ones are
- * refused with ESTALE until the map is refreshed, and there is an event (struct
+ * NVME_DMABUF_FEATURE_MOVABLE: commands that the drive has end well, those that the nvme
+ * driver keeps from the drive for longer than a second, as during a controller reset, and
+ * later ones are refused with ESTALE until the map is refreshed, and there is an event (struct
  * nvme_dmabuf_events). With NVME_DMABUF_ATTACH_AUTO_REFRESH the module refreshes
  * the map itself before it issues a command, as NVME_DMABUF_IOC_REFRESH does but
  * for the format; only if that fails is the command refused. Any signal ends
@@ -299,7 +300,8 @@ struct nvme_dmabuf_attach {
  * @reserved: 0
  *
  * Removes a map. New commands fail with ENOENT at once; the call waits until
- * the drive has finished those in flight, then unmaps.
+ * the drive has finished those in flight, then unmaps. Commands that the nvme driver keeps
+ * from the drive for longer than a second fail with ENOENT as well.
  *
  * Errors: EFAULT, EINVAL, E2BIG, ENOENT.
  */
@@ -343,7 +345,7 @@ struct nvme_dmabuf_refresh {
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
 #define NVME_DMABUF_STATE_LIVE	0	/* takes commands, unless its namespace was formatted */
 #define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back: ESTALE */
-#define NVME_DMABUF_STATE_GONE	2	/* the controller is gone: ENODEV */
+#define NVME_DMABUF_STATE_GONE	2	/* the controller or the namespace is gone: ENODEV */
 
 /**
  * struct nvme_dmabuf_event - what happened to a map
@@ -367,7 +369,7 @@ struct nvme_dmabuf_event {
  * @out_count: events that were written, perhaps 0
  *
  * Reads events: that a map stopped taking commands because its exporter took the
- * buffer back or its controller went. poll() tells with POLLPRI that there are
+ * buffer back, or its controller or its namespace went. poll() tells with POLLPRI that there are
  * some. A map has one event at most, which stays until it is read here or the map
  * is detached. What was written to @events has been read, even if the call then
  * fails because this structure cannot be written. Never waits.
@@ -587,7 +589,9 @@ struct nvme_dmabuf_command {
  *	may or may not have been transferred.
  * @error: 0 if the drive completed the command, whatever its @status; else a
  *	negative error number, and the command did not reach the drive or its
- *	outcome is unknown
+ *	outcome is unknown. A command that the nvme driver gave up, after a timeout
+ *	or in a reset, has EIO and NVME_DMABUF_REASON_CANCELLED wherever that caught
+ *	it; only its @status differs.
  * @status: the drive's status, or what the nvme driver put in its place if
  *	@error is not 0, as in bits 15:1 of the completion queue
  *	entry's status field shifted down by one: status code in bits 7:0,
@@ -644,10 +648,10 @@ struct nvme_dmabuf_completion {
  * With NVME_DMABUF_SUBMIT_OUT_FENCE the call returns when all commands are
  * issued, with a sync_file that signals when they are complete. It carries an
  * error if one failed: a completion's error, or EIO for an NVMe status; what
- * became of each command is not told. It depends on the drive and the nvme
- * driver, which gives commands their timeout and then resets the controller, and
- * on nothing in user space. A reset allocates memory: do not attach such a fence
- * to buffers for which the kernel's memory reclaim may wait.
+ * became of each command is not told. It depends on nothing in user space and on no
+ * memory being allocated. It signals at the latest after the nvme driver's timeouts:
+ * the driver ends what the drive has, and the module what the driver keeps from the
+ * drive for that long, as during a controller reset that does not end.
  *
  * Errors: EFAULT (before the first command is issued if @commands cannot be
  * read; after the last one ended, or was issued, if something cannot be

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How commands end: when the drive or the nvme driver has ended their requests, or when the
+ * driver keeps these from the drive for too long. Any context, and nothing is allocated.
+ * Must not know dma-bufs, user memory, or who submits.
+ */
+#include "internal.h"
+#include "stock.h"
+
+/**
+ * nvdm_command_fail - a part of a command has failed
+ * @cmd: the command
+ * @at: offset of the part in the command's data
+ * @error: negative error number, or 0
+ * @status: NVMe status
+ * @reason: NVME_DMABUF_REASON_*
+ *
+ * Parts may fail in any order: what counts is the first in order of blocks.
+ */
+void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&cmd->lock, flags);
+	if (at < cmd->failed_at) {
+		WRITE_ONCE(cmd->failed_at, at);
+		cmd->error = error;
+		cmd->status = status;
+		cmd->reason = reason;
+	}
+	spin_unlock_irqrestore(&cmd->lock, flags);
+}
+
+/* Where in the command's data its part begins that this request is. */
+static u64 nvdm_command_part_at(const struct nvdm_command *cmd, struct request *rq)
+{
+	if (cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH)
+		return 0;
+	return (nvdm_stock_request_slba(rq) - cmd->map->ns.start - cmd->uapi.slba)
+	       << cmd->map->ns.block_shift;
+}
+
+/* A part that the drive did not complete, or not well. */
+static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq)
+{
+	const struct nvdm_stock_result result = nvdm_stock_request_result(rq);
+	const struct nvdm_map *map = cmd->map;
+	u32 reason = NVME_DMABUF_REASON_NONE;
+	int error = 0;
+
+	/* Without a status the driver or the block layer gave it up before the drive had it. */
+	if (result.cancelled || !result.status) {
+		reason = NVME_DMABUF_REASON_CANCELLED;
+		error = -EIO;
+	}
+	/* Which of these is told depends on how far the namespace has gone. */
+	if (result.no_namespace ||
+	    (error && (READ_ONCE(map->state) == NVME_DMABUF_STATE_GONE ||
+		       nvdm_namespace_is_gone(&map->ns) || blk_queue_dying(rq->q)))) {
+		reason = NVME_DMABUF_REASON_GONE;
+		error = -ENODEV;
+	}
+	nvdm_command_fail(cmd, nvdm_command_part_at(cmd, rq), error, result.status, reason);
+}
+
+/* Whoever waits for the reference may free the map and unload this module. */
+static void nvdm_command_put_last(struct nvdm_command *cmd, void *poll_ctx)
+{
+	struct nvdm_map *map = cmd->map;
+
+	if (atomic_dec_and_test(&cmd->parts))
+		cmd->complete(cmd, poll_ctx);
+	percpu_ref_put(&map->inflight);
+}
+
+static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
+				  blk_status_t blk_status, void *poll_ctx)
+{
+	u64 result;
+
+	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
+		nvdm_command_fail_part(cmd, rq);
+	WRITE_ONCE(cmd->result, result);
+	nvdm_command_put_last(cmd, poll_ctx);
+}
+
+static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
+							   blk_status_t blk_status, void *poll_ctx)
+{
+	nvdm_command_end_part(rq->end_io_data, rq, blk_status, poll_ctx);
+	return RQ_END_IO_FREE;
+}
+
+/* The short way is that of a whole command which its queue's own poller has found. */
+enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
+	struct nvdm_command *cmd = rq->end_io_data;
+	u64 result;
+
+	nvdm_stock_request_ends(rq);
+	if (!ended || ended != cmd->ended || unlikely(atomic_read_acquire(&cmd->parts) != 1) ||
+	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
+		return nvdm_command_end_io_any(rq, blk_status, ended);
+	cmd->result = result;
+	cmd->next = ended->last;
+	ended->last = cmd;
+	ended->count++;
+	return RQ_END_IO_FREE;
+}
+
+/* The same of a part whose PRP list is a copy. */
+enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct nvdm_aligned_list *list = rq->end_io_data;
+	struct nvdm_command *cmd = list->cmd;
+
+	nvdm_stock_request_ends(rq);
+	nvdm_aligned_list_destroy(list);
+	nvdm_command_end_part(cmd, rq, blk_status, RQ_END_IO_POLL_CTX);
+	return RQ_END_IO_FREE;
+}
+
+/* The drive never had it, and does not get it. */
+static void nvdm_command_end_if_parked(struct request *rq, const void *data)
+{
+	rq_end_io_fn *end_io = nvdm_stock_request_end_io(rq);
+	const struct nvdm_parked *which = data;
+	struct nvdm_aligned_list *list = NULL;
+	struct nvdm_command *cmd;
+	u32 reason;
+	u64 at;
+	int error;
+
+	if (end_io == nvdm_command_end_io) {
+		cmd = rq->end_io_data;
+	} else if (end_io == nvdm_command_end_io_aligned) {
+		list = rq->end_io_data;
+		cmd = list->cmd;
+	} else {
+		return;
+	}
+	if ((which->map && which->map != cmd->map) ||
+	    (which->owner && which->owner != cmd->owner) ||
+	    (which->late && !nvdm_parked_is_late(rq)))
+		return;
+
+	at = nvdm_command_part_at(cmd, rq);
+	nvdm_stock_request_disown(rq, cmd->map->ns.nsid);
+	if (list)
+		nvdm_aligned_list_destroy(list);
+	reason = NVME_DMABUF_REASON_CANCELLED;
+	error = nvdm_map_stopped(cmd->map, &reason) ?: -EIO;
+	WRITE_ONCE(cmd->result, 0);
+	nvdm_command_fail(cmd, at, error, 0, reason);
+	nvdm_command_put_last(cmd, NULL);
+}
+
+/**
+ * nvdm_command_end_parked - end commands that the nvme driver keeps from the drive
+ * @disk: whose commands, of which the caller has a reference
+ * @which: which of them
+ *
+ * They end without having touched their map's memory, and say that the map was stopped,
+ * or, if it was not, that the driver gave them up. Does nothing unless the driver has
+ * quiesced the queue.
+ */
+void nvdm_command_end_parked(struct gendisk *disk, const struct nvdm_parked *which)
+{
+	nvdm_parked_find(disk, nvdm_command_end_if_parked, which);
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Parked requests: those that the nvme driver keeps from the drive. While it resets a
+ * controller, or recovers one from a PCI Express error, it quiesces the queues. A request
+ * that did not start before has no timeout, and starts only when the driver lets the queue
+ * go: after it has allocated memory, or never, if the recovery failed. Nobody who waits for
+ * a command may depend on that. So this file finds such requests, for whoever can end them.
+ *
+ * The block layer counts who quiesces a queue. While one count is ours, no request of the
+ * queue starts, whatever the driver does. Then a request that has not started can be taken
+ * from the block layer's hands: nvdm_stock_request_disown().
+ *
+ * Nothing here allocates memory: reclaim may wait for it. Must not know dma-bufs, maps or
+ * user memory.
+ */
+#include <linux/dma-fence.h>
+
+#include "internal.h"
+
+/* Two may want to end the same request. */
+static DEFINE_MUTEX(parked_lock);
+
+static void nvdm_parked_find_in(const struct request_queue *queue, const struct blk_mq_tags *tags,
+				nvdm_parked_fn *end, const void *data)
+{
+	struct request *rq;
+	unsigned int i;
+
+	for (i = 0; i < tags->nr_tags; i++) {
+		rq = tags->static_rqs[i];
+		if (READ_ONCE(rq->q) != queue || blk_mq_rq_state(rq) != MQ_RQ_IDLE)
+			continue;
+		/*
+		 * Pairs with nvdm_stock_request_ends(): a request that is idle because it
+		 * has ended has no end_io of ours any more.
+		 */
+		smp_rmb();
+		end(rq, data);
+	}
+}
+
+/**
+ * nvdm_parked_find - find the requests that the driver keeps from the drive
+ * @disk: whose requests, of which the caller has a reference
+ * @end: called for each request that has not started, be it whose it may, or free
+ * @data: for @end
+ *
+ * Does nothing unless the driver has quiesced the queue. If @end finds that the request is
+ * its own, submitted and not ended, it stays so until @end returns: see
+ * nvdm_stock_request_end_io(). Sleeps, but waits only for RCU and for others who are here.
+ */
+void nvdm_parked_find(struct gendisk *disk, nvdm_parked_fn *end, const void *data)
+{
+	struct request_queue *queue = disk->queue;
+	struct blk_mq_hw_ctx *hctx;
+	unsigned long i;
+	bool signalling;
+
+	/* The reference keeps the queue's tags. There is none to get if no request is left. */
+	if (!blk_queue_quiesced(queue) || !percpu_ref_tryget(&queue->q_usage_counter))
+		return;
+	/* Fences depend on this. */
+	signalling = dma_fence_begin_signalling();
+	mutex_lock(&parked_lock);
+	/* What is starting has started, or will not, when this returns. */
+	blk_mq_quiesce_queue(queue);
+	/* The driver may have let the queue go just before: then all of them start now. */
+	if (READ_ONCE(queue->quiesce_depth) > 1) {
+		queue_for_each_hw_ctx(queue, hctx, i) {
+			if (hctx->sched_tags)
+				nvdm_parked_find_in(queue, hctx->sched_tags, end, data);
+			if (hctx->tags)
+				nvdm_parked_find_in(queue, hctx->tags, end, data);
+		}
+	}
+	blk_mq_unquiesce_queue(queue);
+	mutex_unlock(&parked_lock);
+	dma_fence_end_signalling(signalling);
+	percpu_ref_put(&queue->q_usage_counter);
+}
+
+/**
+ * nvdm_parked_is_late - has a request been parked for longer than the drive might take?
+ * @rq: a request that @end of nvdm_parked_find() has found to be its own
+ *
+ * Counts from the first time that this was asked.
+ */
+bool nvdm_parked_is_late(struct request *rq)
+{
+	u64 limit = jiffies_to_nsecs(rq->timeout ?: rq->q->rq_timeout);
+	u64 now = ktime_get_ns();
+
+	/* The block layer sets it to 0, and to something else only when the request starts. */
+	if (!rq->io_start_time_ns)
+		rq->io_start_time_ns = now;
+	return now - rq->io_start_time_ns >= limit;
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * This test has a namespace's queue held as the nvme driver holds it during a controller
+ * reset, for longer than anybody should wait: buffers are taken back, maps detached, queues
+ * and contexts closed, processes killed, and fences signal all the same. What the drive then
+ * gets touches no memory.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "exported.h"
+#include "line.h"
+#include "ring.h"
+
+#define COPY  EXPORTER_MOVE_COPY
+#define FORCE EXPORTER_MOVE_FORCE
+#define WAIT  EXPORTER_MOVE_WAIT
+
+#define QUIESCE EXPORTER_HOLD_QUIESCE
+#define FREEZE	EXPORTER_HOLD_FREEZE
+
+#define COMMANDS 8U
+#define LENGTH	 (32 * KIB)
+#define WINDOW	 (COMMANDS * LENGTH)
+
+/* What waits for a held namespace ends within so many milliseconds, even on a busy host. */
+#define SOON 60000
+
+struct held {
+	struct wire w;
+	struct exported b;
+	uint32_t map;
+	struct nvme_dmabuf_command commands[COMMANDS];
+};
+
+static void prepare(struct held *h, uint32_t map)
+{
+	for (unsigned int i = 0; i < COMMANDS; i++) {
+		nvmedmabuf_prep_read(&h->commands[i], map, i * LENGTH, LENGTH,
+				     h->w.first + i * LENGTH / h->w.drive.block);
+		h->commands[i].user_data = RIG_FIRST + i;
+	}
+}
+
+static void held_open(struct held *h)
+{
+	uint32_t reason;
+
+	wire_open(&h->w, main_drive(), WINDOW);
+	exported_create_pages(&h->b, WINDOW, EXPORTER_DYNAMIC);
+	check_eq(wire_attach(&h->w, &h->b, 0, WINDOW, &h->map, &reason), 0);
+	prepare(h, h->map);
+}
+
+/* Nothing that was ended while it was held has reached the buffer, and all works again. */
+static void held_close(struct held *h)
+{
+	uint32_t map, reason;
+
+	namespace_hold(&h->w.drive, 0);
+	check_eq(wire_attach(&h->w, &h->b, 0, WINDOW, &map, &reason), 0);
+	/* These come after what was left in the queue. */
+	wire_transfers(&h->w, &h->b, map, 0, WINDOW, 0, 3);
+	exported_verify(&h->b);
+	wire_close(&h->w);
+	check_unused(&h->b);
+	exported_close(&h->b);
+}
+
+static void check_ended(const struct nvme_dmabuf_completion *c, int error, uint32_t reason)
+{
+	check(c->user_data >= RIG_FIRST && c->user_data < RIG_FIRST + COMMANDS);
+	check_eq(c->error, error);
+	check_eq(c->reason, reason);
+	check_eq(c->status, 0);
+	check_eq(c->bytes, 0);
+	check_eq(c->result, 0);
+}
+
+static void line_check_ended(struct line *line, int error, uint32_t reason)
+{
+	struct nvme_dmabuf_completion c;
+
+	line_wait(line, COMMANDS);
+	for (unsigned int i = 0; i < COMMANDS; i++) {
+		check(line_next(line, &c));
+		check_ended(&c, error, reason);
+	}
+	check(!line_next(line, &c));
+}
+
+static const uint32_t plain = 0, polled = NVME_DMABUF_QUEUE_POLLED;
+
+static void revoked(const void *arg)
+{
+	struct exporter_move move;
+	struct line line;
+	struct held h;
+
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, *(const uint32_t *)arg, 0);
+	namespace_hold(&h.w.drive, QUIESCE);
+	line_submit(&line, h.commands, COMMANDS);
+	check_eq(exported_move(&h.b, COPY | FORCE | WAIT, &move), 0);
+	check_eq(move.out_left, 0);
+	check_eq(move.out_held, 0);
+	line_check_ended(&line, -ESTALE, NVME_DMABUF_REASON_REVOKED);
+	line_close(&line);
+	held_close(&h);
+}
+
+/* The same of PRP lists that are copies. */
+static void revoked_aligned(const void *arg)
+{
+	char align[16] = "512";
+
+	parameter_swap("prp_list_align", align);
+	revoked(arg);
+	parameter_swap("prp_list_align", align);
+}
+
+/* Two maps of one buffer, and commands in several parts. */
+static void revoked_parts(const void *arg)
+{
+	struct nvme_dmabuf_completion c[2];
+	struct nvme_dmabuf_command commands[2];
+	struct exporter_move move;
+	struct exported b;
+	uint32_t maps[2], reason;
+	struct line line;
+	struct wire w;
+
+	(void)arg;
+	wire_open(&w, main_drive(), 4 * MIB);
+	exported_create_pages(&b, 4 * MIB, EXPORTER_DYNAMIC);
+	for (unsigned int i = 0; i < 2; i++) {
+		check_eq(wire_attach(&w, &b, 0, b.bytes, &maps[i], &reason), 0);
+		nvmedmabuf_prep_read(&commands[i], maps[i], 0, b.bytes, w.first);
+		commands[i].user_data = RIG_FIRST + i;
+	}
+	line_open(&line, nvmedmabuf_fd(w.ctx), 2, 0, 0);
+	namespace_hold(&w.drive, QUIESCE);
+	line_submit(&line, commands, 2);
+	check_eq(exported_move(&b, COPY | FORCE | WAIT, &move), 0);
+	line_wait(&line, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		check(line_next(&line, &c[i]));
+		check_ended(&c[i], -ESTALE, NVME_DMABUF_REASON_REVOKED);
+	}
+	check(c[0].user_data != c[1].user_data);
+	line_close(&line);
+	namespace_hold(&w.drive, 0);
+	wire_close(&w);
+	exported_verify(&b);
+	exported_close(&b);
+}
+
+static void detached(const void *arg)
+{
+	struct line line;
+	struct held h;
+
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, *(const uint32_t *)arg, 0);
+	namespace_hold(&h.w.drive, QUIESCE);
+	line_submit(&line, h.commands, COMMANDS);
+	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
+	check_unused(&h.b);
+	line_check_ended(&line, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
+	line_close(&line);
+	held_close(&h);
+}
+
+/* Only the queue's own commands are ended with it. */
+static void queue_closed(const void *arg)
+{
+	struct nvme_dmabuf_completion c;
+	struct line line, other;
+	struct held h;
+
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, *(const uint32_t *)arg, 0);
+	line_open(&other, nvmedmabuf_fd(h.w.ctx), COMMANDS, 0, 0);
+	namespace_hold(&h.w.drive, QUIESCE);
+	line_submit(&line, h.commands, COMMANDS - 1);
+	line_submit(&other, &h.commands[COMMANDS - 1], 1);
+	line_close(&line);
+	check(!line_next(&other, &c));
+	namespace_hold(&h.w.drive, 0);
+	line_wait(&other, 1);
+	check(line_next(&other, &c));
+	check_eq(c.error | c.status, 0);
+	check_eq(c.bytes, LENGTH);
+	/* As the one command has done. */
+	memcpy(h.b.mirror + WINDOW - LENGTH, h.w.disk + WINDOW - LENGTH, LENGTH);
+	line_close(&other);
+	held_close(&h);
+}
+
+static void killed(const void *arg)
+{
+	struct nvme_dmabuf_completion c[COMMANDS];
+	struct held h;
+	int status;
+	pid_t child;
+
+	(void)arg;
+	held_open(&h);
+	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
+	child = check_sys(fork());
+	if (!child) {
+		uint32_t map, reason;
+
+		h.w.ctx = ctx_open();
+		check_eq(wire_attach(&h.w, &h.b, 0, WINDOW, &map, &reason), 0);
+		prepare(&h, map);
+		namespace_hold(&h.w.drive, QUIESCE);
+		nvmedmabuf_submit(h.w.ctx, h.commands, c, COMMANDS);
+		_exit(99);
+	}
+	wait_until(is_in_call(child, NVME_DMABUF_IOC_SUBMIT));
+	check_sys(kill(child, SIGKILL));
+	check_eq(check_sys(waitpid(child, &status, 0)), child);
+	check(WIFSIGNALED(status));
+	wait_until(!exported_query(&h.b).out_attached);
+	held_close(&h);
+}
+
+/* For the nvme driver's timeout, where nobody else waits; in milliseconds. */
+static void set_timeout(const struct drive *drive, char before[16], const char *ms)
+{
+	check(drive_attribute(drive->path, "queue/io_timeout", before, 16));
+	drive_attribute_put(drive->path, "queue/io_timeout", ms);
+}
+
+/* Of the map only the fence and its commands are left. */
+static void fence(const void *arg)
+{
+	struct nvme_dmabuf_submit args = { .size = sizeof(args), .count = COMMANDS };
+	struct pollfd p = { .events = POLLIN };
+	struct held h;
+	char before[16];
+
+	(void)arg;
+	held_open(&h);
+	set_timeout(&h.w.drive, before, "1000");
+	namespace_hold(&h.w.drive, QUIESCE);
+	args.flags = NVME_DMABUF_SUBMIT_OUT_FENCE;
+	args.commands = (uintptr_t)h.commands;
+	check_sys(ioctl(nvmedmabuf_fd(h.w.ctx), NVME_DMABUF_IOC_SUBMIT, &args));
+	p.fd = args.out_fence_fd;
+	check_eq(check_sys(poll(&p, 1, 0)), 0);
+	check_eq(check_sys(poll(&p, 1, SOON)), 1);
+	check_sys(close(p.fd));
+	drive_attribute_put(h.w.drive.path, "queue/io_timeout", before);
+	held_close(&h);
+}
+
+/* Nobody waits for them, and they say that the driver gave them up. */
+static void late(const void *arg)
+{
+	struct io_uring ring;
+	struct nvme_dmabuf_completion c;
+	struct line line;
+	struct held h;
+	char before[16];
+
+	(void)arg;
+	held_open(&h);
+	ring_open(&ring, COMMANDS, 0);
+	set_timeout(&h.w.drive, before, "1000");
+	namespace_hold(&h.w.drive, QUIESCE);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, 0, 0);
+	line_submit(&line, h.commands, COMMANDS);
+	ring_prepare(&ring, nvmedmabuf_fd(h.w.ctx), &h.commands[0]);
+	check_eq(io_uring_submit(&ring), 1);
+	line_check_ended(&line, -EIO, NVME_DMABUF_REASON_CANCELLED);
+	ring_wait(&ring, &c);
+	check_eq(c.error, -EIO);
+	check_eq(c.reason, NVME_DMABUF_REASON_CANCELLED);
+	drive_attribute_put(h.w.drive.path, "queue/io_timeout", before);
+	line_close(&line);
+	io_uring_queue_exit(&ring);
+	held_close(&h);
+}
+
+/* A reset that ends in time costs no command anything. */
+static void in_time(const void *arg)
+{
+	struct nvme_dmabuf_completion c;
+	struct line line;
+	struct held h;
+
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, *(const uint32_t *)arg, 0);
+	for (unsigned int round = 0; round < scaled(20); round++) {
+		namespace_hold(&h.w.drive, QUIESCE);
+		line_submit(&line, h.commands, COMMANDS);
+		namespace_hold(&h.w.drive, 0);
+		line_wait(&line, COMMANDS);
+		for (unsigned int i = 0; i < COMMANDS; i++) {
+			check(line_next(&line, &c));
+			check_good(&c);
+		}
+	}
+	memcpy(h.b.mirror, h.w.disk, WINDOW);
+	line_close(&line);
+	held_close(&h);
+}
+
+struct submission {
+	struct held *h;
+	struct nvme_dmabuf_completion c[COMMANDS];
+	volatile pid_t thread;
+	int result;
+	pthread_t handle;
+};
+
+static void *submission_run(void *arg)
+{
+	struct submission *s = arg;
+
+	s->thread = gettid();
+	s->result = nvmedmabuf_submit(s->h->w.ctx, s->h->commands, s->c, COMMANDS);
+	return NULL;
+}
+
+/* While the driver lets no request in, others of the context go on. */
+static void frozen_detached(const void *arg)
+{
+	struct submission s;
+	struct held h;
+
+	(void)arg;
+	held_open(&h);
+	s.h = &h;
+	s.thread = 0;
+	namespace_hold(&h.w.drive, QUIESCE | FREEZE);
+	check_eq(pthread_create(&s.handle, NULL, submission_run, &s), 0);
+	wait_until(s.thread && stays_in_call(s.thread, NVME_DMABUF_IOC_SUBMIT));
+	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
+	check_unused(&h.b);
+	/* It has waited for the drive, and for nothing that it could have been told. */
+	namespace_hold(&h.w.drive, 0);
+	check_eq(pthread_join(s.handle, NULL), 0);
+	check_eq(s.result, COMMANDS);
+	for (unsigned int i = 0; i < COMMANDS; i++)
+		check_ended(&s.c[i], -ENOENT, NVME_DMABUF_REASON_NO_MAP);
+	held_close(&h);
+}
+
+static void frozen_killed(const void *arg)
+{
+	struct nvme_dmabuf_completion c[COMMANDS];
+	struct held h;
+	int status;
+	pid_t child;
+
+	(void)arg;
+	held_open(&h);
+	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
+	child = check_sys(fork());
+	if (!child) {
+		uint32_t map, reason;
+
+		h.w.ctx = ctx_open();
+		check_eq(wire_attach(&h.w, &h.b, 0, WINDOW, &map, &reason), 0);
+		prepare(&h, map);
+		namespace_hold(&h.w.drive, QUIESCE | FREEZE);
+		nvmedmabuf_submit(h.w.ctx, h.commands, c, COMMANDS);
+		_exit(99);
+	}
+	wait_until(is_in_call(child, NVME_DMABUF_IOC_SUBMIT));
+	check_sys(kill(child, SIGKILL));
+	check_eq(check_sys(waitpid(child, &status, 0)), child);
+	check(WIFSIGNALED(status));
+	wait_until(!exported_query(&h.b).out_attached);
+	held_close(&h);
+}
+
+static void frozen_entered(const void *arg)
+{
+	uint32_t flags = *(const uint32_t *)arg;
+	struct nvme_dmabuf_enter args;
+	struct line line;
+	struct held h;
+	uint64_t begin;
+
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, flags, 0);
+	namespace_hold(&h.w.drive, QUIESCE | FREEZE);
+	begin = now_ms();
+	check_eq(line_enter(&line, h.commands, COMMANDS, 0, 50000000, 0, &args), -EAGAIN);
+	check(now_ms() - begin >= 50);
+	check_eq(line_enter(&line, h.commands, COMMANDS, 0, 0, NVME_DMABUF_ENTER_NOWAIT, &args),
+		 -EAGAIN);
+	line_close(&line);
+	held_close(&h);
+}
+
+/* Test reads are given up with who waits for them. */
+static void attach_killed(const void *arg)
+{
+	uint32_t hold = *(const uint32_t *)arg;
+	struct held h;
+	int status;
+	pid_t child;
+
+	held_open(&h);
+	child = check_sys(fork());
+	if (!child) {
+		uint32_t map, reason;
+
+		h.w.ctx = ctx_open();
+		namespace_hold(&h.w.drive, hold);
+		wire_attach(&h.w, &h.b, 0, WINDOW, &map, &reason);
+		_exit(99);
+	}
+	wait_until(is_in_call(child, NVME_DMABUF_IOC_ATTACH));
+	pause_ms();
+	check_sys(kill(child, SIGKILL));
+	check_eq(check_sys(waitpid(child, &status, 0)), child);
+	check(WIFSIGNALED(status));
+	held_close(&h);
+}
+
+/* What is left to the block layer needs the module no more. */
+static void module_unloaded(const void *arg)
+{
+	struct exporter_move move;
+	struct line line;
+	struct held h;
+
+	(void)arg;
+	require_disposable();
+	held_open(&h);
+	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, 0, 0);
+	namespace_hold(&h.w.drive, QUIESCE);
+	line_submit(&line, h.commands, COMMANDS);
+	check_eq(exported_move(&h.b, COPY | FORCE | WAIT, &move), 0);
+	line_close(&line);
+	nvmedmabuf_close(h.w.ctx);
+	check_eq(module_remove(), 0);
+	namespace_hold(&h.w.drive, 0);
+	module_insert(module_path(), "");
+	h.w.ctx = ctx_open();
+	held_close(&h);
+}
+
+static const uint32_t quiesced = QUIESCE, frozen = QUIESCE | FREEZE;
+
+int main(int argc, char **argv)
+{
+	require_device();
+	require_exporter();
+	require_erase();
+	tap_add(revoked, &plain, "a buffer is taken back");
+	tap_add(revoked, &polled, "a buffer is taken back, polled queue");
+	tap_add(revoked_aligned, &plain, "a buffer is taken back, lists with alignment");
+	tap_add(revoked_parts, NULL, "a buffer is taken back, two maps and split commands");
+	tap_add(detached, &plain, "a map is detached");
+	tap_add(detached, &polled, "a map is detached, polled queue");
+	tap_add(queue_closed, &plain, "a queue is closed");
+	tap_add(queue_closed, &polled, "a polled queue is closed");
+	tap_add(killed, NULL, "a process is killed");
+	tap_add(fence, NULL, "a fence signals");
+	tap_add(late, NULL, "commands that nobody waits for end");
+	tap_add(in_time, &plain, "a short hold costs no command an error");
+	tap_add(in_time, &polled, "a short hold costs no command an error, polled queue");
+	tap_add(frozen_detached, NULL, "no new requests: a map is detached");
+	tap_add(frozen_killed, NULL, "no new requests: a process is killed");
+	tap_add(frozen_entered, &plain, "no new requests: a timeout");
+	tap_add(frozen_entered, &polled, "no new requests: a timeout, polled queue");
+	tap_add(attach_killed, &quiesced, "a process is killed that attaches");
+	tap_add(attach_killed, &frozen, "no new requests: a process is killed that attaches");
+	tap_add(module_unloaded, NULL, "the module is unloaded");
+	return tap_run(argc, argv);
+}
