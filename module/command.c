@@ -4,6 +4,7 @@
  * takes at once, and handed to the stock driver; command_end.c completes them. Nothing is
  * mapped or allocated per command. Must not know dma-bufs, user memory, or who submits.
  */
+#include <linux/capability.h>
 #include <linux/delay.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
@@ -73,6 +74,20 @@ static int nvdm_command_check_reserved(struct nvdm_command *cmd)
 	return 0;
 }
 
+/*
+ * A command that times out is aborted, and in the end the controller is reset, for all who
+ * use it: so how soon is for the administrator to say.
+ */
+static int nvdm_command_check_timeout(struct nvdm_command *cmd)
+{
+	u32 ms = cmd->uapi.timeout_ms;
+
+	if (ms && msecs_to_jiffies(ms) < cmd->map->ns.disk->queue->rq_timeout &&
+	    !capable(CAP_SYS_ADMIN))
+		return nvdm_command_refusal(cmd, -EPERM, NVME_DMABUF_REASON_TIMEOUT_SHORT);
+	return 0;
+}
+
 static int nvdm_command_check_range(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
@@ -107,14 +122,13 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 static int nvdm_command_check_access(struct nvdm_command *cmd, u32 access)
 {
 	u32 reason;
+	int ret;
 
 	if (!(cmd->map->access & access))
 		return nvdm_command_refusal(cmd, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
-	/* A device may have become read-only since it was attached. */
-	if (access == NVME_DMABUF_ACCESS_WRITE &&
-	    nvdm_namespace_access(&cmd->map->ns, access, &reason))
-		return nvdm_command_refusal(cmd, -EACCES, reason);
-	return 0;
+	/* A device may have become read-only, or swap, since it was attached. */
+	ret = nvdm_namespace_access(&cmd->map->ns, access, &reason);
+	return ret ? nvdm_command_refusal(cmd, ret, reason) : 0;
 }
 
 /* Only opcodes whose data length is known are let through. */
@@ -538,7 +552,7 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 	if (ret)
 		goto refuse;
 	max = cmd->map->ns.max_command;
-	ret = nvdm_command_check_opcode(cmd);
+	ret = nvdm_command_check_timeout(cmd) ?: nvdm_command_check_opcode(cmd);
 	if (!ret && unlikely(length > max && sub->nonblock))
 		ret = ISSUE_LATER;
 	if (ret) {
@@ -611,7 +625,7 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	if (words->kind != map->plain_write) {
 		if (words->kind != map->plain_read)
 			return false;
-	} else if (map->access & NVME_DMABUF_ACCESS_WRITE && bdev_read_only(ns->bdev)) {
+	} else if (map->access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
 		return false;
 	}
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) &&

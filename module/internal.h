@@ -203,6 +203,7 @@ void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map);
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
  * @file: the caller's file, which gives access and keeps the device open
  * @bdev: what the caller opened: the namespace or a partition
+ * @inode: of @bdev
  * @disk: the disk whose queue takes the commands: the namespace's own, or that
  *	of one path of a multipath device
  * @ctrl: the controller behind @disk
@@ -222,6 +223,7 @@ void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map);
 struct nvdm_namespace {
 	struct file *file;
 	struct block_device *bdev;
+	struct inode *inode;
 	struct gendisk *disk;
 	struct nvdm_controller *ctrl;
 	u64 start;
@@ -241,6 +243,14 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 void nvdm_namespace_close(struct nvdm_namespace *ns);
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
+int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reason);
+void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access);
+
+/* As write(2) asks. */
+static inline bool nvdm_namespace_forbids_writes(const struct nvdm_namespace *ns)
+{
+	return bdev_read_only(ns->bdev) || IS_SWAPFILE(ns->inode);
+}
 
 static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
 {

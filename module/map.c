@@ -841,10 +841,9 @@ static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attac
 	ret = nvdm_namespace_open(&map->ns, args->ns_fd, nvdm_map_namespace_gone, reason);
 	if (ret)
 		return ret;
-	ret = nvdm_namespace_access(&map->ns, map->access, reason);
-	if (ret)
-		return ret;
-	return nvdm_map_check_device(map, reason);
+	ret = nvdm_namespace_access(&map->ns, map->access, reason) ?:
+		      nvdm_map_check_device(map, reason);
+	return ret ?: nvdm_namespace_begin(&map->ns, map->access, reason);
 }
 
 /**
@@ -936,6 +935,7 @@ void nvdm_map_destroy(struct nvdm_map *map)
 	nvdm_map_stop(map, STATE_DETACHED);
 	nvdm_map_drain(map);
 	nvdm_map_detach(map);
+	nvdm_namespace_end(&map->ns, map->access);
 	nvdm_map_put(map);
 }
 

@@ -5,7 +5,9 @@
  */
 #include <linux/blk-integrity.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/nvme_ioctl.h>
+#include <linux/pagemap.h>
 
 #include "internal.h"
 
@@ -281,7 +283,8 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
 		return -EBADF;
 	}
-	ns->bdev = I_BDEV(ns->file->f_mapping->host);
+	ns->inode = ns->file->f_mapping->host;
+	ns->bdev = I_BDEV(ns->inode);
 	if (nvdm_disk_is_dead(ns->bdev->bd_disk)) {
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
@@ -331,7 +334,7 @@ void nvdm_namespace_close(struct nvdm_namespace *ns)
  * @access: NVME_DMABUF_ACCESS_*
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: 0 or -EACCES.
+ * Return: 0, -EACCES or -ETXTBSY.
  */
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
@@ -344,5 +347,66 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 		*reason = NVME_DMABUF_REASON_NS_NOT_WRITABLE;
 		return -EACCES;
 	}
+	if (access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
+		*reason = NVME_DMABUF_REASON_SWAP;
+		return -ETXTBSY;
+	}
 	return 0;
+}
+
+/* Security modules are asked as by read(2) and write(2), for the whole device at once. */
+static int nvdm_namespace_ask_security(const struct nvdm_namespace *ns, u32 access)
+{
+	size_t count = min_t(u64, bdev_nr_bytes(ns->bdev), MAX_RW_COUNT);
+	loff_t pos = 0;
+	int ret = 0;
+
+	if (access & NVME_DMABUF_ACCESS_READ)
+		ret = rw_verify_area(READ, ns->file, &pos, count);
+	if (!ret && access & NVME_DMABUF_ACCESS_WRITE)
+		ret = rw_verify_area(WRITE, ns->file, &pos, count);
+	return ret;
+}
+
+/**
+ * nvdm_namespace_begin - commands are to access a namespace
+ * @ns: the namespace
+ * @access: NVME_DMABUF_ACCESS_*
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * What was written to the block device's page cache before is on the drive after this. If
+ * commands are to write, the cache keeps nothing that they may change.
+ *
+ * Return: 0, -EACCES, -EIO, -EINTR, or what a security module says.
+ */
+int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reason)
+{
+	struct address_space *mapping = ns->file->f_mapping;
+	int ret = nvdm_namespace_ask_security(ns, access);
+
+	if (ret) {
+		*reason = NVME_DMABUF_REASON_SECURITY;
+		return ret == -ERESTARTSYS ? -EINTR : ret;
+	}
+	/* Errors of earlier writers are for them to see. */
+	if (mapping->nrpages)
+		filemap_fdatawrite(mapping);
+	if (mapping->nrpages)
+		filemap_fdatawait_keep_errors(mapping);
+	nvdm_namespace_end(ns, access);
+	return 0;
+}
+
+/**
+ * nvdm_namespace_end - commands have accessed a namespace
+ * @ns: the namespace
+ * @access: NVME_DMABUF_ACCESS_*
+ *
+ * The block device's page cache is read anew from the drive, but for what is in use or was
+ * changed there.
+ */
+void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access)
+{
+	if (access & NVME_DMABUF_ACCESS_WRITE)
+		invalidate_mapping_pages(ns->file->f_mapping, 0, -1);
 }

@@ -46,5 +46,6 @@ int main(int argc, char **argv)
 	errors_add_calls();
 	errors_add_files();
 	errors_add_commands();
+	errors_add_who();
 	return tap_run(argc, argv);
 }

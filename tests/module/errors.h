@@ -32,5 +32,6 @@ void intact(struct fixture *f);
 void errors_add_calls(void);
 void errors_add_files(void);
 void errors_add_commands(void);
+void errors_add_who(void);
 
 #endif

@@ -24,7 +24,10 @@
  *  ERANGE      outside the dma-buf, the map or the namespace
  *  EBADF       a number that is no open file, or a file of the wrong kind
  *  ENOENT      no map of that number in this context
- *  EACCES      the files' access modes, or the map's, do not allow this
+ *  EACCES      the files' access modes, or the map's, do not allow this, or a security
+ *              module does not (which may have an error number of its own)
+ *  EPERM       only an administrator may do this: it needs CAP_SYS_ADMIN
+ *  ETXTBSY     the block device is swap space, and must not be written to
  *  EOPNOTSUPP  this device, exporter or kernel cannot do it
  *  ESTALE      the mapping was revoked, or the namespace's format changed
  *  ENODEV      the controller or the namespace is gone
@@ -139,6 +142,11 @@
 							/* can give the buffer back or do P2P, which */
 							/* this kernel lets nobody be for it */
 #define NVME_DMABUF_REASON_NO_SUCH_PEER		43	/* no such PCI device */
+
+/* About who may do what. */
+#define NVME_DMABUF_REASON_TIMEOUT_SHORT	44	/* EPERM: timeout below the nvme driver's */
+#define NVME_DMABUF_REASON_SWAP			45	/* ETXTBSY: the block device is swap space */
+#define NVME_DMABUF_REASON_SECURITY		46	/* a security module refused; errno is its own */
 
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
@@ -263,7 +271,8 @@ struct nvme_dmabuf_ns_info {
  * its address lists. The map keeps both files open, so the caller may close
  * its own descriptors. Before it returns, the module waits for the buffer's
  * kernel fences (a move in progress), and tests with a few reads into memory of
- * its own that the drive moves exactly as many bytes as computed.
+ * its own that the drive moves exactly as many bytes as computed. It writes back what the
+ * block device's page cache holds; see nvme-dmabuf(7) for what is coherent with it.
  *
  * The exporter may take the buffer back at any time, where the kernel has
  * NVME_DMABUF_FEATURE_MOVABLE: commands that the drive has end well, those that the nvme
@@ -275,9 +284,10 @@ struct nvme_dmabuf_ns_info {
  * its wait for the buffer's fences, and so does stopping or freezing the thread:
  * the command is refused with EINTR, and may be submitted again.
  *
- * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EOPNOTSUPP,
+ * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, ETXTBSY, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
- * NVME_DMABUF_REASON_EXPORTER or _EXPORTER_REVOKED).
+ * NVME_DMABUF_REASON_EXPORTER or _EXPORTER_REVOKED) or a security module (with
+ * NVME_DMABUF_REASON_SECURITY).
  */
 struct nvme_dmabuf_attach {
 	__u32 size;
@@ -554,7 +564,9 @@ struct nvme_dmabuf_peer_info {
  * @timeout_ms: milliseconds that the drive has for each NVMe command before
  *	the nvme driver aborts it, and in the end resets the controller. 0 is
  *	the driver's default (nvme_core.io_timeout), which a longer time does
- *	not exceed: others wait for the drive as well.
+ *	not exceed: others wait for the drive as well. A shorter time needs
+ *	CAP_SYS_ADMIN (EPERM), because an abort or a reset is felt by all who
+ *	use the controller.
  * @reserved1: 0
  * @reserved2: 0
  *

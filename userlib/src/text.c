@@ -104,6 +104,12 @@ static const struct reason reasons[] = {
 	       "The exporter serves only importers that can give the buffer back or do peer-to-peer DMA, and this kernel lets nobody be one for it. Use Linux 7.1 or later, or another exporter."),
 	REASON(NO_SUCH_PEER, "no-such-peer",
 	       "There is no PCI device at this address. See lspci -D for those there are."),
+	REASON(TIMEOUT_SHORT, "timeout-short",
+	       "The timeout is shorter than the nvme driver's, which needs CAP_SYS_ADMIN: others would feel the controller's reset. Ask for no timeout, or for a longer one."),
+	REASON(SWAP, "swap",
+	       "The block device is active swap space, and must not be written to. Switch it off with swapoff, or use another device."),
+	REASON(SECURITY, "security",
+	       "A security module, such as SELinux or AppArmor, does not allow this access to the namespace. Its log tells which rule is missing."),
 };
 
 #define NR_REASONS	(sizeof(reasons) / sizeof(reasons[0]))
