@@ -67,6 +67,15 @@ static_libs() {
 	pkg-config --static --libs libnvmedmabuf
 }
 
+# The program in the README, by the README's own command line.
+readme() {
+	local command
+	command=$(sed -n '/^cc example\.c /p' README.md) && [ -n "$command" ] || return 1
+	# shellcheck disable=SC2016 # backticks of the text
+	sed -n '/^```c$/,/^```$/{/^```/!p}' README.md > "$TMP/example.c"
+	(cd "$TMP" && eval "$command -Wall -Wextra -Werror") && [ -x "$TMP/a.out" ]
+}
+
 # Some distributions' own flags name libraries that they do not install.
 static_dependencies() {
 	local flags
@@ -114,6 +123,7 @@ check "shared programs link nothing else" links_only -lnvmedmabuf
 check "the module's interface is installed" [ -e "$STAGE/opt/nd/include/linux/nvme_dmabuf.h" ]
 check "a C program" client c-shared shared_libs "$CC" -x c
 check "uses the soname" uses "$TMP/c-shared" libnvmedmabuf.so.0
+check "the README's program" readme
 check "a C++ program" client cxx-shared shared_libs "$CXX" -x c++
 check "a C program with the archive" client c-archive archive_libs "$CC" -x c
 refuse "does not use the soname" uses "$TMP/c-archive" libnvmedmabuf

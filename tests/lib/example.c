@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The example of the manual and the README, run as it stands. */
+/* The example of single commands, run as it stands. */
 #define main read_blocks
 #include "../../userlib/examples/read-blocks.c"
 #undef main
@@ -59,19 +59,35 @@ static void fail_submit(void *arg)
 	submit->out_completed = 1;
 }
 
-static void example_writes_the_blocks(void **state)
+static void expect_read(void)
 {
-	static char data[65537];
-	FILE *out, *err;
-
-	(void)state;
 	dmabuf = mock_dmabuf(65536, O_RDWR);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, answer_info, 0, 0);
 	EXPECT("/dev/udmabuf", UDMABUF_CREATE, NULL, 0, dmabuf);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_ATTACH, answer_attach, 0, 0);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_SUBMIT, answer_submit, 0, 0);
 	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
+}
+
+static void expect_success(void)
+{
+	expect_read();
 	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
+}
+
+static void expect_failed_end(void)
+{
+	expect_read();
+	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, EIO, 0);
+}
+
+static void example_writes_the_blocks(void **state)
+{
+	static char data[65537];
+	FILE *out, *err;
+
+	(void)state;
+	expect_success();
 	assert_int_equal(run(read_blocks, &out, &err), 0);
 	assert_int_equal(fread(data, 1, sizeof(data), out), 65536);
 	assert_int_equal(data[0], 'A');
@@ -97,6 +113,20 @@ static void example_says_why_it_failed(void **state)
 
 	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, answer_info, ENOTTY, 0);
 	run_in_vain(read_blocks, "Inappropriate ioctl", "none");
+
+	mock_fail("open", EACCES);
+	run_in_vain(read_blocks, NAMESPACE, "Permission denied");
+}
+
+static void example_notices_what_goes_wrong_at_the_end(void **state)
+{
+	FILE *out = tmpfile(), *err = tmpfile();
+
+	(void)state;
+	run_on_full_disk(expect_success, read_blocks);
+	assert_int_equal(run_apart(expect_failed_end, read_blocks, out, err), 1);
+	fclose(out);
+	fclose(err);
 }
 
 int main(void)
@@ -104,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		mock_test(example_writes_the_blocks),
 		mock_test(example_says_why_it_failed),
+		mock_test(example_notices_what_goes_wrong_at_the_end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -29,6 +29,11 @@ static void answer_attach(void *arg)
 	attach->out_map = 8;
 }
 
+static void refuse_attach(void *arg)
+{
+	((struct nvme_dmabuf_attach *)arg)->out_reason = NVME_DMABUF_REASON_NOT_PCIE;
+}
+
 static void answer_queue(void *arg)
 {
 	struct nvme_dmabuf_queue *queue = arg;
@@ -112,17 +117,33 @@ static void expect_start(void)
 	EXPECT(DEVICE, NVME_DMABUF_IOC_QUEUE, answer_queue, 0, 0);
 }
 
+static void expect_reads(void)
+{
+	expect_start();
+	for (unsigned int n = 0; n < LENGTH / PIECE / DEPTH; n++)
+		EXPECT(QUEUE, NVME_DMABUF_IOC_ENTER, answer_enter, 0, 0);
+	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
+}
+
+static void expect_success(void)
+{
+	expect_reads();
+	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
+}
+
+static void expect_failed_end(void)
+{
+	expect_reads();
+	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, EIO, 0);
+}
+
 static void example_writes_the_blocks(void **state)
 {
 	static char data[LENGTH + 1];
 	FILE *out, *err;
 
 	(void)state;
-	expect_start();
-	for (unsigned int n = 0; n < LENGTH / PIECE / DEPTH; n++)
-		EXPECT(QUEUE, NVME_DMABUF_IOC_ENTER, answer_enter, 0, 0);
-	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
-	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
+	expect_success();
 	assert_int_equal(run(read_queue, &out, &err), 0);
 	assert_int_equal(fread(data, 1, sizeof(data), out), LENGTH);
 	for (uint32_t number = 0; number < LENGTH / PIECE; number++)
@@ -144,6 +165,26 @@ static void example_says_why_it_failed(void **state)
 	expect_start();
 	EXPECT(QUEUE, NVME_DMABUF_IOC_ENTER, NULL, ENOMEM, 0);
 	run_in_vain(read_queue, "Cannot allocate memory", "");
+
+	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, NULL, 0, 0);
+	EXPECT(DEVICE, NVME_DMABUF_IOC_NS_INFO, answer_ns_info, 0, 0);
+	EXPECT("/dev/udmabuf", UDMABUF_CREATE, NULL, 0, mock_dmabuf(LENGTH, O_RDWR));
+	EXPECT(DEVICE, NVME_DMABUF_IOC_ATTACH, refuse_attach, EOPNOTSUPP, 0);
+	run_in_vain(read_queue, "not-pcie", "Operation not supported");
+
+	mock_fail("open", EACCES);
+	run_in_vain(read_queue, NAMESPACE, "Permission denied");
+}
+
+static void example_notices_what_goes_wrong_at_the_end(void **state)
+{
+	FILE *out = tmpfile(), *err = tmpfile();
+
+	(void)state;
+	run_on_full_disk(expect_success, read_queue);
+	assert_int_equal(run_apart(expect_failed_end, read_queue, out, err), 1);
+	fclose(out);
+	fclose(err);
 }
 
 int main(void)
@@ -151,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		mock_test(example_writes_the_blocks),
 		mock_test(example_says_why_it_failed),
+		mock_test(example_notices_what_goes_wrong_at_the_end),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -3,6 +3,7 @@
  * Reads the first 64 KiB of a namespace into a udmabuf and writes them to
  * standard output: read-blocks /dev/nvme0n1 | xxd
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -10,8 +11,23 @@
 
 #define LENGTH	(64 * 1024)
 
+/* Both calls around the access are needed; the second also after a failed write. */
+static int print(struct nvmedmabuf_buffer *buf, const void *data)
+{
+	int err, end;
+
+	err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
+	if (err)
+		return err;
+	if (fwrite(data, 1, LENGTH, stdout) != LENGTH || fflush(stdout))
+		err = -errno;
+	end = nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
+	return err ? err : end;
+}
+
 int main(int argc, char **argv)
 {
+	const char *path = argc > 1 ? argv[1] : "/dev/nvme0n1";
 	struct nvme_dmabuf_completion cpl = { .status = 0 };
 	struct nvmedmabuf_buffer *buf = NULL;
 	struct nvmedmabuf *ctx = NULL;
@@ -19,7 +35,11 @@ int main(int argc, char **argv)
 	void *data = NULL;
 	int err, ns;
 
-	ns = open(argc > 1 ? argv[1] : "/dev/nvme0n1", O_RDONLY);
+	ns = open(path, O_RDONLY);
+	if (ns < 0) {
+		perror(path);
+		return 1;
+	}
 	err = nvmedmabuf_open(&ctx);
 	if (!err)
 		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
@@ -31,15 +51,11 @@ int main(int argc, char **argv)
 	if (!err)
 		err = nvmedmabuf_read(ctx, map, 0, LENGTH, 0, &cpl);
 	if (!err)
-		err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
-	if (!err) {
-		fwrite(data, 1, LENGTH, stdout);
-		nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
-	} else {
+		err = print(buf, data);
+	if (err)
 		fprintf(stderr, "%s (%s)\n", strerror(-err), cpl.status ?
 			nvmedmabuf_status_text(cpl.status) :
 			nvmedmabuf_reason_name(reason ? reason : cpl.reason));
-	}
 
 	nvmedmabuf_close(ctx);	/* detaches the map as well */
 	nvmedmabuf_buffer_free(buf);

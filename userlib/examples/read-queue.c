@@ -48,17 +48,36 @@ static int read_all(struct nvmedmabuf_queue *queue, uint32_t map, uint32_t block
 	return err;
 }
 
+/* Both calls around the access are needed; the second also after a failed write. */
+static int print(struct nvmedmabuf_buffer *buf, const void *data)
+{
+	int err, end;
+
+	err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
+	if (err)
+		return err;
+	if (fwrite(data, 1, LENGTH, stdout) != LENGTH || fflush(stdout))
+		err = -errno;
+	end = nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
+	return err ? err : end;
+}
+
 int main(int argc, char **argv)
 {
+	const char *path = argc > 1 ? argv[1] : "/dev/nvme0n1";
 	struct nvmedmabuf_queue *queue = NULL;
 	struct nvmedmabuf_buffer *buf = NULL;
 	struct nvmedmabuf *ctx = NULL;
 	struct nvme_dmabuf_ns_info info;
 	void *data = NULL;
-	uint32_t map;
+	uint32_t map, reason = NVME_DMABUF_REASON_NONE;
 	int err, ns;
 
-	ns = open(argc > 1 ? argv[1] : "/dev/nvme0n1", O_RDONLY);
+	ns = open(path, O_RDONLY);
+	if (ns < 0) {
+		perror(path);
+		return 1;
+	}
 	err = nvmedmabuf_open(&ctx);
 	if (!err)
 		err = nvmedmabuf_get_ns_info(ctx, ns, &info);
@@ -66,7 +85,7 @@ int main(int argc, char **argv)
 		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
 	if (!err)
 		err = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns, 0, LENGTH,
-					NVME_DMABUF_ACCESS_READ, &map, NULL);
+					NVME_DMABUF_ACCESS_READ, &map, &reason);
 	if (!err)
 		err = nvmedmabuf_queue_create(ctx, DEPTH, 0, &queue);
 	if (!err)
@@ -77,13 +96,9 @@ int main(int argc, char **argv)
 	if (!err)
 		err = nvmedmabuf_buffer_mmap(buf, &data);
 	if (!err)
-		err = nvmedmabuf_buffer_begin_cpu(buf, NVMEDMABUF_CPU_READ);
-	if (!err) {
-		fwrite(data, 1, LENGTH, stdout);
-		nvmedmabuf_buffer_end_cpu(buf, NVMEDMABUF_CPU_READ);
-	} else {
-		fprintf(stderr, "%s\n", strerror(-err));
-	}
+		err = print(buf, data);
+	if (err)
+		fprintf(stderr, "%s (%s)\n", strerror(-err), nvmedmabuf_reason_name(reason));
 	nvmedmabuf_buffer_free(buf);
 	return err != 0;
 }
