@@ -84,6 +84,13 @@ static_dependencies() {
 		"$CC" -x c - -x none -o "$TMP/empty" "${flags[@]}" 2> /dev/null
 }
 
+# Who only compiles needs no package but ours.
+alone() {
+	local -x PKG_CONFIG_LIBDIR=$LIB/pkgconfig PKG_CONFIG_PATH=
+	[ "$(pkg-config --cflags libnvmedmabuf | xargs)" = "-I$STAGE/opt/nd/include" ] &&
+		client c-alone shared_libs "$CC" -x c
+}
+
 links_only() {
 	local libs
 	read -ra libs <<<"$(pkg-config --libs-only-l libnvmedmabuf)"
@@ -122,6 +129,7 @@ check "pkg-config tells the version" [ "$(pkg-config --modversion libnvmedmabuf)
 check "shared programs link nothing else" links_only -lnvmedmabuf
 check "the module's interface is installed" [ -e "$STAGE/opt/nd/include/linux/nvme_dmabuf.h" ]
 check "a C program" client c-shared shared_libs "$CC" -x c
+check "a C program without the packages that the library is made of" alone
 check "uses the soname" uses "$TMP/c-shared" libnvmedmabuf.so.0
 check "the README's program" readme
 check "a C++ program" client cxx-shared shared_libs "$CXX" -x c++
