@@ -7,7 +7,6 @@ KVER    ?= $(shell uname -r)
 KDIR    ?= /lib/modules/$(KVER)/build
 PREFIX  ?= /usr/local
 DKMS    ?= dkms
-UDEVDIR ?= /usr/lib/udev/rules.d
 Q       := $(if $(V),,@)
 
 .PHONY: all
@@ -31,7 +30,9 @@ help:
 	@echo '  check-hw         tests on this machine: NVME=/dev/nvmeXnY; ERASE=yes lets them write'
 	@echo '  bench            count what reads take, with this module and without'
 	@echo 'Installing'
-	@echo '  install          library, tool, headers, man pages, udev rule: PREFIX, DESTDIR'
+	@echo '  install          library, tool, headers, man pages, udev rule: PREFIX, DESTDIR;'
+	@echo '                   UDEVDIR=DIR SYSUSERSDIR=DIR move the rule and its group, an empty'
+	@echo '                   DIR leaves them out'
 	@echo '  install-fio      the ioengine, once it is built'
 	@echo '  dkms-install     the module, for this kernel and those to come'
 	@echo '  modules_install  the module, for this kernel only'
@@ -58,7 +59,7 @@ fio:
 
 .PHONY: install install-fio uninstall
 install install-fio uninstall:
-	$(Q)$(MAKE) -C userlib $@ BUILD=$(CURDIR)/$(BUILD)/userlib PREFIX=$(PREFIX) UDEVDIR=$(UDEVDIR)
+	$(Q)$(MAKE) -C userlib $@ BUILD=$(CURDIR)/$(BUILD)/userlib PREFIX=$(PREFIX)
 
 DKMS_NAME := nvme-dmabuf
 DKMS_SRC  := $(DESTDIR)/usr/src/$(DKMS_NAME)-$(VERSION_FILE)

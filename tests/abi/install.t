@@ -16,7 +16,7 @@ STAGE=$TMP/stage
 LIB=$STAGE/opt/nd/lib/triplet
 PC=$LIB/pkgconfig/libnvmedmabuf.pc
 export PKG_CONFIG_PATH=$LIB/pkgconfig
-unset INCLUDEDIR BINDIR MANDIR UDEVDIR
+unset INCLUDEDIR BINDIR MANDIR UDEVDIR SYSUSERSDIR BASHCOMPDIR
 
 userlib() {
 	make -C userlib BUILD="$USERLIB" DESTDIR="$STAGE" PREFIX=/opt/nd \
@@ -106,6 +106,40 @@ builds_nothing() {
 	! userlib install | grep -E '^ +(CC|AR|LD) '
 }
 
+all_below_prefix() {
+	find "$STAGE" ! -type d ! -path "$STAGE/opt/nd/*" > "$TMP/outside"
+	! grep . "$TMP/outside" && rule_is_in /opt/nd/lib/udev && group_is_in /opt/nd/lib/sysusers.d
+}
+
+rule_is_in() {
+	grep -q nvme-dmabuf "$STAGE$1/rules.d/60-nvme-dmabuf.rules"
+}
+
+group_is_in() {
+	grep -q nvme-dmabuf "$STAGE$1/nvme-dmabuf.conf"
+}
+
+no_rule_nor_group() {
+	[ "$(find "$STAGE" -name '*.rules' -o -name 'nvme-dmabuf.conf' | wc -l)" = 0 ]
+}
+
+# A distribution may have its own place for them, which pkg-config tells.
+as_pkg_config_says() {
+	local -x PKG_CONFIG_PATH=$TMP/pc:$PKG_CONFIG_PATH
+	mkdir -p "$TMP/pc"
+	# shellcheck disable=SC2016 # expanded by pkg-config
+	printf '%s\n' 'prefix=/usr' 'udevdir=${prefix}/libexec/udev' 'sysusersdir=${prefix}/users' \
+		'Name: test' 'Description: test' 'Version: 1' | tee "$TMP/pc/udev.pc" > "$TMP/pc/systemd.pc"
+	userlib install && rule_is_in /opt/nd/libexec/udev && group_is_in /opt/nd/users &&
+		userlib uninstall
+}
+
+# Through the Makefile at the top, which people use.
+elsewhere() {
+	make -s "$1" BUILD="$(realpath --relative-to=. "$USERLIB/..")" DESTDIR="$STAGE" PREFIX=/opt/nd LDCONFIG=false \
+		UDEVDIR=/etc/udev SYSUSERSDIR=/etc/sysusers.d
+}
+
 nothing_remains() {
 	find "$STAGE" ! -type d > "$TMP/left"
 	! grep . "$TMP/left"
@@ -147,7 +181,20 @@ else
 fi
 
 check "installs again" userlib install
+check "everything is below PREFIX" all_below_prefix
 check "uninstalls" userlib uninstall
 check "leaves nothing" nothing_remains
+
+check "the udev rule and its group go where pkg-config says" as_pkg_config_says
+check "and leave nothing there" nothing_remains
+check "installs them elsewhere" elsewhere install
+check "the rule is there" rule_is_in /etc/udev
+check "its group is there" group_is_in /etc/sysusers.d
+check "uninstalls them from there" elsewhere uninstall
+check "leaves nothing there" nothing_remains
+check "installs without them" userlib install UDEVDIR= SYSUSERSDIR=
+check "they are left out" no_rule_nor_group
+check "uninstalls without them" userlib uninstall UDEVDIR= SYSUSERSDIR=
+check "leaves nothing at all" nothing_remains
 
 done_testing
