@@ -44,6 +44,30 @@ wrong_json() {
 		json command "$1" && says out "see 'nvme-dmabuf $1 --help'"
 }
 
+# help_json [SUBCOMMAND]: with --json the help is a member of an object, too
+help_json() {
+	run "$@" --help
+	cp "$TMP/out" "$TMP/help"
+	run "$@" --help --json
+	code 0 && empty err && json help "$(cat "$TMP/help")" || return 1
+	[ $# = 0 ] && return
+	json command "$1" && cp "$TMP/out" "$TMP/json"
+	run "$@" --json --help
+	code 0 && same "$TMP/out" "$TMP/json"
+}
+
+version_json() {
+	run --version --json
+	code 0 && empty err && json tool_version "$(cat VERSION)"
+}
+
+# utf8 BYTES SHOWN: the name of a file is shown as valid UTF-8 in JSON
+utf8() {
+	run info --json "$TMP/$(printf '%b' "$1")"
+	iconv -f UTF-8 -t UTF-8 < "$TMP/out" > /dev/null && json command info &&
+		says out "$TMP/$(printf '%b' "$2")\""
+}
+
 full_disk() {
 	"$NVME_DMABUF" --help > /dev/full 2> "$TMP/err"
 	[ $? = 1 ] && says err "No space left"
@@ -81,6 +105,19 @@ for subcommand in $SUBCOMMANDS; do
 	check "$subcommand: an unknown letter" wrong "option '-Z'" "$subcommand" -Z
 	check "$subcommand: errors as JSON" wrong_json "$subcommand" --bogus
 done
+check "--help as JSON" help_json
+check "--version as JSON" version_json
+for subcommand in $SUBCOMMANDS; do
+	check "$subcommand --help as JSON" help_json "$subcommand"
+done
+instead='\xef\xbf\xbd'
+check "a name in UTF-8 as JSON" utf8 'a\xc3\xa9\xe2\x82\xac\xed\x9f\xbf\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf' \
+	'a\xc3\xa9\xe2\x82\xac\xed\x9f\xbf\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf'
+check "a name in Latin-1 as JSON" utf8 'caf\xe9 ' "caf$instead "
+check "a name that ends in a part of a character as JSON" utf8 'x\xe2\x82' "x$instead$instead"
+check "overlong characters as JSON" utf8 '\xc0\x80\xe0\x80\x80' "$instead$instead$instead$instead$instead"
+check "surrogates as JSON" utf8 '\xed\xa0\x80' "$instead$instead$instead"
+check "what is above U+10FFFF as JSON" utf8 '\xf4\x90\x80\x80\xff' "$instead$instead$instead$instead$instead"
 check "help that cannot be written is a failure" full_disk
 check "no subcommand" wrong "no subcommand"
 check "an unknown subcommand" wrong "subcommand 'frobnicate'" frobnicate

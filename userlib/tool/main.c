@@ -44,6 +44,14 @@ static const struct subcommand {
 	"the peer not be reached.\n"                                                       \
 	"See nvme-dmabuf(8) and nvme-dmabuf(7).\n"
 
+static int show_version(void)
+{
+	put_str(report_root(), "tool_version", nvmedmabuf_version());
+	if (!report_json())
+		printf("nvme-dmabuf %s\n", nvmedmabuf_version());
+	return TOOL_OK;
+}
+
 /* Even an error in the options before --json must come out as JSON. */
 static bool wants_json(int argc, char **argv)
 {
@@ -71,11 +79,8 @@ int main(int argc, char **argv)
 		return report_end(report_usage("no subcommand"));
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		return report_end(report_help(HELP));
-	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-		report_help("nvme-dmabuf ");
-		report_help(nvmedmabuf_version());
-		return report_end(report_help("\n"));
-	}
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		return report_end(show_version());
 	return report_end(
 		report_usage("unknown %s '%s'", word[0] == '-' ? "option" : "subcommand", word));
 }

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -19,7 +20,6 @@ static struct {
 	const char *command;
 	bool json;
 	bool failed;
-	bool help;
 } report;
 
 static const char *const error_class[] = {
@@ -50,8 +50,10 @@ bool report_json(void)
 
 int report_help(const char *text)
 {
-	report.help = true;
-	fputs(text, stdout);
+	if (report.json)
+		put_str(report.root, "help", text);
+	else
+		fputs(text, stdout);
 	return TOOL_OK;
 }
 
@@ -163,7 +165,7 @@ int report_parse_options(int argc, char **argv, bool *wants_help)
 
 int report_end(int exit_code)
 {
-	if (report.json && !report.help) {
+	if (report.json) {
 		const char *text = json_object_to_json_string_ext(
 			report.root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 
@@ -189,9 +191,66 @@ static void put_obj(struct json_object *obj, const char *key, struct json_object
 		json_object_put(value);
 }
 
+/* Bytes of the UTF-8 sequence at @s (RFC 3629); 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t length;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	length = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	/* Neither more bytes than needed, nor surrogates, nor what is above U+10FFFF. */
+	switch (s[0]) {
+	case 0xe0:
+		low = 0xa0;
+		break;
+	case 0xed:
+		high = 0x9f;
+		break;
+	case 0xf0:
+		low = 0x90;
+		break;
+	case 0xf4:
+		high = 0x8f;
+		break;
+	}
+	if (s[1] < low || s[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return length;
+}
+
+/* JSON is UTF-8, and a file name is any bytes: those that are not become U+FFFD. */
+static struct json_object *new_string(const char *value)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	char *text = malloc(strlen(value) * strlen(replacement) + 1), *end = text;
+	struct json_object *string;
+
+	if (!text)
+		return NULL;
+	while (*value) {
+		size_t length = utf8_length((const unsigned char *)value);
+
+		end = mempcpy(end, length ? value : replacement,
+			      length ? length : strlen(replacement));
+		value += length ? length : 1;
+	}
+	*end = '\0';
+	string = json_object_new_string(text);
+	free(text);
+	return string;
+}
+
 void put_str(struct json_object *obj, const char *key, const char *value)
 {
-	put_obj(obj, key, value ? json_object_new_string(value) : NULL);
+	put_obj(obj, key, value ? new_string(value) : NULL);
 }
 
 void put_u64(struct json_object *obj, const char *key, uint64_t value)

@@ -44,7 +44,7 @@ void report_begin(const char *command, bool json);
 void report_use_json(void);
 bool report_json(void);
 
-/* Print help on stdout; nothing else is reported then. Returns TOOL_OK. */
+/* Help: printed on stdout, or "help" of the JSON document. Returns TOOL_OK. */
 int report_help(const char *text);
 
 /* The JSON document to add members to; also kept up, unprinted, for text. */
@@ -72,7 +72,10 @@ int report_parse_options(int argc, char **argv, bool *wants_help);
 /* Print the document, if it is JSON; returns @exit_code, or a failure. */
 int report_end(int exit_code);
 
-/* Members of JSON objects, named so that callers read as a list of facts. */
+/*
+ * Members of JSON objects, named so that callers read as a list of facts. In strings,
+ * what is not UTF-8 is replaced.
+ */
 void put_str(struct json_object *obj, const char *key, const char *value);
 void put_u64(struct json_object *obj, const char *key, uint64_t value);
 void put_bool(struct json_object *obj, const char *key, bool value);
