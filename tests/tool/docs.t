@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # This test will check that the manual pages of the tool, the device and the
-# concepts are well formed, and that what they say of structures, reasons and
-# options is what the headers and the tool have.
+# concepts are well formed, that what they say of structures, reasons and options
+# is what the headers and the tool have, and that the commands which they and the
+# README show can be run.
 
 # shellcheck source-path=SCRIPTDIR
 # shellcheck disable=SC2317 # functions are called through check
@@ -94,6 +95,36 @@ exit_codes_are_told() {
 	same "$TMP/page" <(seq 0 4)
 }
 
+# Every command that the README or the tool's page shows, one a line. A subcommand
+# alone is only named, but for info, which needs no argument.
+shown_commands() {
+	sed -n 's/^\.Dl # \(nvme-dmabuf .*\)/\1/p' "$TOOL"
+	perl -0777 -ne 's/```.*?```//gs;
+		while (/`(nvme-dmabuf [^`]*)`/g) { print $1 =~ s/\s+/ /gr, "\n" }' README.md |
+		grep -E '^nvme-dmabuf (info|[a-z]+ .*)$' | sort -u
+}
+
+# is_right COMMAND: the tool takes it, and then lacks the module alone
+is_right() {
+	local words
+	read -ra words <<<"$1"
+	cd "$TMP" && touch root.img && run "${words[@]:1}"
+	cd "$OLDPWD" && code 3 && says err "module is not loaded"
+}
+
+# The page's example with jq, of a namespace that cannot be used.
+filter_works() {
+	sed -n '/^\.Bd -literal/,/^\.Ed/p' "$TOOL" | sed '/^\./d; s/\\e/\\/g; s/^# //' > "$TMP/filter"
+	grep -q jq "$TMP/filter" || return 1
+	nvme-dmabuf() { "$NVME_DMABUF" "$@" /dev/null; }
+	[ "$(. "$TMP/filter")" = "/dev/null not-block-device" ]
+}
+
+# names_itself PAGE: its footer has the project's name, not that of the reader's system
+names_itself() {
+	mandoc "$1" | tail -n 1 | grep '^nvme-dmabuf .* nvme-dmabuf$'
+}
+
 for section in 4 7 8; do
 	page=userlib/man/nvme-dmabuf.$section
 	if command -v mandoc > /dev/null; then
@@ -111,5 +142,26 @@ for subcommand in info peers read write selftest bench; do
 	check "options of $subcommand are explained" options_are_told "$subcommand"
 done
 check "exit codes are explained" exit_codes_are_told
+if command -v jq > /dev/null; then
+	check "the example with jq" filter_works
+else
+	skip "the example with jq" "no jq (Debian package jq)"
+fi
+shown_commands > "$TMP/commands"
+check "commands are shown" [ "$(wc -l < "$TMP/commands")" -gt 10 ]
+while read -r command; do
+	if [ -e /dev/nvme-dmabuf ]; then
+		skip "$command" "the module is loaded"
+	else
+		check "$command" is_right "$command"
+	fi
+done < "$TMP/commands"
+for page in userlib/man/*.[0-9]; do
+	if command -v mandoc > /dev/null; then
+		check "${page##*/} has the project's name below" names_itself "$page"
+	else
+		skip "${page##*/} has the project's name below" "no mandoc (Debian package mandoc)"
+	fi
+done
 
 done_testing
