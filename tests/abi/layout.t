@@ -37,6 +37,23 @@ everything() {
 	[ -s "$TMP/in-header" ] && same "$TMP/in-source" "$TMP/in-header"
 }
 
+# A flag of the library's has no bit of another's, nor of any of the module's.
+flags_are_apart() {
+	local flags=() all=() flag other
+	mapfile -t flags < <(sed -nE 's/^#define (NVMEDMABUF_\w+)\s+\(1U? << .*/\1/p' "$HEADER")
+	mapfile -t all < <(sed -nE 's/^#define (NVME_DMABUF_\w+)\s+\(1U(LL)? << .*/\1/p' "$UAPI")
+	[ ${#flags[@]} -ge 6 ] && [ ${#all[@]} -ge 25 ] || return 1
+	echo '#include <nvmedmabuf.h>' > "$TMP/apart.c"
+	echo '#include "layout.h"' >> "$TMP/apart.c"
+	for flag in "${flags[@]}"; do
+		for other in "${all[@]}"; do
+			echo "EQUAL($flag & $other, 0);"
+		done
+		all+=("$flag")
+	done >> "$TMP/apart.c"
+	c "$TMP/apart.c"
+}
+
 # The ways to be compiled, and that each of them would notice.
 echo '#include "layout.h"' | tee "$TMP/right.c" "$TMP/wrong.c" > "$TMP/hole.c"
 echo 'struct s { int a, b; }; MEMBER(s, b, 4, 4);' >> "$TMP/right.c"
@@ -68,6 +85,7 @@ way "C++, 32 bits" cxx -std=c++17 -m32
 
 check "all of the module's interface is looked at" everything "$UAPI" tests/abi/layout.c
 check "all of the library's structure is looked at" everything "$HEADER" tests/abi/layout-library.c
+check "flags of different families cannot be mistaken" flags_are_apart
 
 # Old dialects know neither long long nor variables declared late.
 check "the module's header is C89 but for long long" c -std=c89 -pedantic -Wno-long-long "$TMP/uapi.c"

@@ -275,7 +275,9 @@ static void create_refuses_what_is_malformed(void **state)
 	(void)state;
 	assert_int_equal(nvmedmabuf_queue_create(ctx, 0, 0, &queue), -EINVAL);
 	assert_int_equal(nvmedmabuf_queue_create(ctx, 0, NVMEDMABUF_QUEUE_URING, &queue), -EINVAL);
-	for (unsigned int bit = 2; bit < 32; bit++) {
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		if (1U << bit & (POLLED | NVMEDMABUF_QUEUE_URING))
+			continue;
 		assert_int_equal(nvmedmabuf_queue_create(ctx, 1, 1U << bit, &queue), -EINVAL);
 		assert_int_equal(nvmedmabuf_queue_create(ctx, 1, POLLED | 1U << bit, &queue),
 				 -EINVAL);
@@ -373,7 +375,9 @@ static void submit_refuses_other_flags(void **state)
 
 	(void)state;
 	prepare(queue, 0);
-	for (unsigned int bit = 1; bit < 32; bit++) {
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		if (1U << bit == NOWAIT)
+			continue;
 		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 1U << bit), -EINVAL);
 		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, NOWAIT | 1U << bit), -EINVAL);
 	}

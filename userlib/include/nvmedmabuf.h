@@ -21,6 +21,10 @@
  * nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
  * themselves. All other functions may be called at any time.
  *
+ * Flags. NVMEDMABUF_* are the library's, NVME_DMABUF_* the module's. Each of the
+ * library's has a bit of its own, from 24 on, which no flag of the module's has. A flag
+ * of the module's where one of the library's belongs, or the reverse, is -EINVAL.
+ *
  * Units are bytes unless logical blocks are named.
  */
 #ifndef NVMEDMABUF_H
@@ -463,11 +467,11 @@ int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map,
 struct nvmedmabuf_queue;
 
 /* flags of nvmedmabuf_queue_create() */
-#define NVMEDMABUF_QUEUE_POLLED	(1U << 0) /* poll for completions, without interrupts */
-#define NVMEDMABUF_QUEUE_URING	(1U << 1) /* by io_uring */
+#define NVMEDMABUF_QUEUE_POLLED	(1U << 24) /* poll for completions, without interrupts */
+#define NVMEDMABUF_QUEUE_URING	(1U << 25) /* by io_uring */
 
 /* flags of nvmedmabuf_queue_submit() */
-#define NVMEDMABUF_SUBMIT_NOWAIT (1U << 0) /* submit only what there is room for */
+#define NVMEDMABUF_SUBMIT_NOWAIT (1U << 26) /* submit only what there is room for */
 
 /**
  * nvmedmabuf_queue_create - make a queue
@@ -597,11 +601,11 @@ const char *nvmedmabuf_status_text(uint16_t status);
 struct nvmedmabuf_buffer;
 
 /* flags of nvmedmabuf_buffer_udmabuf() */
-#define NVMEDMABUF_BUFFER_HUGE	(1U << 0) /* huge pages of the default size */
+#define NVMEDMABUF_BUFFER_HUGE	(1U << 27) /* huge pages of the default size */
 
 /* flags of nvmedmabuf_buffer_begin_cpu() and _end_cpu() */
-#define NVMEDMABUF_CPU_READ	(1 << 0)
-#define NVMEDMABUF_CPU_WRITE	(1 << 1)
+#define NVMEDMABUF_CPU_READ	(1 << 28)
+#define NVMEDMABUF_CPU_WRITE	(1 << 29)
 
 /**
  * nvmedmabuf_buffer_udmabuf - host memory as a dma-buf, through /dev/udmabuf

@@ -262,13 +262,12 @@ static int buffer_sync(struct nvmedmabuf_buffer *buf, int flags, uint64_t when)
 	struct dma_buf_sync sync = { .flags = when };
 	int ret;
 
-	_Static_assert(NVMEDMABUF_CPU_READ == DMA_BUF_SYNC_READ &&
-		       NVMEDMABUF_CPU_WRITE == DMA_BUF_SYNC_WRITE,
-		       "the flags are passed on as they are");
-
 	if (!flags || flags & ~(NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE))
 		return -EINVAL;
-	sync.flags |= (uint64_t)flags;
+	if (flags & NVMEDMABUF_CPU_READ)
+		sync.flags |= DMA_BUF_SYNC_READ;
+	if (flags & NVMEDMABUF_CPU_WRITE)
+		sync.flags |= DMA_BUF_SYNC_WRITE;
 
 	do {
 		ret = ioctl(buf->fd, DMA_BUF_IOCTL_SYNC, &sync);
