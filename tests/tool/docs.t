@@ -109,7 +109,7 @@ is_right() {
 	local words
 	read -ra words <<<"$1"
 	cd "$TMP" && touch root.img && run "${words[@]:1}"
-	cd "$OLDPWD" && code 3 && says err "module is not loaded"
+	cd "$OLDPWD" && code 3 && says err "kernel module is not loaded"
 }
 
 # The page's example with jq, of a namespace that cannot be used.
