@@ -47,6 +47,28 @@ sha256() {
 	sha256sum < "$1" | cut -d' ' -f1
 }
 
+# What programmers start from: the examples, and the program in the README.
+examples_read() {
+	"$USERLIB/examples/read-blocks" "$NS" > "$TMP/got" && on_drive "$NS" 0 128 | cmp - "$TMP/got" &&
+		"$USERLIB/examples/read-queue" "$NS" > "$TMP/got" && on_drive "$NS" 0 8192 | cmp - "$TMP/got"
+}
+
+readme_reads() {
+	local libs call=
+	read -ra libs <<<"$(pkg-config --libs libdrm libnvme liburing)"
+	# shellcheck disable=SC2016 # backticks of the text
+	sed -n '/^```c$/,/^```$/{/^```/!p}' README.md > "$TMP/example.c"
+	# As the text says.
+	if [ ! -e /dev/udmabuf ]; then
+		modprobe vgem
+		# shellcheck disable=SC2016 # backticks of the text
+		call=$(sed -n 's/.*`\(nvmedmabuf_buffer_drm([^`]*)\)`.*/\1/p' README.md)
+		sed -i "s|nvmedmabuf_buffer_udmabuf([^)]*)|${call//&/\\&}|" "$TMP/example.c"
+	fi
+	"$CC" -Iuapi -Iuserlib/include -o "$TMP/example" "$TMP/example.c" "$USERLIB/libnvmedmabuf.a" "${libs[@]}" &&
+		[ "$("$TMP/example" "$NS")" = "first byte: $(on_drive "$NS" 0 1 | od -An -tx1 -N1 | xargs)" ]
+}
+
 # refused CODE REASON WORD...: fails with this exit code, and this reason in JSON
 refused() {
 	local code=$1 reason=$2
@@ -766,6 +788,12 @@ for exporter in $("$NVME_DMABUF" info --json |
 	check "read through $exporter" read_file "$NS" 1 20000 --buffer "$exporter"
 	check "write through $exporter" write_file "$NS" 30000 $((5 * MIB)) --buffer "$exporter"
 done
+if [ -e /dev/udmabuf ]; then
+	check "the examples read" examples_read
+else
+	skip "the examples read" "no udmabuf"
+fi
+check "the program in the README reads" readme_reads
 check "read 4 KiB blocks" read_file "$NS4K" 3 1000
 check "read in small chunks" read_file "$NS" 5 1000 --chunk 1024
 check "read in a large chunk" read_file "$NS" 5 20000 --chunk 16M
