@@ -73,11 +73,29 @@ struct io {
 };
 
 /**
+ * struct shared - what several threads use together, instead of each its own
+ * @device: an open file of the module's device
+ * @has_map: @map is a map of it
+ * @map: where to
+ * @queue: a queue of @device, or -1
+ * @ring_bytes: of the queue's ring
+ */
+struct shared {
+	int device;
+	bool has_map;
+	uint32_t map;
+	int queue;
+	uint64_t ring_bytes;
+};
+
+/**
  * struct job - what a path is opened for
  * @block: path of the namespace's block device; @generic: of its other device
  * @memory: where to
  * @bytes: of each read
  * @depth: reads that are submitted at once
+ * @interrupts: completions come by interrupts; else they are polled for
+ * @shared: what the path does not open itself, or NULL
  */
 struct job {
 	const char *block;
@@ -85,10 +103,12 @@ struct job {
 	const struct memory *memory;
 	uint32_t bytes;
 	uint32_t depth;
+	bool interrupts;
+	const struct shared *shared;
 };
 
 /**
- * struct path - a way to read
+ * struct path - a way to read; each thread that opens one has its own state of it
  * @name: as in the results
  * @open: get ready; returns 0, or a negative error number if this cannot be done here
  * @prepare: write down @count reads; not counted, for an application may do that as
@@ -108,7 +128,15 @@ struct path {
 	void (*close)(void);
 };
 
-extern const struct path path_read_fixed, path_uring_cmd, path_ioctl, path_uring;
+extern const struct path path_read_fixed, path_uring_cmd, path_ioctl, path_uring, path_submit;
+
+/**
+ * open_shared - open what paths of several threads are to use together
+ * @job: the threads' job, without shared
+ * @map: one map, else each has its own; @queue: one queue likewise
+ */
+void open_shared(const struct job *job, bool map, bool queue, struct shared *shared);
+void close_shared(const struct shared *shared);
 
 /** all_paths - those to be measured: the environment's PATHS, or all; NULL at the end */
 const struct path *const *all_paths(void);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module's two ways to submit without waiting: an array of commands by ioctl on a
- * queue, and io_uring. Uses the kernel's interface and not the library.
+ * The module's ways to submit: without waiting an array of commands by ioctl on a queue,
+ * and io_uring; and an array that is waited for. Uses the kernel's interface and not the
+ * library.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,12 +19,14 @@
 
 _Static_assert(sizeof(struct nvme_dmabuf_command) <= 80, "a command fits into an entry");
 
-static struct {
+static __thread struct {
+	const struct shared *shared;
 	int device;
 	int queue;
 	struct nvme_dmabuf_ring *ring;
 	uint64_t ring_bytes;
 	struct nvme_dmabuf_command commands[MAX_DEPTH];
+	struct nvme_dmabuf_completion completions[MAX_DEPTH]; /* of the path submit */
 	struct nvme_dmabuf_command command; /* what all have in common */
 	struct io_uring uring;
 	uint32_t block_shift;
@@ -39,13 +42,17 @@ static int ours_attach(const struct job *job)
 		.length = job->memory->size,
 	};
 
-	ours.device = open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
+	ours.shared = job->shared;
+	ours.device = ours.shared ? ours.shared->device :
+				    open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
 	if (ours.device < 0)
 		return -errno;
 	block = attach.ns_fd = check_sys(open(job->block, O_RDONLY | O_CLOEXEC));
 	check_sys(ioctl(block, BLKSSZGET, &size));
 	ours.block_shift = __builtin_ctz(size);
-	if (ioctl(ours.device, NVME_DMABUF_IOC_ATTACH, &attach))
+	if (ours.shared && ours.shared->has_map)
+		attach.out_map = ours.shared->map;
+	else if (ioctl(ours.device, NVME_DMABUF_IOC_ATTACH, &attach))
 		die("attach: %m, reason %u", attach.out_reason);
 	close(block);
 	ours.command = (struct nvme_dmabuf_command){
@@ -58,31 +65,79 @@ static int ours_attach(const struct job *job)
 
 static void ours_close(void)
 {
-	if (ours.device >= 0)
+	struct nvme_dmabuf_detach detach = { .size = sizeof(detach), .map = ours.command.map };
+
+	if (!ours.shared)
 		close(ours.device);
+	else if (!ours.shared->has_map)
+		check_sys(ioctl(ours.device, NVME_DMABUF_IOC_DETACH, &detach));
+}
+
+static int make_queue(const struct job *job)
+{
+	struct nvme_dmabuf_queue queue = {
+		.size = sizeof(queue),
+		.flags = job->interrupts ? 0 : NVME_DMABUF_QUEUE_POLLED,
+		.depth = job->depth,
+	};
+
+	if (ioctl(ours.device, NVME_DMABUF_IOC_QUEUE, &queue))
+		return -errno;
+	ours.queue = queue.out_queue_fd;
+	ours.ring_bytes = queue.out_ring_bytes;
+	return 0;
+}
+
+static bool shares_queue(void)
+{
+	return ours.shared && ours.shared->queue >= 0;
 }
 
 static int ioctl_open(const struct job *job)
 {
-	struct nvme_dmabuf_queue queue = {
-		.size = sizeof(queue),
-		.flags = NVME_DMABUF_QUEUE_POLLED,
-		.depth = job->depth,
-	};
 	int result = ours_attach(job);
 
 	if (result)
 		return result;
-	if (ioctl(ours.device, NVME_DMABUF_IOC_QUEUE, &queue)) {
-		result = -errno;
+	if (shares_queue()) {
+		ours.queue = ours.shared->queue;
+		ours.ring_bytes = ours.shared->ring_bytes;
+	} else {
+		result = make_queue(job);
+	}
+	if (result) {
 		ours_close();
 		return result;
 	}
-	ours.queue = queue.out_queue_fd;
-	ours.ring_bytes = queue.out_ring_bytes;
 	ours.ring = check_sys(mmap(NULL, ours.ring_bytes, PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_POPULATE, ours.queue, 0));
 	return 0;
+}
+
+void open_shared(const struct job *job, bool map, bool queue, struct shared *shared)
+{
+	int result = ours_attach(job);
+
+	*shared = (struct shared){
+		.device = ours.device,
+		.has_map = map,
+		.map = ours.command.map,
+		.queue = -1,
+	};
+	if (!result && queue) {
+		result = make_queue(job);
+		shared->queue = ours.queue;
+		shared->ring_bytes = ours.ring_bytes;
+	}
+	if (result)
+		die("cannot share: %s", strerror(-result));
+}
+
+void close_shared(const struct shared *shared)
+{
+	if (shared->queue >= 0)
+		close(shared->queue);
+	close(shared->device);
 }
 
 static void ioctl_prepare(const struct io *ios, uint32_t count)
@@ -154,7 +209,8 @@ static int ioctl_run(uint32_t count)
 static void ioctl_close(void)
 {
 	munmap(ours.ring, ours.ring_bytes);
-	close(ours.queue);
+	if (!shares_queue())
+		close(ours.queue);
 	ours_close();
 }
 
@@ -168,13 +224,62 @@ const struct path path_ioctl = {
 	.close = ioctl_close,
 };
 
+static int submit_open(const struct job *job)
+{
+	return ours_attach(job);
+}
+
+/* Waits for all of them: there is nothing to reap, but to look at. */
+static void submit_submit(uint32_t count)
+{
+	struct nvme_dmabuf_submit submit = {
+		.size = sizeof(submit),
+		.commands = (uintptr_t)ours.commands,
+		.completions = (uintptr_t)ours.completions,
+		.count = count,
+	};
+
+	if (ioctl(ours.device, NVME_DMABUF_IOC_SUBMIT, &submit) || submit.out_completed != count)
+		die("completed %u of %u commands: %m", submit.out_completed, count);
+}
+
+static int submit_reap(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct nvme_dmabuf_completion *c = &ours.completions[i];
+
+		if (c->error || c->status || c->bytes != ours.command.length)
+			return c->error ? c->error : c->status ? c->status : -EIO;
+	}
+	return 0;
+}
+
+static int submit_run(uint32_t count)
+{
+	submit_submit(count);
+	return submit_reap(count);
+}
+
+const struct path path_submit = {
+	.name = "submit",
+	.open = submit_open,
+	.prepare = ioctl_prepare,
+	.submit = submit_submit,
+	.reap = submit_reap,
+	.run = submit_run,
+	.close = ours_close,
+};
+
 static int uring_open(const struct job *job)
 {
 	int result = ours_attach(job);
 
 	if (result)
 		return result;
-	ring_open(&ours.uring, job->depth, IORING_SETUP_SQE128 | IORING_SETUP_CQE32, ours.device);
+	ring_open(&ours.uring, job->depth,
+		  IORING_SETUP_SQE128 | IORING_SETUP_CQE32 |
+			  (job->interrupts ? 0 : IORING_SETUP_IOPOLL),
+		  ours.device);
 	return 0;
 }
 

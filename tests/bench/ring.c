@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One polled io_uring. See ring.h.
+ * One io_uring. See ring.h.
  */
 #define _GNU_SOURCE
 #include "ring.h"
@@ -13,7 +13,7 @@ void ring_open(struct io_uring *ring, uint32_t depth, unsigned int flags, int fi
 {
 	/* That one bad read stops the others would be one more case to reap. */
 	int result = io_uring_queue_init(depth, ring,
-					 flags | IORING_SETUP_IOPOLL | IORING_SETUP_SUBMIT_ALL |
+					 flags | IORING_SETUP_SUBMIT_ALL |
 						 IORING_SETUP_SINGLE_ISSUER |
 						 IORING_SETUP_DEFER_TASKRUN);
 

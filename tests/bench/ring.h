@@ -10,7 +10,7 @@
 
 #include "bench.h"
 
-/** ring_open - make a polled ring, with @file as its registered file 0 */
+/** ring_open - make a ring, with @file as its registered file 0 */
 void ring_open(struct io_uring *ring, uint32_t depth, unsigned int flags, int file);
 
 /** ring_register_memory - register all of @memory as buffer 0 */

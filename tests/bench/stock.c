@@ -17,7 +17,7 @@
 #include "bench.h"
 #include "ring.h"
 
-static struct {
+static __thread struct {
 	struct io_uring ring;
 	int file;
 	uint8_t *addr;
@@ -32,7 +32,8 @@ static int stock_open(const struct job *job, const char *path, int open_flags,
 	stock.addr = job->memory->addr;
 	stock.bytes = job->bytes;
 	stock.file = check_sys(open(path, O_RDONLY | O_CLOEXEC | open_flags));
-	ring_open(&stock.ring, job->depth, ring_flags, stock.file);
+	ring_open(&stock.ring, job->depth, ring_flags | (job->interrupts ? 0 : IORING_SETUP_IOPOLL),
+		  stock.file);
 	ring_register_memory(&stock.ring, job->memory);
 	return 0;
 }
