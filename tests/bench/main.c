@@ -126,6 +126,8 @@ int main(int argc, char **argv)
 		events_part(&job);
 	else if (!strcmp(argv[1], "attach"))
 		attach_part(&job);
+	else if (!strcmp(argv[1], "sharing"))
+		sharing_part(&job);
 	else
 		die("no part '%s'", argv[1]);
 	return 0;

@@ -17,6 +17,9 @@ void events_part(struct job *job);
 /** attach_part - what attaching takes, by the buffer's size */
 void attach_part(struct job *job);
 
+/** sharing_part - cache lines that CPUs share; changes @job */
+void sharing_part(struct job *job);
+
 /** print_start - print the start of an object: of which part, path (or NULL), kernel, IOMMU */
 void print_start(const char *part, const char *path);
 
