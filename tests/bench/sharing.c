@@ -18,7 +18,7 @@
 #include "lines.h"
 #include "parts.h"
 
-#define MAX_THREADS 8U
+#define MAX_CPUS 8U
 #define WARM_UP	    4U
 #define ROUNDS	    8U
 #define LINE	    64U
@@ -65,7 +65,7 @@ static const struct sharing one_queue = {
 
 static const struct front_end *front_end;
 static const struct job *job;
-static struct io ios[MAX_THREADS][WARM_UP + ROUNDS][MAX_DEPTH];
+static struct io ios[MAX_CPUS][WARM_UP + ROUNDS][MAX_DEPTH];
 static pthread_barrier_t barrier;
 static uint32_t turn, threads_in_turn;
 static uint64_t window;
@@ -147,7 +147,7 @@ static void *run_thread(void *arg)
 /* Runs threads, and a window while all of them do what is counted. */
 static void run_threads(uint32_t count, void *(*run)(void *), uint64_t reads)
 {
-	pthread_t threads[MAX_THREADS];
+	pthread_t threads[MAX_CPUS];
 
 	turn = 0;
 	threads_in_turn = count;
@@ -204,12 +204,12 @@ static void count_sharing(struct job *todo, const struct front_end *way,
  */
 struct known {
 	_Alignas(LINE) volatile uint32_t all_write;
-	_Alignas(LINE) volatile uint32_t each_writes_a_word[MAX_THREADS];
+	_Alignas(LINE) volatile uint32_t each_writes_a_word[MAX_CPUS];
 	_Alignas(LINE) volatile uint32_t all_read;
 	_Alignas(LINE) volatile uint32_t first_writes_once;
 	struct {
 		_Alignas(LINE) volatile uint32_t own;
-	} each[MAX_THREADS];
+	} each[MAX_CPUS];
 };
 
 static struct known known;
