@@ -21,6 +21,7 @@
 #define MAX_CPUS 8U
 #define WARM_UP	    4U
 #define ROUNDS	    8U
+#define WINDOWS	    2U /* the least of them counts: what happens once is in one */
 #define LINE	    64U
 
 /* A way to submit, and whether completions come by interrupts. */
@@ -65,7 +66,7 @@ static const struct sharing one_queue = {
 
 static const struct front_end *front_end;
 static const struct job *job;
-static struct io ios[MAX_CPUS][WARM_UP + ROUNDS][MAX_DEPTH];
+static struct io ios[MAX_CPUS][WARM_UP + WINDOWS * ROUNDS][MAX_DEPTH];
 static pthread_barrier_t barrier;
 static uint32_t turn, threads_in_turn;
 static uint64_t window;
@@ -132,20 +133,22 @@ static void *run_thread(void *arg)
 		die("%s: %s", front_end->name, error_name(error));
 	for (uint32_t round = 0; round < WARM_UP; round++)
 		run_round(thread, round);
-	pthread_barrier_wait(&barrier);
-	/* Here the window opens. */
-	pthread_barrier_wait(&barrier);
-	for (uint32_t round = WARM_UP; round < WARM_UP + ROUNDS; round++)
-		run_round(thread, round);
-	pthread_barrier_wait(&barrier);
-	/* And here it closes. */
-	pthread_barrier_wait(&barrier);
+	for (uint32_t i = 0; i < WINDOWS; i++) {
+		pthread_barrier_wait(&barrier);
+		/* Here the window opens. */
+		pthread_barrier_wait(&barrier);
+		for (uint32_t round = 0; round < ROUNDS; round++)
+			run_round(thread, WARM_UP + i * ROUNDS + round);
+		pthread_barrier_wait(&barrier);
+		/* And here it closes. */
+		pthread_barrier_wait(&barrier);
+	}
 	front_end->path->close();
 	return NULL;
 }
 
-/* Runs threads, and a window while all of them do what is counted. */
-static void run_threads(uint32_t count, void *(*run)(void *), uint64_t reads)
+/* Runs threads, and windows while all of them do what is counted. */
+static void run_threads(uint32_t count, void *(*run)(void *), uint64_t reads, uint32_t windows)
 {
 	pthread_t threads[MAX_CPUS];
 
@@ -155,12 +158,14 @@ static void run_threads(uint32_t count, void *(*run)(void *), uint64_t reads)
 	for (uintptr_t i = 0; i < count; i++)
 		if ((errno = pthread_create(&threads[i], NULL, run, (void *)i)))
 			die("thread: %m");
-	pthread_barrier_wait(&barrier);
-	lines_tell(LINES_OPEN, ++window);
-	pthread_barrier_wait(&barrier);
-	pthread_barrier_wait(&barrier);
-	lines_tell(LINES_CLOSE, reads);
-	pthread_barrier_wait(&barrier);
+	while (windows--) {
+		pthread_barrier_wait(&barrier);
+		lines_tell(LINES_OPEN, ++window);
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+		lines_tell(LINES_CLOSE, reads);
+		pthread_barrier_wait(&barrier);
+	}
 	for (uint32_t i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
 	pthread_barrier_destroy(&barrier);
@@ -185,10 +190,11 @@ static void count_sharing(struct job *todo, const struct front_end *way,
 		todo->shared = &shared;
 	}
 	for (uint32_t thread = 0; thread < cpus; thread++)
-		for (uint32_t round = 0; round < WARM_UP + ROUNDS; round++)
+		for (uint32_t round = 0; round < ARRAY_SIZE(ios[0]); round++)
 			random_ios(todo, ios[thread][round]);
-	run_threads(cpus, run_thread, (uint64_t)cpus * ROUNDS * todo->depth);
+	run_threads(cpus, run_thread, (uint64_t)cpus * ROUNDS * todo->depth, WINDOWS);
 	print_window(way->name);
+	printf(", \"windows\": %u", WINDOWS);
 	printf(", \"shared\": \"%s\", \"cpus\": %u, \"depth\": %u, \"polled\": %s, \"stock\": %s}\n",
 	       sharing ? sharing->name : "nothing", cpus, todo->depth,
 	       way->interrupts ? "false" : "true", way->is_stock ? "true" : "false");
@@ -305,7 +311,7 @@ static void count_known(uint32_t cpus)
 	lines_tell(LINES_END, (uintptr_t)__stop_known_helper);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		knowledge = i;
-		run_threads(cpus, run_known, (uint64_t)cpus * KNOWN_TURNS);
+		run_threads(cpus, run_known, (uint64_t)cpus * KNOWN_TURNS, 1);
 		print_window(NULL);
 		printf(", \"known\": \"%s\", \"cpus\": %u, \"moves\": %u}\n", all[i].what, cpus,
 		       all[i].moves * (all[i].of_each ? cpus : 1));
