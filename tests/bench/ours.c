@@ -27,7 +27,7 @@ static __thread struct {
 	uint64_t ring_bytes;
 	struct nvme_dmabuf_command commands[MAX_DEPTH];
 	struct nvme_dmabuf_completion completions[MAX_DEPTH]; /* of the path submit */
-	struct nvme_dmabuf_command command; /* what all have in common */
+	struct nvme_dmabuf_command command;		      /* what all have in common */
 	struct io_uring uring;
 	uint32_t block_shift;
 } ours;

@@ -12,10 +12,10 @@
 void ring_open(struct io_uring *ring, uint32_t depth, unsigned int flags, int file)
 {
 	/* That one bad read stops the others would be one more case to reap. */
-	int result = io_uring_queue_init(depth, ring,
-					 flags | IORING_SETUP_SUBMIT_ALL |
-						 IORING_SETUP_SINGLE_ISSUER |
-						 IORING_SETUP_DEFER_TASKRUN);
+	int result =
+		io_uring_queue_init(depth, ring,
+				    flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+					    IORING_SETUP_DEFER_TASKRUN);
 
 	if (result)
 		die("io_uring: %s", strerror(-result));

@@ -19,10 +19,10 @@
 #include "parts.h"
 
 #define MAX_CPUS 8U
-#define WARM_UP	    4U
-#define ROUNDS	    8U
-#define WINDOWS	    2U /* the least of them counts: what happens once is in one */
-#define LINE	    64U
+#define WARM_UP	 4U
+#define ROUNDS	 8U
+#define WINDOWS	 2U /* the least of them counts: what happens once is in one */
+#define LINE	 64U
 
 /* A way to submit, and whether completions come by interrupts. */
 struct front_end {
