@@ -3,11 +3,11 @@
  * Fences: the sync_files that a submission waits for, and those that it hands
  * out. Must not know maps or commands.
  *
- * A fence that is handed out signals when a batch's last command has ended, which
- * the nvme driver sees to by its timeout and a controller reset: nothing that it
- * depends on is user space's. But a reset allocates memory, so reclaim must not
- * wait for such a fence: we add it to no reservation object ourselves. It may
- * outlive everything else here, so each holds the module.
+ * A fence that is handed out signals when a batch's last command has ended. The nvme driver
+ * sees to that for what the drive has, by its timeout, and the controller's watch for what
+ * the driver keeps from the drive: nothing of it is user space's, and nothing allocates
+ * memory, so that reclaim may wait for it. It may outlive everything else here, so each
+ * holds the module.
  */
 #include <linux/dma-fence.h>
 #include <linux/module.h>

@@ -220,7 +220,7 @@ int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
  * @max: how many @events has room for, not 0
  *
  * An event says that a map's exporter took the buffer back, or that its
- * controller went. The state is NVME_DMABUF_STATE_LIVE if the map was refreshed
+ * controller or its namespace went. The state is NVME_DMABUF_STATE_LIVE if the map was refreshed
  * in the meantime. A map has one event at most, which stays until it is read
  * here or the map is detached, so none is lost; several threads that read get
  * different ones. poll() on nvmedmabuf_fd() says POLLPRI if there are any.
