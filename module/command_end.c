@@ -122,7 +122,7 @@ enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
 }
 
 /* The drive never had it, and does not get it. */
-static void nvdm_command_end_if_parked(struct request *rq, const void *data)
+static bool nvdm_command_end_if_parked(struct request *rq, const void *data)
 {
 	rq_end_io_fn *end_io = nvdm_stock_request_end_io(rq);
 	const struct nvdm_parked *which = data;
@@ -138,12 +138,12 @@ static void nvdm_command_end_if_parked(struct request *rq, const void *data)
 		list = rq->end_io_data;
 		cmd = list->cmd;
 	} else {
-		return;
+		return false;
 	}
 	if ((which->map && which->map != cmd->map) ||
 	    (which->owner && which->owner != cmd->owner) ||
 	    (which->late && !nvdm_parked_is_late(rq)))
-		return;
+		return false;
 
 	at = nvdm_command_part_at(cmd, rq);
 	nvdm_stock_request_disown(rq, cmd->map->ns.nsid);
@@ -154,18 +154,19 @@ static void nvdm_command_end_if_parked(struct request *rq, const void *data)
 	WRITE_ONCE(cmd->result, 0);
 	nvdm_command_fail(cmd, at, error, 0, reason);
 	nvdm_command_put_last(cmd, NULL);
+	return true;
 }
 
 /**
  * nvdm_command_end_parked - end commands that the nvme driver keeps from the drive
- * @disk: whose commands, of which the caller has a reference
+ * @ns: whose commands; of its members @disk and @ctrl the caller has references
  * @which: which of them
  *
  * They end without having touched their map's memory, and say that the map was stopped,
  * or, if it was not, that the driver gave them up. Does nothing unless the driver has
  * quiesced the queue.
  */
-void nvdm_command_end_parked(struct gendisk *disk, const struct nvdm_parked *which)
+void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_parked *which)
 {
-	nvdm_parked_find(disk, nvdm_command_end_if_parked, which);
+	nvdm_parked_find(ns, nvdm_command_end_if_parked, which);
 }

@@ -288,7 +288,7 @@ void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked 
 	srcu = srcu_read_lock(&ctx->srcu);
 	xa_for_each(&ctx->maps, id, map) {
 		if (map->ns.disk != last)
-			nvdm_command_end_parked(map->ns.disk, which);
+			nvdm_command_end_parked(&map->ns, which);
 		last = map->ns.disk;
 	}
 	srcu_read_unlock(&ctx->srcu, srcu);

@@ -13,6 +13,8 @@
 
 /* How often it is looked whether the driver keeps commands from a drive. */
 #define WATCH_PERIOD (2 * HZ)
+/* And for completions of those that were left to it, on polled queues. */
+#define ORPHANS_PERIOD (HZ / 20 ?: 1)
 
 static LIST_HEAD(controllers);
 static DEFINE_MUTEX(controllers_lock);
@@ -173,6 +175,54 @@ void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map)
 	spin_unlock(&ctrl->maps_lock);
 }
 
+/**
+ * nvdm_controller_poll_for - look for completions that nobody else may look for
+ * @ctrl: the controller
+ * @disk: a disk of it, with requests on polled queues that were left to the block layer
+ */
+void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk)
+{
+	spin_lock(&ctrl->maps_lock);
+	/* A driver that leaves ends them all. */
+	if (!ctrl->gone) {
+		if (!ctrl->orphans) {
+			get_device(disk_to_dev(disk));
+			ctrl->orphans = disk;
+		}
+		ctrl->orphans_until = jiffies + disk->queue->rq_timeout;
+		mod_delayed_work(controllers_queue, &ctrl->watch, ORPHANS_PERIOD);
+	}
+	spin_unlock(&ctrl->maps_lock);
+}
+
+static void nvdm_controller_forget_orphans(struct nvdm_controller *ctrl)
+{
+	struct gendisk *disk;
+
+	spin_lock(&ctrl->maps_lock);
+	disk = ctrl->orphans;
+	ctrl->orphans = NULL;
+	spin_unlock(&ctrl->maps_lock);
+	if (disk)
+		put_device(disk_to_dev(disk));
+}
+
+/* Returns whether there may be any left. Only here, and once this is over, they are forgotten. */
+static bool nvdm_controller_poll_orphans(struct nvdm_controller *ctrl)
+{
+	struct gendisk *disk = READ_ONCE(ctrl->orphans);
+
+	if (!disk)
+		return false;
+	nvdm_poll_orphans(disk);
+	/* As long as the driver keeps them back, the time does not run. */
+	if (blk_queue_quiesced(disk->queue))
+		WRITE_ONCE(ctrl->orphans_until, jiffies + disk->queue->rq_timeout);
+	else if (time_after(jiffies, READ_ONCE(ctrl->orphans_until)))
+		nvdm_controller_forget_orphans(ctrl);
+	return true;
+}
+
 /* The next disk that maps use, in the order of their addresses, with a reference. */
 static struct gendisk *nvdm_controller_next_disk(struct nvdm_controller *ctrl,
 						 const struct gendisk *last)
@@ -199,15 +249,18 @@ static void nvdm_controller_watch(struct work_struct *work)
 	struct nvdm_controller *ctrl =
 		container_of(to_delayed_work(work), struct nvdm_controller, watch);
 	const struct nvdm_parked late = { .late = true };
-	struct gendisk *disk, *last = NULL;
+	struct nvdm_namespace ns = { .ctrl = ctrl };
+	struct gendisk *last = NULL;
 
-	while ((disk = nvdm_controller_next_disk(ctrl, last))) {
-		nvdm_command_end_parked(disk, &late);
-		last = disk;
-		put_device(disk_to_dev(disk));
+	while ((ns.disk = nvdm_controller_next_disk(ctrl, last))) {
+		nvdm_command_end_parked(&ns, &late);
+		last = ns.disk;
+		put_device(disk_to_dev(last));
 	}
 	/* If none is left, the next to join begins anew. */
-	if (last)
+	if (nvdm_controller_poll_orphans(ctrl))
+		queue_delayed_work(controllers_queue, &ctrl->watch, ORPHANS_PERIOD);
+	else if (last)
 		queue_delayed_work(controllers_queue, &ctrl->watch, WATCH_PERIOD);
 }
 
@@ -252,6 +305,7 @@ static void nvdm_controller_remove(struct nvdm_controller *ctrl)
 		nvdm_map_put(map);
 	}
 	cancel_delayed_work_sync(&ctrl->watch);
+	nvdm_controller_forget_orphans(ctrl);
 	nvdm_aligned_list_exit(ctrl);
 
 	mutex_lock(&controllers_lock);
@@ -348,6 +402,7 @@ void nvdm_controller_exit(void)
 	list_for_each_entry_safe(ctrl, next, &controllers, node) {
 		list_del(&ctrl->node);
 		cancel_delayed_work_sync(&ctrl->watch);
+		nvdm_controller_forget_orphans(ctrl);
 		nvdm_controller_put(ctrl);
 	}
 	destroy_workqueue(controllers_queue);

@@ -155,10 +155,12 @@ struct nvdm_probe {
  * @ref: references, of which the list holds one
  * @pdev: the device
  * @domain, @bdf: its address
- * @maps_lock: protects @gone and @maps
+ * @maps_lock: protects @gone, @maps and @orphans
  * @gone: the driver is being unbound: no new DMA mappings
  * @maps: maps that are attached to this device
- * @watch: looks after commands that nobody waits for, while there are maps
+ * @orphans: a disk of whose polled queues nobody may look for completions, or NULL
+ * @orphans_until: when that ends, in jiffies
+ * @watch: looks after commands that nobody waits for, while there are maps or @orphans
  * @release: its place among the device's resources, for when the driver has left
  * @lists_lock: protects the member below
  * @lists: memory for private PRP lists, once there was need for it
@@ -176,6 +178,8 @@ struct nvdm_controller {
 	spinlock_t maps_lock;
 	bool gone;
 	struct list_head maps;
+	struct gendisk *orphans;
+	unsigned long orphans_until;
 	struct delayed_work watch;
 	struct nvdm_controller **release;
 	struct mutex lists_lock;
@@ -198,6 +202,7 @@ static inline void nvdm_controller_hold(struct nvdm_controller *ctrl)
 bool nvdm_controller_translates(struct nvdm_controller *ctrl);
 int nvdm_controller_join(struct nvdm_controller *ctrl, struct nvdm_map *map);
 void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map);
+void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk);
 
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
@@ -370,6 +375,7 @@ void nvdm_poll_exit(struct nvdm_poll *poll);
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx);
 void nvdm_poll_add_disk(struct nvdm_poll *poll, struct gendisk *disk);
 bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk);
+void nvdm_poll_orphans(struct gendisk *disk);
 bool nvdm_poll_freezing(const struct nvdm_poll_source *source, struct io_comp_batch *iob);
 
 /*
@@ -708,15 +714,15 @@ struct nvdm_parked {
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status));
 void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason);
-void nvdm_command_end_parked(struct gendisk *disk, const struct nvdm_parked *which);
+void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_parked *which);
 
 /* parked.c */
 
 /* How long somebody who waits for commands does so before he ends those that are parked. */
 #define PARKED_PATIENCE HZ
 
-typedef void nvdm_parked_fn(struct request *rq, const void *data);
-void nvdm_parked_find(struct gendisk *disk, nvdm_parked_fn *end, const void *data);
+typedef bool nvdm_parked_fn(struct request *rq, const void *data);
+void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, const void *data);
 bool nvdm_parked_is_late(struct request *rq);
 
 /**

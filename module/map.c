@@ -142,7 +142,7 @@ void nvdm_map_drain(struct nvdm_map *map)
 					    nvdm_map_is_polled(map) ? 1 : PARKED_PATIENCE)) {
 		nvdm_poll_disk(map->poll, map->ns.disk);
 		if (time_after_eq(jiffies, patience)) {
-			nvdm_command_end_parked(map->ns.disk, &mine);
+			nvdm_command_end_parked(&map->ns, &mine);
 			patience = jiffies + PARKED_PATIENCE;
 		}
 	}

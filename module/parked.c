@@ -20,9 +20,11 @@
 /* Two may want to end the same request. */
 static DEFINE_MUTEX(parked_lock);
 
-static void nvdm_parked_find_in(const struct request_queue *queue, const struct blk_mq_tags *tags,
+/* Returns whether requests of polled queues were disowned. */
+static bool nvdm_parked_find_in(const struct request_queue *queue, const struct blk_mq_tags *tags,
 				nvdm_parked_fn *end, const void *data)
 {
+	bool polled = false;
 	struct request *rq;
 	unsigned int i;
 
@@ -35,26 +37,29 @@ static void nvdm_parked_find_in(const struct request_queue *queue, const struct 
 		 * has ended has no end_io of ours any more.
 		 */
 		smp_rmb();
-		end(rq, data);
+		if (end(rq, data) && rq->cmd_flags & REQ_POLLED)
+			polled = true;
 	}
+	return polled;
 }
 
 /**
  * nvdm_parked_find - find the requests that the driver keeps from the drive
- * @disk: whose requests, of which the caller has a reference
- * @end: called for each request that has not started, be it whose it may, or free
+ * @ns: whose requests; of its members @disk and @ctrl the caller has references
+ * @end: called for each request that has not started, be it whose it may, or free; returns
+ *	whether it has disowned it
  * @data: for @end
  *
  * Does nothing unless the driver has quiesced the queue. If @end finds that the request is
  * its own, submitted and not ended, it stays so until @end returns: see
  * nvdm_stock_request_end_io(). Sleeps, but waits only for RCU and for others who are here.
  */
-void nvdm_parked_find(struct gendisk *disk, nvdm_parked_fn *end, const void *data)
+void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, const void *data)
 {
-	struct request_queue *queue = disk->queue;
+	struct request_queue *queue = ns->disk->queue;
+	bool signalling, polled = false;
 	struct blk_mq_hw_ctx *hctx;
 	unsigned long i;
-	bool signalling;
 
 	/* The reference keeps the queue's tags. There is none to get if no request is left. */
 	if (!blk_queue_quiesced(queue) || !percpu_ref_tryget(&queue->q_usage_counter))
@@ -68,11 +73,13 @@ void nvdm_parked_find(struct gendisk *disk, nvdm_parked_fn *end, const void *dat
 	if (READ_ONCE(queue->quiesce_depth) > 1) {
 		queue_for_each_hw_ctx(queue, hctx, i) {
 			if (hctx->sched_tags)
-				nvdm_parked_find_in(queue, hctx->sched_tags, end, data);
+				polled |= nvdm_parked_find_in(queue, hctx->sched_tags, end, data);
 			if (hctx->tags)
-				nvdm_parked_find_in(queue, hctx->tags, end, data);
+				polled |= nvdm_parked_find_in(queue, hctx->tags, end, data);
 		}
 	}
+	if (polled)
+		nvdm_controller_poll_for(ns->ctrl, ns->disk);
 	blk_mq_unquiesce_queue(queue);
 	mutex_unlock(&parked_lock);
 	dma_fence_end_signalling(signalling);

@@ -129,3 +129,29 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk)
 			mask |= BIT_ULL(i);
 	return nvdm_poll_mask(poll, mask, NULL);
 }
+
+/**
+ * nvdm_poll_orphans - look for completions of all polled hardware queues of a disk
+ * @disk: the disk, of which the caller has a reference
+ *
+ * For requests whose submitter has given them up. The queues are those of the controller's
+ * other namespaces as well.
+ */
+void nvdm_poll_orphans(struct gendisk *disk)
+{
+	struct nvdm_poll_source source = { .disk = disk };
+	struct request_queue *queue = disk->queue;
+	DEFINE_IO_COMP_BATCH(iob);
+	unsigned long i;
+
+	if (!percpu_ref_tryget(&queue->q_usage_counter))
+		return;
+	queue_for_each_hw_ctx(queue, source.hctx, i) {
+		rcu_read_lock();
+		nvdm_poll_held(&source, &iob);
+		rcu_read_unlock();
+	}
+	percpu_ref_put(&queue->q_usage_counter);
+	if (iob.complete)
+		iob.complete(&iob);
+}

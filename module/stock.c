@@ -245,15 +245,16 @@ static enum rq_end_io_ret nvdm_stock_end_wait(RQ_END_IO_ARGS(rq, blk_status))
 	return RQ_END_IO_NONE;
 }
 
-static void nvdm_stock_end_if_parked(struct request *rq, const void *data)
+static bool nvdm_stock_end_if_parked(struct request *rq, const void *data)
 {
 	struct nvdm_stock_wait *wait = (void *)data;
 
 	if (rq != wait->rq || nvdm_stock_request_end_io(rq) != nvdm_stock_end_wait)
-		return;
+		return false;
 	nvdm_stock_request_disown(rq, wait->nsid);
 	wait->rq = NULL;
 	complete(&wait->done);
+	return true;
 }
 
 /*
@@ -273,7 +274,7 @@ static int nvdm_stock_run(const struct nvdm_namespace *ns, struct request *rq, b
 	nvdm_stock_request_insert(rq);
 	while (!wait_for_completion_io_timeout(&wait.done, STOCK_WAIT))
 		if (time_after(jiffies, deadline) || fatal_signal_pending(current))
-			nvdm_parked_find(ns->disk, nvdm_stock_end_if_parked, &wait);
+			nvdm_parked_find(ns, nvdm_stock_end_if_parked, &wait);
 	*status = wait.status;
 	if (wait.rq)
 		return 0;

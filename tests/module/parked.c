@@ -7,9 +7,11 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -59,12 +61,49 @@ static void held_open(struct held *h)
 	prepare(h, h->map);
 }
 
+/* Requests of the drive that have not ended, as debugfs tells, or -1. */
+static int requests_left(const struct drive *drive)
+{
+	char pattern[128];
+	glob_t files;
+	int left = 0;
+
+	snprintf(pattern, sizeof(pattern), "/sys/kernel/debug/block/%s/hctx*/busy",
+		 strrchr(drive->path, '/') + 1);
+	if (glob(pattern, 0, NULL, &files))
+		return -1;
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		FILE *file = fopen(files.gl_pathv[i], "re");
+		char line[512];
+
+		check(file);
+		while (fgets(line, sizeof(line), file))
+			left++;
+		fclose(file);
+	}
+	globfree(&files);
+	return left;
+}
+
+/* Not before the driver's timeout (30 s) looks for completions that nobody looked for. */
+static void check_none_left(const struct drive *drive)
+{
+	uint64_t end = now_ms() + 25000;
+
+	run_quietly("mount -t debugfs none /sys/kernel/debug");
+	while (requests_left(drive) > 0) {
+		check_that(now_ms() < end, "%d requests are left", requests_left(drive));
+		pause_ms();
+	}
+}
+
 /* Nothing that was ended while it was held has reached the buffer, and all works again. */
 static void held_close(struct held *h)
 {
 	uint32_t map, reason;
 
 	namespace_hold(&h->w.drive, 0);
+	check_none_left(&h->w.drive);
 	check_eq(wire_attach(&h->w, &h->b, 0, WINDOW, &map, &reason), 0);
 	/* These come after what was left in the queue. */
 	wire_transfers(&h->w, &h->b, map, 0, WINDOW, 0, 3);
