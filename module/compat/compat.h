@@ -12,14 +12,10 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/eventfd.h>
-#ifdef HAVE_URING_HEADER
-#include <linux/io_uring/cmd.h>
-#else
-#include <linux/io_uring.h>
-#endif
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/t10-pi.h>
+#include "uring_header.h"
 
 /* Delete when 6.13 is the oldest kernel. */
 #ifdef HAVE_IMPORT_NS_IDENTIFIER

@@ -5,5 +5,9 @@
 unsigned int size(struct blk_integrity *integrity);
 unsigned int size(struct blk_integrity *integrity)
 {
+#ifndef PROBE_ABSENT
 	return integrity->tuple_size;
+#else
+	return integrity->metadata_size;
+#endif
 }

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A task of the ring's is not given the command, but where to find it. */
-#include <linux/io_uring/cmd.h>
+/* Linux 6.19: a task of the ring's is not given the command, but where to find it. */
+#include "../uring_header.h"
 
+#ifndef PROBE_ABSENT
 struct io_uring_cmd *probe(struct io_tw_req req, io_tw_token_t tw);
 struct io_uring_cmd *probe(struct io_tw_req req, io_tw_token_t tw)
 {
 	return io_uring_cmd_from_tw(req);
 }
+#else
+void probe(struct io_uring_cmd *ioucmd, void (*task)(struct io_uring_cmd *, unsigned int));
+void probe(struct io_uring_cmd *ioucmd, void (*task)(struct io_uring_cmd *, unsigned int))
+{
+	io_uring_cmd_complete_in_task(ioucmd, task);
+}
+#endif
