@@ -549,6 +549,10 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
 void nvdm_map_return_event(struct nvdm_map *map);
 int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info);
 
+/* list.c: a map's PRP list, its memory included */
+int nvdm_list_build(struct nvdm_map *map, u64 *segments, u32 *reason);
+void nvdm_list_free(struct nvdm_map *map);
+
 int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
 			u32 *count);
 bool nvdm_placement_is_peers(struct nvdm_map *map);

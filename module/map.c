@@ -10,9 +10,6 @@
 
 #include "internal.h"
 
-/* Lists are allocated in pieces of up to 256 KiB. */
-#define LIST_MAX_ORDER 6
-
 static struct device *nvdm_map_device(const struct nvdm_map *map)
 {
 	return &map->ns.ctrl->pdev->dev;
@@ -148,261 +145,6 @@ void nvdm_map_drain(struct nvdm_map *map)
 	}
 }
 
-/* Of the first page of a piece of the list. */
-static unsigned int nvdm_map_list_order(const struct prp_list_page *page)
-{
-	return compound_order(virt_to_page(page->slots));
-}
-
-static void nvdm_map_free_list(struct nvdm_map *map)
-{
-	struct prp_list_page *page;
-	unsigned int order;
-	u32 i;
-
-	for (i = 0; map->list.pages && i < map->list.nr_pages; i += 1U << order) {
-		page = &map->list.pages[i];
-		if (!page->slots)
-			break;
-		order = nvdm_map_list_order(page);
-		dma_unmap_page(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE << order,
-			       DMA_TO_DEVICE);
-		free_pages((unsigned long)page->slots, order);
-	}
-	kvfree(map->list.pages);
-	map->list.pages = NULL;
-	map->list.nr_pages = 0;
-}
-
-/* Pages of a list in one piece, for one mapping costs as much as another. */
-static struct page *nvdm_map_alloc_pages(unsigned int max_order, unsigned int *order)
-{
-	struct page *page;
-
-	for (*order = max_order; *order; (*order)--) {
-		page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
-					   __GFP_NOWARN,
-				   *order);
-		if (page)
-			return page;
-	}
-	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-}
-
-static int nvdm_map_alloc_list(struct nvdm_map *map)
-{
-	struct device *dev = nvdm_map_device(map);
-	unsigned int max_order = LIST_MAX_ORDER, order;
-	u32 i, j;
-
-	map->list.pages =
-		kvcalloc(map->list.nr_pages, sizeof(*map->list.pages), GFP_KERNEL_ACCOUNT);
-	if (!map->list.pages)
-		return -ENOMEM;
-
-	for (i = 0; i < map->list.nr_pages;) {
-		struct page *page;
-		dma_addr_t dma;
-
-		max_order = min_t(unsigned int, max_order, ilog2(map->list.nr_pages - i));
-		page = nvdm_map_alloc_pages(max_order, &order);
-		if (!page)
-			return -ENOMEM;
-		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
-		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE << order, DMA_TO_DEVICE);
-		if (dma_mapping_error(dev, dma)) {
-			__free_pages(page, order);
-			if (!order)
-				return -ENOMEM;
-			/* Where DMA is bounced there may be no room for large pieces. */
-			max_order = 0;
-			continue;
-		}
-		for (j = 0; j < 1U << order; j++) {
-			map->list.pages[i + j].slots = page_address(page) + j * PRP_PAGE_SIZE;
-			map->list.pages[i + j].dma = dma + j * PRP_PAGE_SIZE;
-		}
-		i += 1U << order;
-		cond_resched();
-	}
-	return 0;
-}
-
-/* The CPU has written the entries; the drive may read them. */
-static void nvdm_map_sync_list(struct nvdm_map *map)
-{
-	struct prp_list_page *page;
-	unsigned int order;
-	u32 i;
-
-	for (i = 0; i < map->list.nr_pages; i += 1U << order) {
-		page = &map->list.pages[i];
-		order = nvdm_map_list_order(page);
-		dma_sync_single_for_device(nvdm_map_device(map), page->dma, PRP_PAGE_SIZE << order,
-					   DMA_TO_DEVICE);
-	}
-}
-
-/*
- * The part of a DMA segment that lies in the range. Successive segments are
- * given in order; @pos is the segment's first byte in the dma-buf.
- */
-static bool nvdm_map_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *length)
-{
-	u64 start = max(pos, map->offset);
-	u64 end = min(pos + *length, map->offset + map->length);
-
-	if (start >= end)
-		return false;
-	*addr += start - pos;
-	*length = end - start;
-	return true;
-}
-
-/*
- * A bounced segment means that the CPU copies the data on each transfer, which
- * a long-lived mapping gives it no occasion to do. Where DMA is translated,
- * unaligned segments of untrusted devices are bounced.
- */
-static __always_inline bool nvdm_map_is_bounced(const struct nvdm_map *map, struct scatterlist *sg)
-{
-	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
-		return map->ns.ctrl->pdev->untrusted &&
-		       !PAGE_ALIGNED(sg_dma_address(sg) | sg_dma_len(sg));
-	return dma_need_sync(nvdm_map_device(map), sg_dma_address(sg));
-}
-
-/* Of a map that is mapped: may any segment be? */
-static bool nvdm_map_may_bounce(const struct nvdm_map *map)
-{
-	return map->ns.flags & NVME_DMABUF_NS_IOMMU ? map->ns.ctrl->pdev->untrusted :
-						      dma_dev_need_sync(nvdm_map_device(map));
-}
-
-static int nvdm_map_first_address(struct nvdm_map *map, u64 *first)
-{
-	struct scatterlist *sg;
-	u64 pos = 0;
-	int i;
-
-	for_each_sgtable_dma_sg(map->sgt, sg, i) {
-		u64 addr = sg_dma_address(sg);
-		u64 length = sg_dma_len(sg);
-
-		if (nvdm_map_clip(map, pos, &addr, &length)) {
-			*first = addr;
-			return 0;
-		}
-		pos += sg_dma_len(sg);
-	}
-	return -EOPNOTSUPP;
-}
-
-/* sg_next() of one that is not the last: scattered memory has many. */
-static struct scatterlist *nvdm_map_next_sg(struct scatterlist *sg)
-{
-	sg++;
-	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
-}
-
-/*
- * A run of segments of one page each, in the range: most of scattered memory. Returns the
- * first segment that is not one of them, or the last one.
- */
-static __always_inline struct scatterlist *nvdm_map_fill_pages(struct nvdm_map *map,
-							       struct prp_builder *builder,
-							       struct scatterlist *sg, u32 *left,
-							       bool bounces)
-{
-	/* Kept in registers. */
-	struct prp_run run = builder->run;
-	u64 stop = run.at + min_t(u64, run.room - run.at, *left - 1);
-	u64 no_page = PRP_NO_PAGE;
-
-	OPTIMIZER_HIDE_VAR(no_page);
-#pragma GCC unroll 4
-	for (; run.at != stop; sg++) {
-		if (unlikely(sg_is_chain(sg) || sg_is_last(sg))) {
-			if (sg_is_last(sg))
-				break;
-			sg = sg_chain_ptr(sg);
-			if (sg_is_last(sg))
-				break;
-		}
-		if ((bounces && nvdm_map_is_bounced(map, sg)) ||
-		    !prp_run_add(&run, sg_dma_address(sg), sg_dma_len(sg), no_page))
-			break;
-	}
-	*left -= run.at - builder->run.at;
-	builder->run.at = run.at;
-	builder->run.next = run.next;
-	builder->run.joins = run.joins;
-	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
-}
-
-static int nvdm_map_fill_list(struct nvdm_map *map, u64 *segments, u32 *reason)
-{
-	struct scatterlist *sg = map->sgt->sgl;
-	u32 left = map->sgt->nents, before;
-	bool bounces = nvdm_map_may_bounce(map);
-	struct prp_builder builder;
-	u64 pos = 0;
-
-	prp_builder_init(&builder, &map->list);
-	while (left) {
-		u64 addr = sg_dma_address(sg);
-		u64 length = sg_dma_len(sg);
-
-		if (nvdm_map_clip(map, pos, &addr, &length)) {
-			if (bounces && nvdm_map_is_bounced(map, sg)) {
-				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
-				return -EOPNOTSUPP;
-			}
-			if (prp_builder_add(&builder, addr, length)) {
-				*reason = NVME_DMABUF_REASON_SEGMENTS;
-				return -EOPNOTSUPP;
-			}
-		}
-		if (!--left || sg_is_last(sg))
-			break;
-		pos += sg_dma_len(sg);
-		if (pos >= map->offset + map->length)
-			break;
-		before = left;
-		sg = nvdm_map_next_sg(sg);
-		sg = bounces ? nvdm_map_fill_pages(map, &builder, sg, &left, true) :
-			       nvdm_map_fill_pages(map, &builder, sg, &left, false);
-		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
-		cond_resched();
-	}
-	/* An exporter that maps less than it promised. */
-	if (prp_builder_pos(&builder) != map->list.first + map->list.length) {
-		*reason = NVME_DMABUF_REASON_SEGMENTS;
-		return -EOPNOTSUPP;
-	}
-	*segments = prp_builder_segments(&builder);
-	return 0;
-}
-
-static int nvdm_map_build_list(struct nvdm_map *map, u64 *segments, u32 *reason)
-{
-	u64 first;
-	int ret;
-
-	if (nvdm_map_first_address(map, &first) || prp_list_init(&map->list, first, map->length)) {
-		*reason = NVME_DMABUF_REASON_SEGMENTS;
-		return -EOPNOTSUPP;
-	}
-	ret = nvdm_map_alloc_list(map);
-	if (ret)
-		return ret;
-	ret = nvdm_map_fill_list(map, segments, reason);
-	if (ret)
-		return ret;
-	nvdm_map_sync_list(map);
-	return 0;
-}
-
 /* Under the reservation lock. */
 static void nvdm_map_unmap(struct nvdm_map *map)
 {
@@ -478,7 +220,7 @@ void nvdm_map_detach(struct nvdm_map *map)
 	if (map->attach) {
 		dma_resv_lock(map->dmabuf->resv, NULL);
 		nvdm_map_unmap(map);
-		nvdm_map_free_list(map);
+		nvdm_list_free(map);
 		dma_resv_unlock(map->dmabuf->resv);
 		dma_buf_detach(map->dmabuf, map->attach);
 		map->attach = NULL;
@@ -578,8 +320,8 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 		return nvdm_map_exporter_error(map, PTR_ERR(sgt), reason);
 
 	map->sgt = sgt;
-	nvdm_map_free_list(map);
-	ret = nvdm_map_build_list(map, &segments, reason) ?: nvdm_map_check_peers(map, reason);
+	nvdm_list_free(map);
+	ret = nvdm_list_build(map, &segments, reason) ?: nvdm_map_check_peers(map, reason);
 	if (ret) {
 		nvdm_map_unmap(map);
 		return ret;
