@@ -37,8 +37,7 @@ static void nvdm_batch_complete(struct nvdm_command *cmd, void *poll_ctx)
  */
 struct nvdm_batch *nvdm_batch_create(u32 count)
 {
-	struct nvdm_batch *batch =
-		kvzalloc(struct_size(batch, commands, count), GFP_KERNEL_ACCOUNT);
+	struct nvdm_batch *batch = kvzalloc(struct_size(batch, commands, count), NVDM_GFP);
 	u32 i;
 
 	if (!batch)

@@ -146,7 +146,7 @@ static int nvdm_ioctl_placement(struct nvdm_context *ctx, struct nvdm_ioctl_call
 	placement->out_count = 0;
 	placement->out_reserved = 0;
 	if (max) {
-		runs = kvcalloc(max, sizeof(*runs), GFP_KERNEL_ACCOUNT);
+		runs = kvcalloc(max, sizeof(*runs), NVDM_GFP);
 		if (!runs)
 			return -ENOMEM;
 	}

@@ -16,7 +16,7 @@
  */
 struct nvdm_context *nvdm_context_create(struct file *file)
 {
-	struct nvdm_context *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	struct nvdm_context *ctx = kzalloc(sizeof(*ctx), NVDM_GFP);
 
 	if (!ctx)
 		return NULL;
@@ -65,8 +65,7 @@ static int nvdm_context_reserve(struct nvdm_context *ctx, u32 *id, u32 *reason)
 	mutex_lock(&ctx->lock);
 	if (ctx->count < READ_ONCE(max_maps)) {
 		/* Cyclic: a number that a program kept too long finds no other map. */
-		ret = xa_alloc_cyclic(&ctx->maps, id, NULL, xa_limit_32b, &ctx->next,
-				      GFP_KERNEL_ACCOUNT);
+		ret = xa_alloc_cyclic(&ctx->maps, id, NULL, xa_limit_32b, &ctx->next, NVDM_GFP);
 		if (ret >= 0) {
 			ctx->count++;
 			ret = 0;
@@ -115,7 +114,7 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 	args->out_reason = NVME_DMABUF_REASON_NONE;
 	mutex_lock(&ctx->lock);
 	/* The reserved entry takes the map without allocating. */
-	xa_store(&ctx->maps, id, map, GFP_KERNEL_ACCOUNT);
+	xa_store(&ctx->maps, id, map, NVDM_GFP);
 	mutex_unlock(&ctx->lock);
 	/* Who was woken before may not have found it. */
 	if (atomic_read(&ctx->events.pending))

@@ -60,7 +60,7 @@ static const struct dma_fence_ops fence_ops = {
  */
 struct dma_fence *nvdm_fence_create(void)
 {
-	struct nvdm_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL_ACCOUNT);
+	struct nvdm_fence *fence = kzalloc(sizeof(*fence), NVDM_GFP);
 
 	if (!fence)
 		return NULL;

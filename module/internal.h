@@ -124,6 +124,13 @@
 #define BATCH_MAX_COMMANDS     4096U
 #define COMMAND_PLUG	       32U /* requests that the block layer takes at once */
 
+/*
+ * For memory of which a user determines how much: it is charged to the user, who gets ENOMEM
+ * if there is none. Without __GFP_RETRY_MAYFAIL the OOM killer would come instead, as soon as
+ * a memory cgroup is full. kvmalloc() and vmalloc() take these flags on all kernels.
+ */
+#define NVDM_GFP (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 /* main.c: module parameters */
 extern unsigned int max_maps;
 extern bool use_sgl;

@@ -4,22 +4,56 @@
  * exporter's DMA segments. Must not know exporters, commands or user memory.
  */
 #include <linux/dma-mapping.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "internal.h"
 
-/* Lists are allocated in pieces of up to 256 KiB. */
-#define LIST_MAX_ORDER 6
+/*
+ * Lists are allocated in pieces of up to 256 KiB, of whole kernel pages. A kernel page may
+ * hold several list pages, but only of one map, for all of it is mapped for the drive.
+ */
+#define LIST_MAX_ORDER get_order(256 << 10)
+#define LIST_PER_PAGE  (PAGE_SIZE / PRP_PAGE_SIZE)
+
+static_assert(PAGE_SIZE % PRP_PAGE_SIZE == 0);
+
+/* Bytes of a map after which others get the processor. */
+#define LIST_REST (4ULL << 20)
 
 static struct device *nvdm_list_device(const struct nvdm_map *map)
 {
 	return &map->ns.ctrl->pdev->dev;
 }
 
-/* Of the first page of a piece of the list. */
-static unsigned int nvdm_list_order(const struct prp_list_page *page)
+/* A map may be very large: what is done for all of it lets others run, and can be killed. */
+static int nvdm_list_rest(void)
 {
-	return compound_order(virt_to_page(page->slots));
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/**
+ * struct nvdm_list_piece - memory that was allocated and mapped at once
+ * @first: its first list page
+ * @order: it has 2^@order kernel pages
+ * @count: list pages that it holds: the last piece may have room for more
+ */
+struct nvdm_list_piece {
+	struct prp_list_page *first;
+	unsigned int order;
+	u32 count;
+};
+
+/* The piece that begins with list page @at. Returns false if there is none. */
+static bool nvdm_list_piece(const struct prp_list *list, u32 at, struct nvdm_list_piece *piece)
+{
+	if (!list->pages || at >= list->nr_pages || !list->pages[at].slots)
+		return false;
+	piece->first = &list->pages[at];
+	piece->order = compound_order(virt_to_page(piece->first->slots));
+	piece->count = min_t(u32, LIST_PER_PAGE << piece->order, list->nr_pages - at);
+	return true;
 }
 
 /**
@@ -30,60 +64,62 @@ static unsigned int nvdm_list_order(const struct prp_list_page *page)
  */
 void nvdm_list_free(struct nvdm_map *map)
 {
-	struct prp_list_page *page;
-	unsigned int order;
-	u32 i;
+	struct prp_list *list = &map->list;
+	struct nvdm_list_piece piece;
+	u32 at;
 
-	for (i = 0; map->list.pages && i < map->list.nr_pages; i += 1U << order) {
-		page = &map->list.pages[i];
-		if (!page->slots)
-			break;
-		order = nvdm_list_order(page);
-		dma_unmap_page(nvdm_list_device(map), page->dma, PRP_PAGE_SIZE << order,
+	for (at = 0; nvdm_list_piece(list, at, &piece); at += piece.count) {
+		dma_unmap_page(nvdm_list_device(map), piece.first->dma, PAGE_SIZE << piece.order,
 			       DMA_TO_DEVICE);
-		free_pages((unsigned long)page->slots, order);
+		free_pages((unsigned long)piece.first->slots, piece.order);
+		cond_resched();
 	}
-	kvfree(map->list.pages);
-	map->list.pages = NULL;
-	map->list.nr_pages = 0;
+	kvfree(list->pages);
+	list->pages = NULL;
+	list->nr_pages = 0;
 }
 
-/* Pages of a list in one piece, for one mapping costs as much as another. */
+/* One large piece rather than many, for one mapping costs as much as another. */
 static struct page *nvdm_list_alloc_pages(unsigned int max_order, unsigned int *order)
 {
+	gfp_t gfp = NVDM_GFP | __GFP_ZERO | __GFP_COMP;
 	struct page *page;
 
 	for (*order = max_order; *order; (*order)--) {
-		page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_COMP | __GFP_NORETRY |
-					   __GFP_NOWARN,
-				   *order);
+		page = alloc_pages(gfp | __GFP_NORETRY, *order);
 		if (page)
 			return page;
 	}
-	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return alloc_page(gfp);
 }
 
+/* On failure the list has the pieces that were allocated so far. */
 static int nvdm_list_alloc(struct nvdm_map *map)
 {
 	struct device *dev = nvdm_list_device(map);
+	struct prp_list *list = &map->list;
 	unsigned int max_order = LIST_MAX_ORDER, order;
-	u32 i, j;
+	u32 at = 0, i, count;
 
-	map->list.pages =
-		kvcalloc(map->list.nr_pages, sizeof(*map->list.pages), GFP_KERNEL_ACCOUNT);
-	if (!map->list.pages)
+	list->pages = kvcalloc(list->nr_pages, sizeof(*list->pages), NVDM_GFP);
+	if (!list->pages)
 		return -ENOMEM;
 
-	for (i = 0; i < map->list.nr_pages;) {
+	while (at < list->nr_pages) {
 		struct page *page;
 		dma_addr_t dma;
+		u32 left = list->nr_pages - at;
+		int ret = nvdm_list_rest();
 
-		max_order = min_t(unsigned int, max_order, ilog2(map->list.nr_pages - i));
+		if (ret)
+			return ret;
+		max_order =
+			min_t(unsigned int, max_order, ilog2(DIV_ROUND_UP(left, LIST_PER_PAGE)));
 		page = nvdm_list_alloc_pages(max_order, &order);
 		if (!page)
 			return -ENOMEM;
 		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
-		dma = dma_map_page(dev, page, 0, PRP_PAGE_SIZE << order, DMA_TO_DEVICE);
+		dma = dma_map_page(dev, page, 0, PAGE_SIZE << order, DMA_TO_DEVICE);
 		if (dma_mapping_error(dev, dma)) {
 			__free_pages(page, order);
 			if (!order)
@@ -92,12 +128,12 @@ static int nvdm_list_alloc(struct nvdm_map *map)
 			max_order = 0;
 			continue;
 		}
-		for (j = 0; j < 1U << order; j++) {
-			map->list.pages[i + j].slots = page_address(page) + j * PRP_PAGE_SIZE;
-			map->list.pages[i + j].dma = dma + j * PRP_PAGE_SIZE;
+		count = min_t(u32, LIST_PER_PAGE << order, left);
+		for (i = 0; i < count; i++) {
+			list->pages[at + i].slots = page_address(page) + i * PRP_PAGE_SIZE;
+			list->pages[at + i].dma = dma + i * PRP_PAGE_SIZE;
 		}
-		i += 1U << order;
-		cond_resched();
+		at += count;
 	}
 	return 0;
 }
@@ -105,15 +141,13 @@ static int nvdm_list_alloc(struct nvdm_map *map)
 /* The CPU has written the entries; the drive may read them. */
 static void nvdm_list_sync(struct nvdm_map *map)
 {
-	struct prp_list_page *page;
-	unsigned int order;
-	u32 i;
+	struct nvdm_list_piece piece;
+	u32 at;
 
-	for (i = 0; i < map->list.nr_pages; i += 1U << order) {
-		page = &map->list.pages[i];
-		order = nvdm_list_order(page);
-		dma_sync_single_for_device(nvdm_list_device(map), page->dma, PRP_PAGE_SIZE << order,
-					   DMA_TO_DEVICE);
+	for (at = 0; nvdm_list_piece(&map->list, at, &piece); at += piece.count) {
+		dma_sync_single_for_device(nvdm_list_device(map), piece.first->dma,
+					   PAGE_SIZE << piece.order, DMA_TO_DEVICE);
+		cond_resched();
 	}
 }
 
@@ -156,8 +190,8 @@ static bool nvdm_list_may_bounce(const struct nvdm_map *map)
 static int nvdm_list_first_address(struct nvdm_map *map, u64 *first)
 {
 	struct scatterlist *sg;
-	u64 pos = 0;
-	int i;
+	u64 pos = 0, rest = LIST_REST;
+	int i, ret;
 
 	for_each_sgtable_dma_sg(map->sgt, sg, i) {
 		u64 addr = sg_dma_address(sg);
@@ -168,6 +202,12 @@ static int nvdm_list_first_address(struct nvdm_map *map, u64 *first)
 			return 0;
 		}
 		pos += sg_dma_len(sg);
+		if (pos >= rest) {
+			rest = pos + LIST_REST;
+			ret = nvdm_list_rest();
+			if (ret)
+				return ret;
+		}
 	}
 	return -EOPNOTSUPP;
 }
@@ -219,8 +259,9 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
 	struct scatterlist *sg = map->sgt->sgl;
 	u32 left = map->sgt->nents, before;
 	bool bounces = nvdm_list_may_bounce(map);
+	u64 pos = 0, rest = LIST_REST;
 	struct prp_builder builder;
-	u64 pos = 0;
+	int ret;
 
 	prp_builder_init(&builder, &map->list);
 	while (left) {
@@ -247,7 +288,12 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
 		sg = bounces ? nvdm_list_fill_pages(map, &builder, sg, &left, true) :
 			       nvdm_list_fill_pages(map, &builder, sg, &left, false);
 		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
-		cond_resched();
+		if (pos >= rest) {
+			rest = pos + LIST_REST;
+			ret = nvdm_list_rest();
+			if (ret)
+				return ret;
+		}
 	}
 	/* An exporter that maps less than it promised. */
 	if (prp_builder_pos(&builder) != map->list.first + map->list.length) {
@@ -264,23 +310,26 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
  * @segments: where to return how many DMA-contiguous segments there are
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: 0 or a negative error number.
+ * Return: 0; -EOPNOTSUPP; -ENOMEM; or -EINTR if the task is being killed. On failure there
+ * is no list.
  */
 int nvdm_list_build(struct nvdm_map *map, u64 *segments, u32 *reason)
 {
 	u64 first;
 	int ret;
 
-	if (nvdm_list_first_address(map, &first) || prp_list_init(&map->list, first, map->length)) {
-		*reason = NVME_DMABUF_REASON_SEGMENTS;
-		return -EOPNOTSUPP;
+	ret = nvdm_list_first_address(map, &first);
+	if (!ret && prp_list_init(&map->list, first, map->length))
+		ret = -EOPNOTSUPP;
+	if (ret) {
+		if (ret == -EOPNOTSUPP)
+			*reason = NVME_DMABUF_REASON_SEGMENTS;
+		return ret;
 	}
-	ret = nvdm_list_alloc(map);
+	ret = nvdm_list_alloc(map) ?: nvdm_list_fill(map, segments, reason);
 	if (ret)
-		return ret;
-	ret = nvdm_list_fill(map, segments, reason);
-	if (ret)
-		return ret;
-	nvdm_list_sync(map);
-	return 0;
+		nvdm_list_free(map);
+	else
+		nvdm_list_sync(map);
+	return ret;
 }

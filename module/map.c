@@ -329,7 +329,7 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 
 	spin_lock_irq(&map->lock);
 	map->segments = segments;
-	map->list_bytes = (u64)map->list.nr_pages * PRP_PAGE_SIZE;
+	map->list_bytes = PAGE_ALIGN((u64)map->list.nr_pages * PRP_PAGE_SIZE);
 	map->contiguous = prp_list_address(&map->list, 0);
 	map->sgl = segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
 	map->generation++;
@@ -604,11 +604,11 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	struct nvdm_map *map;
 	int ret;
 
-	map = kzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
+	map = kzalloc(sizeof(*map), NVDM_GFP);
 	if (!map)
 		return ERR_PTR(-ENOMEM);
 	ret = percpu_ref_init(&map->inflight, nvdm_map_release_inflight, PERCPU_REF_INIT_DEAD,
-			      GFP_KERNEL_ACCOUNT);
+			      NVDM_GFP);
 	if (ret) {
 		kfree(map);
 		return ERR_PTR(ret);

@@ -101,7 +101,7 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 
 	if (!atomic_add_unless(&ctx->queues, 1, CONTEXT_MAX_QUEUES))
 		return ERR_PTR(-ENOSPC);
-	queue = kvzalloc(struct_size(queue, commands, args->depth), GFP_KERNEL_ACCOUNT);
+	queue = kvzalloc(struct_size(queue, commands, args->depth), NVDM_GFP);
 	if (!queue)
 		goto uncount;
 	queue->depth = args->depth;
@@ -118,7 +118,7 @@ struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx, const struct nvme
 		queue->spare = &queue->commands[i];
 	}
 
-	queue->ring = __vmalloc(queue->ring_bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+	queue->ring = __vmalloc(queue->ring_bytes, NVDM_GFP | __GFP_ZERO);
 	if (!queue->ring)
 		goto free;
 	queue->ring->entries = queue->entries;

@@ -152,7 +152,7 @@ static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
 
 static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
 {
-	struct nvdm_uring_command *new = kmalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	struct nvdm_uring_command *new = kmalloc(sizeof(*new), NVDM_GFP);
 
 	if (!new)
 		return NULL;
