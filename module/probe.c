@@ -154,8 +154,8 @@ static int nvdm_probe_max_command(struct nvdm_probe *probe, struct nvdm_namespac
 	u32 next;
 	int ret;
 
-	known = clamp(rounddown_pow_of_two(max(known, 1U)), 1U << ns->block_shift,
-		      COMMAND_MAX_BYTES);
+	known = clamp_t(u32, rounddown_pow_of_two(max(known, 1U)), 1U << ns->block_shift,
+			COMMAND_MAX_BYTES);
 	for (next = known * 2; next <= COMMAND_MAX_BYTES && next <= bytes; next *= 2) {
 		io.length = next;
 		io.prp2 = next > 2 * PRP_PAGE_SIZE ? probe->list_dma : probe->data_dma;

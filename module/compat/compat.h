@@ -224,16 +224,25 @@ static inline void uring_cmd_done(struct io_uring_cmd *ioucmd, s32 res, u64 big,
 {
 #ifdef HAVE_URING_CMD_DONE32
 	io_uring_cmd_done32(ioucmd, res, big, issue_flags);
+#elif defined(HAVE_URING_TASK_ALONE)
+	io_uring_cmd_done(ioucmd, res, big);
 #else
 	io_uring_cmd_done(ioucmd, res, big, issue_flags);
 #endif
 }
 
-/* What a task of the ring's calls. Delete when 6.19 is the oldest kernel. */
+/*
+ * What a task of the ring's calls. Delete the second variant when 6.3 is the oldest kernel,
+ * and the third when 6.19 is.
+ */
 #ifdef HAVE_URING_TW_REQ
 #define URING_TASK_ARGS	 struct io_tw_req tw_req, io_tw_token_t tw
 #define URING_TASK_CMD	 io_uring_cmd_from_tw(tw_req)
 #define URING_TASK_FLAGS IO_URING_CMD_TASK_WORK_ISSUE_FLAGS
+#elif defined(HAVE_URING_TASK_ALONE)
+#define URING_TASK_ARGS	 struct io_uring_cmd *tw_cmd
+#define URING_TASK_CMD	 tw_cmd
+#define URING_TASK_FLAGS 0
 #else
 #define URING_TASK_ARGS	 struct io_uring_cmd *tw_cmd, unsigned int tw_flags
 #define URING_TASK_CMD	 tw_cmd
