@@ -240,7 +240,7 @@ static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map
 		if (ret)
 			return ret;
 	}
-	/* Pairs with percpu_ref_reinit(): what was changed before is seen. */
+	/* Pairs with nvdm_map_start(): what was changed before is seen. */
 	smp_acquire__after_ctrl_dep();
 	return 0;
 }
@@ -309,7 +309,10 @@ static __always_inline void nvdm_submitter_polls(struct nvdm_submitter *sub, u64
 		smp_store_release(sub->sources, *sub->sources | source);
 }
 
-/* The map's commands went to this hardware queue before. */
+/*
+ * The map's commands went to this hardware queue before. What is read at an address that
+ * depends on map->source is as new as that: it was stored with release semantics.
+ */
 static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
 						 const struct nvdm_map *map,
 						 struct blk_mq_hw_ctx *hctx)
@@ -339,7 +342,8 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 			return nvdm_stock_request_alloc(&map->ns, opcode, 0);
 		}
 		nvdm_submitter_polls(sub, source);
-		WRITE_ONCE(map->source, __ffs64(source));
+		/* Who reads it finds that source: see nvdm_submitter_knows(), nvdm_map_is_polled(). */
+		smp_store_release(&map->source, __ffs64(source));
 	} else {
 		/* The plug has more like it, which a request to be polled would not find. */
 		sub->opf = 0;

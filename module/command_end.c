@@ -99,6 +99,7 @@ enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 	u64 result;
 
 	nvdm_stock_request_ends(rq);
+	/* The acquire pairs with atomic_dec_and_test() of parts that ended on other CPUs. */
 	if (!ended || ended != cmd->ended || unlikely(atomic_read_acquire(&cmd->parts) != 1) ||
 	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
 		return nvdm_command_end_io_any(rq, blk_status, ended);

@@ -116,7 +116,12 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
 	/* The reserved entry takes the map without allocating. */
 	xa_store(&ctx->maps, id, map, NVDM_GFP);
 	mutex_unlock(&ctx->lock);
-	/* Who was woken before may not have found it. */
+	/*
+	 * Who was woken before may not have found it. Either the event is seen here, or who
+	 * sees the event also sees the map: pairs with SRCU's barrier in
+	 * nvdm_context_next_event().
+	 */
+	smp_mb();
 	if (atomic_read(&ctx->events.pending))
 		wake_up_poll(&ctx->events.wait, EPOLLPRI);
 	return 0;
@@ -268,6 +273,7 @@ struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 	struct nvdm_map *map = xa_load(&ctx->maps, id);
 
 	if (map && READ_ONCE(ctx->last) != map)
+		/* Pairs with nvdm_submitter_take(), which reads what the map holds. */
 		smp_store_release(&ctx->last, map);
 	return map;
 }

@@ -269,9 +269,14 @@ static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)
 	return READ_ONCE(ns->ctrl->gone) || test_bit(GD_DEAD, &ns->disk->state);
 }
 
-/* May it have been formatted since test reads showed how much the drive moves? */
+/*
+ * May it have been formatted since test reads showed how much the drive moves? Whoever has a
+ * request, which the driver lets out again after it has formatted, sees that it froze the
+ * queue before. (x86 reads in order.)
+ */
 static inline bool nvdm_namespace_is_unverified(const struct nvdm_namespace *ns)
 {
+	smp_rmb();
 	return atomic_read(&ns->freezes) != READ_ONCE(ns->verified);
 }
 
@@ -535,10 +540,14 @@ struct nvdm_map {
 /* What nvdm_map_refresh() may return. No error number, for those may be an exporter's. */
 #define MAP_MOVES 1
 
-/* May have commands in flight that end only if somebody looks. */
+/*
+ * May have commands in flight that end only if somebody looks. Who then looks finds the
+ * source among those of nvdm_poll_disk().
+ */
 static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 {
-	return READ_ONCE(map->source) != POLL_MAX_SOURCES;
+	/* Pairs with nvdm_command_note_request(). */
+	return smp_load_acquire(&map->source) != POLL_MAX_SOURCES;
 }
 
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,

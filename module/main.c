@@ -34,7 +34,7 @@ static int prp_list_align_set(const char *value, const struct kernel_param *kp)
 		return ret;
 	if (!is_power_of_2(align) || align < sizeof(__le64) || align > PRP_PAGE_SIZE)
 		return -EINVAL;
-	prp_list_align = align;
+	WRITE_ONCE(prp_list_align, align);
 	return 0;
 }
 

@@ -363,8 +363,13 @@ static void nvdm_map_start(struct nvdm_map *map)
 {
 	spin_lock_irq(&map->lock);
 	if (map->state == NVME_DMABUF_STATE_REVOKED) {
-		/* Drained, so this does not wait. Makes all that was changed visible. */
 		reinit_completion(&map->idle);
+		/*
+		 * All that was changed is visible to who gets a reference: see
+		 * nvdm_command_get_map(). percpu_ref_reinit() alone sees to that only when it
+		 * is through, and lets references out before. Drained, so it does not wait.
+		 */
+		smp_wmb();
 		percpu_ref_reinit(&map->inflight);
 		WRITE_ONCE(map->state, NVME_DMABUF_STATE_LIVE);
 	}

@@ -42,6 +42,7 @@ static u64 nvdm_poll_find(const struct nvdm_poll *poll, u32 count, const struct 
  */
 u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw_ctx *hctx)
 {
+	/* Pairs with the release below, as in nvdm_poll_disk(): so many are filled in. */
 	u64 source = nvdm_poll_find(poll, smp_load_acquire(&poll->count), hctx);
 
 	if (likely(source))

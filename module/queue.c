@@ -38,6 +38,7 @@ static __always_inline void nvdm_queue_give_back(struct nvdm_queue *queue,
 						 struct nvdm_command *last)
 {
 	last->next = READ_ONCE(queue->free);
+	/* Pairs with nvdm_queue_spare(): the submitter may overwrite what was read here. */
 	while (!try_cmpxchg_release(&queue->free, &last->next, first))
 		;
 }
