@@ -67,6 +67,7 @@
  *                          detaching it (map->attach is set and cleared under it). It is
  *                          the map's own, for an exporter may take its time
  *   controller->probe_lock test reads, and their memory
+ *   plug_lock              what is known of the block layer's plugs
  *   controller->lists_lock the memory of aligned lists
  *   controllers_lock       the list of controllers
  *   dmabuf->resv           a mapping and its list (map->sgt, map->list); alone it is
@@ -346,6 +347,7 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason);
 void nvdm_probe_free(struct nvdm_controller *ctrl);
+void nvdm_plug_check(const struct nvdm_namespace *ns, u64 prp1, u64 prp2);
 
 /**
  * struct nvdm_events - what poll() waits for

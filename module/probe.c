@@ -189,6 +189,7 @@ static int nvdm_probe_begin(struct nvdm_namespace *ns, int *freezes)
 		return ret;
 	nvdm_probe_fill(&ctrl->probe);
 	*freezes = atomic_read(&ns->freezes);
+	/* The test reads come after: a freeze that they do not see is counted later. */
 	smp_mb();
 	return 0;
 }
@@ -220,6 +221,9 @@ static int nvdm_probe_controller(struct nvdm_namespace *ns, u32 *reason)
 	if (ret)
 		return ret;
 	WRITE_ONCE(ns->verified, freezes);
+	nvdm_plug_check(ns, probe->data_dma,
+			1U << ns->block_shift > 2 * PRP_PAGE_SIZE ? probe->list_dma :
+								    probe->data_dma);
 
 	if (ctrl->max_command) {
 		ns->max_command = max(ctrl->max_command, 1U << ns->block_shift);

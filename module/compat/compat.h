@@ -12,6 +12,7 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/eventfd.h>
+#include <linux/jump_label.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/t10-pi.h>
@@ -132,8 +133,12 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 #endif
 }
 
+/* Older kernels have another list. Delete when 6.13 is the oldest kernel. */
+#ifdef HAVE_PLUG_RQ_LIST
+#define COMPAT_PLUG true
+
 /**
- * plug_takes - may plug_add() add this request?
+ * plug_would_take - may plug_add() add this request, if plugs are as is believed?
  * @plug: the plug, if there is one
  * @rq: a passthrough request without a bio
  * @end_io: what is to be called at its end
@@ -141,13 +146,12 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
  *	the plug is empty
  *
  * Then blk_execute_rq_nowait() would change nothing of the plug but its list. It would also
- * emit block_plug and block_io_start. Older kernels have another list.
+ * emit block_plug and block_io_start.
  */
-static __always_inline bool plug_takes(const struct blk_plug *plug, const struct request *rq,
-				       rq_end_io_fn *end_io, struct request **last)
+static __always_inline bool plug_would_take(const struct blk_plug *plug, const struct request *rq,
+					    rq_end_io_fn *end_io, struct request **last)
 {
 	*last = NULL;
-#ifdef HAVE_PLUG_RQ_LIST
 	if (unlikely(!plug || plug->rq_count >= 32))
 		return false;
 	if (!plug->rq_count)
@@ -155,16 +159,12 @@ static __always_inline bool plug_takes(const struct blk_plug *plug, const struct
 	*last = plug->mq_list.tail;
 	return (*last)->mq_hctx == rq->mq_hctx && (*last)->end_io == end_io &&
 	       !((*last)->rq_flags & RQF_IO_STAT);
-#else
-	return false;
-#endif
 }
 
 /* Which plug_takes(), and after @last, which that has found. */
 static __always_inline void plug_add(struct blk_plug *plug, struct request *last,
 				     struct request *rq)
 {
-#ifdef HAVE_PLUG_RQ_LIST
 	rq->rq_next = NULL;
 	if (last)
 		last->rq_next = rq;
@@ -172,7 +172,60 @@ static __always_inline void plug_add(struct blk_plug *plug, struct request *last
 		plug->mq_list.head = rq;
 	plug->mq_list.tail = rq;
 	plug->rq_count++;
+}
+
+/**
+ * plug_has_added - has blk_execute_rq_nowait() done what plug_add() does, and no more?
+ * @before: a copy of the plug before
+ * @plug: the plug after
+ * @last: what plug_would_take() had found
+ * @rq: the request, which plug_would_take() allowed
+ */
+static inline bool plug_has_added(const struct blk_plug *before, const struct blk_plug *plug,
+				  struct request *last, struct request *rq)
+{
+	struct blk_plug expected;
+
+	/* Then it is in the plug, and plug_add() writes to requests what stands there. */
+	if (plug->mq_list.tail != rq || rq->rq_next || (last && last->rq_next != rq) ||
+	    rq->rq_flags & RQF_IO_STAT)
+		return false;
+	memcpy(&expected, before, sizeof(expected));
+	plug_add(&expected, last, rq);
+	/* A task that loses the processor forgets the time that it kept here. */
+	expected.cur_ktime = plug->cur_ktime;
+	return !memcmp(&expected, plug, sizeof(expected));
+}
+#else
+#define COMPAT_PLUG false
+
+static inline bool plug_would_take(const struct blk_plug *plug, const struct request *rq,
+				   rq_end_io_fn *end_io, struct request **last)
+{
+	*last = NULL;
+	return false;
+}
+
+static inline void plug_add(struct blk_plug *plug, struct request *last, struct request *rq)
+{
+}
+
+static inline bool plug_has_added(const struct blk_plug *before, const struct blk_plug *plug,
+				  struct request *last, struct request *rq)
+{
+	return false;
+}
 #endif
+
+DECLARE_STATIC_KEY_FALSE(plug_trusted);
+
+/* May plug_add() add this request? As plug_would_take(), where plugs are known: see plug.c. */
+static __always_inline bool plug_takes(const struct blk_plug *plug, const struct request *rq,
+				       rq_end_io_fn *end_io, struct request **last)
+{
+	*last = NULL;
+	return COMPAT_PLUG && static_branch_likely(&plug_trusted) &&
+	       plug_would_take(plug, rq, end_io, last);
 }
 
 /* Early releases of each series lack it: there work for the task ends waits as a signal does. */

@@ -10,11 +10,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -867,6 +869,79 @@ static void scribbled(const void *arg)
 	rig_close(&rig);
 }
 
+#define TRACING "/sys/kernel/tracing/"
+
+/* How many requests the block layer says that this thread has begun. */
+static unsigned int requests_traced(struct line *line, const struct nvme_dmabuf_command *commands,
+				    unsigned int count)
+{
+	unsigned int traced = 0;
+	char text[512];
+	FILE *f;
+
+	fclose(fopen(TRACING "trace", "w"));
+	check(file_put(TRACING "events/block/block_io_start/enable", "1"));
+	line_submit(line, commands, count);
+	line_wait(line, count);
+	check(file_put(TRACING "events/block/block_io_start/enable", "0"));
+	check_eq(drain(line), count);
+	f = fopen(TRACING "trace", "r");
+	check(f);
+	while (fgets(text, sizeof(text), f))
+		traced += !!strstr(text, " block_io_start: ");
+	fclose(f);
+	return traced;
+}
+
+/* The block layer tells of requests that it adds to a plug itself. */
+static void plug_parameter(const void *arg)
+{
+	struct nvme_dmabuf_command commands[DEPTH];
+	unsigned int major = 0, minor = 0, traced;
+	char value[16] = "N", number[16];
+	struct utsname system;
+	struct line line;
+	bool shorter;
+	struct rig rig;
+
+	(void)arg;
+	if (access(TRACING "events/block/block_io_start/enable", W_OK))
+		skip("the kernel does not tell of the requests that it begins");
+	check_sys(uname(&system));
+	check_eq(sscanf(system.release, "%u.%u", &major, &minor), 2);
+	rig_open(&rig, main_drive(), exporter_any(), 4 * MIB, 4 * MIB);
+	rig_attach_all(&rig);
+	line_open(&line, nvmedmabuf_fd(rig.ctx), DEPTH, 0, 0);
+	for (unsigned int i = 0; i < DEPTH; i++)
+		commands[i] = (struct nvme_dmabuf_command){
+			.user_data = FIRST + i,
+			.slba = rig.first + i * (64 * KIB / rig.drive.block),
+			.offset = i * 64 * KIB,
+			.length = 64 * KIB,
+			.map = rig.map,
+			.opcode = NVME_DMABUF_OP_READ,
+		};
+	snprintf(number, sizeof(number), "%d", getpid());
+	check(file_put(TRACING "set_event_pid", number));
+
+	/* Not the first one of a map, and none for which the thread has changed the CPU. */
+	traced = requests_traced(&line, commands, DEPTH);
+	note("%u of %u requests were traced", traced, DEPTH);
+	shorter = major > 6 || (major == 6 && minor >= 13);
+	check_eq(traced < DEPTH / 2, shorter);
+	parameter_swap("plug", value);
+	check_eq(requests_traced(&line, commands, DEPTH), DEPTH);
+	parameter_swap("plug", value);
+	check_eq(requests_traced(&line, commands, DEPTH) < DEPTH / 2, shorter);
+
+	fclose(fopen(TRACING "set_event_pid", "w"));
+	for (unsigned int i = 0; i < DEPTH; i++)
+		memcpy(rig.mirror + i * 64 * KIB, rig.disk + i * 64 * KIB, 64 * KIB);
+	rig_verify(&rig);
+	line_close(&line);
+	rig_close(&rig);
+}
+
 static void add(void (*run)(const void *arg), const char *name)
 {
 	tap_add(run, &interrupts, "%s: %s", interrupts.name, name);
@@ -903,5 +978,6 @@ int main(int argc, char **argv)
 	add(close_in_flight, "all is closed");
 	add(killed, "the submitter is killed");
 	add(scribbled, "nonsense in the ring");
+	tap_add(plug_parameter, NULL, "interrupts: the module's own way to plug, and not");
 	return tap_run(argc, argv);
 }
