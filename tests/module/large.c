@@ -68,7 +68,8 @@ static void cgroup_open(struct cgroup *group, uint64_t limit)
 		rmdir(group->root);
 		skip("no memory cgroups here");
 	}
-	snprintf(group->path, sizeof(group->path), "%s/test", group->root);
+	/* Of this process: what a test that failed has left is not in the way. */
+	snprintf(group->path, sizeof(group->path), "%s/test-%d", group->root, getpid());
 	check_sys(mkdir(group->path, 0700));
 	cgroup_file(group, "memory.max", path);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)limit);
@@ -260,25 +261,27 @@ static double attach_and_kill(struct wire *w, struct exported *b, unsigned int a
 /* Lists of 256 MiB. A killed caller does not first make them all. */
 static void killed(const void *arg)
 {
-	double whole, part = -1;
+	double whole, part;
 	struct exported b;
 	struct wire w;
 
 	(void)arg;
-	wire_open(&w, main_drive(), 64 * KIB);
 	large_create(&b, 64 * GIB);
-	for (int i = 0; i < 5; i++) {
+	for (int tries = 5;; tries--) {
+		check_that(tries, "attaching goes on when the caller is killed");
+		wire_open(&w, main_drive(), 64 * KIB);
 		whole = attach_and_kill(&w, &b, 0);
 		/* The map that the child has made is the context's, which we hold as well. */
 		wire_close(&w);
 		check_unused(&b);
-		wire_open(&w, main_drive(), 64 * KIB);
 
+		wire_open(&w, main_drive(), 64 * KIB);
 		part = attach_and_kill(&w, &b, whole * 1e6 / 10);
 		note("%.3f s of work for a map, %.3f s if killed", whole, part);
-		if (part >= 0 && part < whole / 2)
+		if (part >= 0 && !exported_query(&b).out_attached)
 			break;
-		check_that(i < 4, "%.3f s of %.3f s", part, whole);
+		/* It was too fast for the signal, or the machine too slow. */
+		wire_close(&w);
 	}
 	check_unused(&b);
 	/* While it is filled. */
