@@ -302,7 +302,7 @@ static inline void uring_cmd_done(struct io_uring_cmd *ioucmd, s32 res, u64 big,
 #define URING_TASK_FLAGS tw_flags
 #endif
 
-/* Delete when 6.4 is the oldest kernel: until then each completion wakes the task. */
+/* Delete when 6.5 is the oldest kernel: until then each completion wakes the task. */
 #ifdef HAVE_URING_LAZY
 #define uring_cmd_in_task io_uring_cmd_do_in_task_lazy
 #else

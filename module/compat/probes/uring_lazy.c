@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Linux 6.4: a task that waits for many completions need not be woken for each. */
+/* Linux 6.5: a task that waits for many completions need not be woken for each. */
 #include "../uring_header.h"
 
 #ifndef PROBE_ABSENT
