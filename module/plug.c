@@ -52,10 +52,12 @@ MODULE_PARM_DESC(
  * struct nvdm_plug_test - test reads in flight
  * @left: how many, plus one while they are being issued
  * @done: all have ended
+ * @nsid: of the namespace that is read
  */
 struct nvdm_plug_test {
 	atomic_t left;
 	struct completion done;
+	u32 nsid;
 };
 
 static void nvdm_plug_put(struct nvdm_plug_test *test)
@@ -66,8 +68,22 @@ static void nvdm_plug_put(struct nvdm_plug_test *test)
 
 static enum rq_end_io_ret nvdm_plug_end_io(RQ_END_IO_ARGS(rq, status))
 {
-	nvdm_plug_put(rq->end_io_data);
+	struct nvdm_plug_test *test = rq->end_io_data;
+
+	nvdm_stock_request_ends(rq);
+	nvdm_plug_put(test);
 	return RQ_END_IO_FREE;
+}
+
+static bool nvdm_plug_end_if_parked(struct request *rq, const void *data)
+{
+	struct nvdm_plug_test *test = (void *)data;
+
+	if (nvdm_stock_request_end_io(rq) != nvdm_plug_end_io || rq->end_io_data != test)
+		return false;
+	nvdm_stock_request_disown(rq, test->nsid);
+	nvdm_plug_put(test);
+	return true;
 }
 
 /*
@@ -76,7 +92,7 @@ static enum rq_end_io_ret nvdm_plug_end_io(RQ_END_IO_ARGS(rq, status))
  */
 static int nvdm_plug_watch(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io)
 {
-	struct nvdm_plug_test test = { .left = ATOMIC_INIT(1) };
+	struct nvdm_plug_test test = { .left = ATOMIC_INIT(1), .nsid = ns->nsid };
 	struct blk_plug plug, before;
 	struct request *rq, *last;
 	int i, state = PLUG_AS_BELIEVED;
@@ -86,7 +102,7 @@ static int nvdm_plug_watch(const struct nvdm_namespace *ns, const struct nvdm_st
 	blk_start_plug(&plug);
 	for (i = 0; i < 2 && state == PLUG_AS_BELIEVED; i++) {
 		state = PLUG_UNKNOWN;
-		rq = nvdm_stock_request_alloc(ns, io->opcode, 0, BLK_MQ_REQ_NOWAIT);
+		rq = nvdm_stock_request_alloc(ns, io->opcode, 0);
 		if (IS_ERR(rq))
 			break;
 		takes = plug_would_take(&plug, rq, nvdm_plug_end_io, &last);
@@ -103,7 +119,9 @@ static int nvdm_plug_watch(const struct nvdm_namespace *ns, const struct nvdm_st
 	}
 	blk_finish_plug(&plug);
 	nvdm_plug_put(&test);
-	wait_for_completion(&test.done);
+	/* No matter what becomes of them, nobody waits for what the driver keeps back. */
+	while (!wait_for_completion_io_timeout(&test.done, PARKED_PATIENCE))
+		nvdm_parked_find(ns, nvdm_plug_end_if_parked, &test);
 	return state;
 }
 
