@@ -133,12 +133,61 @@ static bool attach_namespace(const struct device *d, unsigned int select)
 	return done && file_put(path, "1");
 }
 
+/*
+ * The device leaves its slot as soon as nothing powers that any more: the registers of
+ * its port say so, which are a part of the PCI Express capability (PCI Express, 7.5.3.10).
+ */
+static void pull(const struct device *d)
+{
+	uint8_t config[256], at;
+	uint16_t control;
+	char path[128];
+	int fd;
+
+	device_file(d, "../config", path, sizeof(path));
+	fd = check_sys(open(path, O_RDWR | O_CLOEXEC));
+	check_eq(pread(fd, config, sizeof(config), 0), sizeof(config));
+	for (at = config[0x34]; at && config[at] != 0x10; at = config[at + 1])
+		;
+	check_that(at, "%s: not a PCI Express port", path);
+	memcpy(&control, &config[at + 0x18], sizeof(control));
+	/* The power indicator and the power controller: off. */
+	control |= 0x0700;
+	check_eq(pwrite(fd, &control, sizeof(control), at + 0x18), sizeof(control));
+	check_sys(close(fd));
+}
+
+/* QEMU tells the kernel nothing, and it would find out by a timeout. */
+static void notice(const struct device *d)
+{
+	char address[32], path[300];
+	bool done = false;
+	glob_t slots;
+
+	check(!glob("/sys/bus/pci/slots/*", 0, NULL, &slots));
+	for (size_t i = 0; i < slots.gl_pathc && !done; i++) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/address", slots.gl_pathv[i]);
+		f = fopen(path, "re");
+		if (f && fscanf(f, "%31s", address) == 1 &&
+		    !strncmp(address, d->known->pci, strlen(address))) {
+			snprintf(path, sizeof(path), "%s/power", slots.gl_pathv[i]);
+			done = file_put(path, "0");
+		}
+		if (f)
+			fclose(f);
+	}
+	globfree(&slots);
+	check_that(done, "%s is in no slot that can be switched off", d->known->pci);
+}
+
 void device_find(struct device *d, enum way way, const struct known *known)
 {
 	d->way = way;
 	d->known = known;
 	if (!known_find(known, d->path, sizeof(d->path))) {
-		if (way == UNPLUG)
+		if (way == UNPLUG || way == PULL)
 			plug(known);
 		if (way == DETACH)
 			attach_namespace(d, SELECT_ATTACH);
@@ -171,6 +220,15 @@ void device_take(const struct device *d)
 			skip("this drive lets no namespace be detached");
 		wait_until(!known_find(d->known, path, sizeof(path)));
 		break;
+	case PULL:
+		device_file(d, "", path, sizeof(path));
+		pull(d);
+		/* Until then commands wait for a drive that is not there. */
+		for (uint64_t pause = rnd_below(20); pause; pause--)
+			pause_ms();
+		notice(d);
+		wait_until(access(path, F_OK));
+		break;
 	}
 }
 
@@ -184,6 +242,7 @@ void device_return(struct device *d)
 		check(file_put("/sys/bus/pci/rescan", "1"));
 		break;
 	case UNPLUG:
+	case PULL:
 		/* The slot takes another when it is empty and its power is off. */
 		wait_until(plug(d->known));
 		break;

@@ -31,8 +31,12 @@ void require_unbind(const struct known *known);
 /** drive_throttle - have the drives SLOW or HOT move no more than that; 0 is no limit */
 void drive_throttle(const struct known *known, unsigned int bytes_per_second);
 
-/* A way to take a drive away, and to get it back. */
-enum way { UNBIND, REMOVE, UNPLUG, DETACH };
+/*
+ * A way to take a drive away, and to get it back. When it is unplugged the kernel is asked
+ * first, as by the button of a slot; when it is pulled it hears of it afterwards.
+ * What is detached is its namespace alone.
+ */
+enum way { UNBIND, REMOVE, UNPLUG, PULL, DETACH };
 
 /**
  * struct device - a drive that leaves

@@ -561,6 +561,10 @@ static const struct disturber disturbers[] = {
 	  .takes = true, .way = UNPLUG,
 	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
 			{ EIO, REASON(PROBE_FAILED) } } },
+	{ .name = "the drive is pulled out", .act = act_takes, .rounds = 3, .breaks = true,
+	  .takes = true, .way = PULL,
+	  .refusals = { { ENODEV, REASON(GONE) }, { EIO, REASON(CANCELLED) },
+			{ EIO, REASON(PROBE_FAILED) } } },
 };
 /* clang-format on */
 
@@ -728,14 +732,15 @@ static void race(const void *arg)
 {
 	const struct pair *pair = arg;
 	enum way way = pair->disturber->way;
-	const struct known *drive = way == UNPLUG ? &hot_drive : &plain_drive;
+	bool plug = way == UNPLUG || way == PULL;
+	const struct known *drive = plug ? &hot_drive : &plain_drive;
 	unsigned int rounds = hurry() ? 1 : scaled(pair->disturber->rounds);
 	unsigned int done = 0, refusals = 0, busy = 0, enough = 10;
 	struct round r = { .disturber = pair->disturber };
 
 	require_erase();
 	require_unbind(drive);
-	if (way == UNPLUG)
+	if (plug)
 		require_qmp();
 	memcpy(r.users, pair->users, sizeof(r.users));
 	r.shared = mmap(NULL, sizeof(*r.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
