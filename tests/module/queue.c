@@ -497,6 +497,23 @@ static void nowait(const void *arg)
 	rig_close(&rig);
 }
 
+/* What is not there is not promised, and what was asked for works nevertheless. */
+static void polled_if_there(const void *arg)
+{
+	long long queues = file_number("/sys/module/nvme/parameters/poll_queues");
+	struct nvme_dmabuf_ns_info info;
+	struct rig rig;
+
+	(void)arg;
+	require_disposable();
+	check(queues >= 0);
+	rig_open(&rig, main_drive(), exporter_any(), MIB, 0);
+	check_eq(nvmedmabuf_get_ns_info(rig.ctx, rig.drive.fd, &info), 0);
+	check_eq(!!(info.out_flags & NVME_DMABUF_NS_POLL), queues > 0);
+	note("the driver was told to poll %lld queues of each drive", queues);
+	rig_close(&rig);
+}
+
 /* Another context on the slow drive, while the requests for this CPU are all in use. */
 struct other {
 	struct slow holder;
@@ -966,6 +983,7 @@ int main(int argc, char **argv)
 	add(reader_makes_room, "another thread makes room in the ring");
 	add(timeout, "waits end in time");
 	add(signals, "signals end waits");
+	tap_add(polled_if_there, NULL, "polled: as the driver was told");
 	tap_add(nowait, NULL, "polled: nowait gets on");
 	tap_add(requests_in_use, NULL, "interrupts: others have all of the drive's requests");
 	for (size_t i = 0; i < ARRAY_SIZE(visitors); i++)
