@@ -14,6 +14,7 @@
  *   NVME_DMABUF_DISPOSABLE=yes	the machine is there for tests only: kernel
  *				modules may be loaded and NVMe targets made
  *   NVME_DMABUF_UNBIND=yes	drives may be taken from their driver
+ *   NVME_DMABUF_SUSPEND=yes	the machine may be suspended, and survives it
  *   NVME_DMABUF_MODULE		nvme_dmabuf.ko, to be removed and inserted again
  *   SEED, SCALE		reproduce a run; multiply the number of rounds
  *   QUEUE_COMMANDS	how many commands to count, see struct tally
