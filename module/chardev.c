@@ -288,14 +288,14 @@ static int nvdm_ioctl_events(struct nvdm_context *ctx, struct nvdm_ioctl_call *c
 	struct nvme_dmabuf_events *events = &call->args.events;
 	struct nvme_dmabuf_event __user *to = u64_to_user_ptr(events->events);
 	struct nvme_dmabuf_event event = { .map = 0 };
-	u32 id = 0;
+	u32 from = 0;
 
 	events->out_count = 0;
 	if (!events->count)
 		return -EINVAL;
-	while (events->out_count < events->count && nvdm_context_next_event(ctx, &id, &event)) {
+	while (events->out_count < events->count && nvdm_context_next_event(ctx, &from, &event)) {
 		if (copy_to_user(&to[events->out_count], &event, sizeof(event))) {
-			nvdm_context_return_event(ctx, id);
+			nvdm_context_return_event(ctx, event.map);
 			return -EFAULT;
 		}
 		events->out_count++;

@@ -6,6 +6,7 @@
  */
 #include <linux/capability.h>
 #include <linux/delay.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 
@@ -14,7 +15,7 @@
 
 /*
  * A command as it came, in words. Most commands are plain: a Read or Write without flags
- * or a timeout, for the same map as the one before. One word tells.
+ * or a timeout. One word tells, which also has the number of the map.
  */
 struct command_words {
 	u64 user_data;
@@ -40,15 +41,6 @@ static void nvdm_command_put_part(struct nvdm_command *cmd)
 {
 	if (atomic_dec_and_test(&cmd->parts))
 		cmd->complete(cmd, NULL);
-}
-
-static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
-{
-	atomic_set(&cmd->parts, 1);
-	cmd->failed_at = U64_MAX;
-	cmd->error = 0;
-	cmd->status = 0;
-	cmd->reason = NVME_DMABUF_REASON_NONE;
 }
 
 /* Nothing of it is in flight, and nothing will be. */
@@ -249,7 +241,6 @@ static int nvdm_command_get_map(struct nvdm_submitter *sub, struct nvdm_map *map
 static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	cmd->map = nvdm_context_map(sub->ctx, cmd->uapi.map);
-	sub->hctx = NULL;
 	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
@@ -294,6 +285,8 @@ static __always_inline int nvdm_command_start_part(struct nvdm_command *cmd, str
 	} else if (io->sgl) {
 		io->prp1 = map->contiguous + offset;
 	} else {
+		/* The check against the map's length was a branch, which may be mispredicted. */
+		offset = array_index_nospec(offset, map->length);
 		prp_list_window(&map->list, offset, io->length, &io->prp1, &io->prp2);
 		if (nvdm_command_misaligns_list(map, io->length, io->prp1, io->prp2))
 			return nvdm_command_start_aligned(cmd, rq, io, offset);
@@ -309,26 +302,31 @@ static __always_inline void nvdm_submitter_polls(struct nvdm_submitter *sub, u64
 		smp_store_release(sub->sources, *sub->sources | source);
 }
 
-/*
- * The map's commands went to this hardware queue before. What is read at an address that
- * depends on map->source is as new as that: it was stored with release semantics.
- */
+/* Whoever waits for this map's commands knows that they are to be polled for. */
+static __always_inline bool nvdm_submitter_tells(const struct nvdm_submitter *sub,
+						 const struct nvdm_map *map)
+{
+	return nvdm_map_is_polled(map) || !sub->opf;
+}
+
+/* The context's commands went to this hardware queue before, to be polled, and this map's. */
 static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
 						 const struct nvdm_map *map,
 						 struct blk_mq_hw_ctx *hctx)
 {
-	u32 source = READ_ONCE(map->source);
+	u64 source = nvdm_poll_known(&sub->ctx->poll, hctx);
 
-	if (unlikely(sub->ctx->poll.sources[source].hctx != hctx))
+	if (unlikely(!source || !nvdm_map_is_polled(map)))
 		return false;
-	nvdm_submitter_polls(sub, BIT_ULL(source));
+	nvdm_submitter_polls(sub, source);
 	sub->hctx = hctx;
 	return true;
 }
 
 /*
- * The first request on another hardware queue: remembers of what completions are to be
- * polled. If that cannot be, the command goes the other way.
+ * The first request on another hardware queue, or the first of a map that is polled for:
+ * remembers of what completions are to be polled. If that cannot be, the command goes the
+ * other way.
  */
 static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, struct nvdm_map *map,
 						 struct request *rq, u8 opcode)
@@ -342,8 +340,9 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 			return nvdm_stock_request_alloc(&map->ns, opcode, 0);
 		}
 		nvdm_submitter_polls(sub, source);
-		/* Who reads it finds that source: see nvdm_submitter_knows(), nvdm_map_is_polled(). */
-		smp_store_release(&map->source, __ffs64(source));
+		/* Once for each map: others read it all the time. Pairs with nvdm_map_is_polled(). */
+		if (!nvdm_map_is_polled(map))
+			smp_store_release(&map->polled, true);
 	} else {
 		/* The plug has more like it, which a request to be polled would not find. */
 		sub->opf = 0;
@@ -357,7 +356,8 @@ static __always_inline struct request *nvdm_command_know_request(struct nvdm_sub
 								 struct nvdm_map *map,
 								 struct request *rq, u8 opcode)
 {
-	if (likely(rq->mq_hctx == sub->hctx) || likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
+	if (likely(rq->mq_hctx == sub->hctx && nvdm_submitter_tells(sub, map)) ||
+	    likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
 		return rq;
 	return nvdm_command_note_request(sub, map, rq, opcode);
 }
@@ -618,12 +618,12 @@ void nvdm_command_init(struct nvdm_command *cmd,
  * is not so is looked at by nvdm_command_issue(), which knows what to say. With an
  * inflight reference.
  */
-static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
-						  const struct command_words *words)
+static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
+					     const struct command_words *words)
 {
 	const struct nvdm_namespace *ns = &map->ns;
 	u64 capacity = nvdm_namespace_capacity(ns);
-	u64 length = words->length;
+	u64 length = words->length, blocks;
 
 	/* A map for one direction has the same kind twice. */
 	if (words->kind != map->plain_write) {
@@ -632,114 +632,227 @@ static __always_inline bool nvdm_command_is_plain(const struct nvdm_map *map,
 	} else if (map->access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
 		return false;
 	}
+	blocks = length >> (ns->block_shift & 63);
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) &&
 	       length - 1 < ns->max_command && !(length & (ns->block_size - 1)) &&
-	       !(words->offset & 3) && words->offset <= map->length &&
-	       length <= map->length - words->offset && words->slba < capacity &&
-	       length >> (ns->block_shift & 63) <= capacity - words->slba;
+	       !(words->offset & 3) && length <= map->length &&
+	       words->offset <= map->length - length && blocks <= capacity &&
+	       words->slba <= capacity - blocks;
 }
 
-/* A plain command, of which this was checked, with its request. */
-static noinline int nvdm_command_start_any(struct nvdm_command *cmd, struct request *rq)
+/* The data pointer of a plain command. False if its list has to be copied. */
+static __always_inline bool nvdm_plain_point(const struct nvdm_map *map,
+					     const struct nvme_dmabuf_command *uapi,
+					     u16 *opcode_flags, u64 dptr[2])
 {
-	struct nvdm_stock_io io = {
-		.opcode = cmd->uapi.opcode,
-		.slba = cmd->map->ns.start + cmd->uapi.slba,
-		.length = cmd->uapi.length,
-	};
+	u64 offset;
 
-	return nvdm_command_start_part(cmd, rq, &io, 0);
+	*opcode_flags = uapi->opcode;
+	if (map->sgl) {
+		*opcode_flags |= NVME_CMD_SGL_METABUF << 8;
+		dptr[0] = map->contiguous + uapi->offset;
+		dptr[1] = STOCK_SGL(uapi->length);
+		return true;
+	}
+	/* As in nvdm_command_start_part(). */
+	offset = array_index_nospec(uapi->offset, map->length);
+	prp_list_window(&map->list, offset, uapi->length, &dptr[0], &dptr[1]);
+	return likely(!nvdm_command_misaligns_list(map, uapi->length, dptr[0], dptr[1]));
 }
 
-/* The same, if the plug takes it. */
-static __always_inline int nvdm_command_start_plugged(struct nvdm_command *cmd, struct request *rq,
-						      struct blk_plug *plug, struct request *last)
+/* The next of a run. If it returns false, nothing has happened. */
+static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
+					    struct nvdm_stock_run *run, const struct nvdm_map *map,
+					    const struct nvme_dmabuf_command *uapi,
+					    rq_end_io_fn *end_io, void *data)
 {
-	const struct nvdm_map *map = cmd->map;
-	u16 opcode_flags = cmd->uapi.opcode;
-	u32 length = cmd->uapi.length;
+	struct request *rq;
+	u16 opcode_flags;
 	u64 dptr[2];
 
-	if (map->sgl) {
-		opcode_flags |= NVME_CMD_SGL_METABUF << 8;
-		dptr[0] = map->contiguous + cmd->uapi.offset;
-		dptr[1] = STOCK_SGL(length);
-	} else {
-		prp_list_window(&map->list, cmd->uapi.offset, length, &dptr[0], &dptr[1]);
-		if (unlikely(nvdm_command_misaligns_list(map, length, dptr[0], dptr[1])))
-			return nvdm_command_start_any(cmd, rq);
-	}
-	return nvdm_stock_request_plug(&map->ns, rq, nvdm_command_end_io, cmd, plug, last,
-				       opcode_flags, map->ns.start + cmd->uapi.slba, length, dptr);
+	if (unlikely(!nvdm_submitter_tells(sub, map) ||
+		     !nvdm_plain_point(map, uapi, &opcode_flags, dptr)))
+		return false;
+	rq = nvdm_stock_run_next(run, &map->ns, sub->hctx);
+	/* The request, though still in the plug, keeps the next freeze out. */
+	if (unlikely(!rq || nvdm_namespace_is_unverified(&map->ns)))
+		return false;
+	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags,
+				map->ns.start + uapi->slba, uapi->length, dptr);
+	return true;
+}
+
+/* If the plug does not take it. */
+static noinline int nvdm_plain_start(const struct nvdm_map *map, struct request *rq,
+				     const struct nvme_dmabuf_command *uapi, rq_end_io_fn *end_io,
+				     void *data, const u64 dptr[2])
+{
+	const struct nvdm_stock_io io = {
+		.opcode = uapi->opcode,
+		.sgl = map->sgl,
+		.slba = map->ns.start + uapi->slba,
+		.length = uapi->length,
+		.prp1 = dptr[0],
+		.prp2 = dptr[1],
+	};
+
+	return nvdm_stock_request_submit(&map->ns, rq, &io, end_io, data);
 }
 
 /*
- * Takes inflight references of the map that was looked up last, for as many commands, if it
- * is the first one's. A map's memory is freed after a grace period.
+ * Any plain command. If it returns false, likewise. In *@joined is its request if that waits
+ * in the plug, or NULL.
  */
-static __always_inline struct nvdm_map *
-nvdm_submitter_take(struct nvdm_submitter *sub, const struct nvdm_command *first, u32 count)
+static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct nvdm_map *map,
+					     const struct nvme_dmabuf_command *uapi,
+					     rq_end_io_fn *end_io, void *data,
+					     struct request **joined)
 {
-	struct nvdm_map *map;
-	bool live;
+	struct blk_plug *plug = current->plug;
+	struct request *rq, *last;
+	u16 opcode_flags;
+	u64 dptr[2];
 
-	rcu_read_lock();
-	map = READ_ONCE(sub->ctx->last);
-	live = map && first->uapi.map == map->id && percpu_ref_tryget_live_rcu(&map->inflight);
-	rcu_read_unlock();
-	if (unlikely(!live))
+	*joined = NULL;
+	if (unlikely(!nvdm_plain_point(map, uapi, &opcode_flags, dptr)))
+		return false;
+	rq = nvdm_command_request(sub, map, uapi->opcode);
+	if (IS_ERR(rq))
+		return false;
+	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
+		blk_mq_free_request(rq);
+		return false;
+	}
+	if (!plug_takes(plug, rq, end_io, &last))
+		return !nvdm_plain_start(map, rq, uapi, end_io, data, dptr);
+	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags,
+				    map->ns.start + uapi->slba, uapi->length, dptr))
+		return false;
+	*joined = rq;
+	return true;
+}
+
+/* Rare, so that it need not be inline, where it would take a register from what is not. */
+static noinline void nvdm_plain_put(struct nvdm_map *map)
+{
+	percpu_ref_put(&map->inflight);
+}
+
+/*
+ * The map of a plain command, with an inflight reference, or NULL. Inside RCU, which keeps
+ * the map's memory. That each command takes a reference of its own costs four instructions,
+ * and as much for many maps as for one.
+ */
+static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
+							    const struct nvme_dmabuf_command *uapi)
+{
+	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
+
+	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
 		return NULL;
 	/* As in nvdm_command_get_map(). */
 	smp_acquire__after_ctrl_dep();
-	if (count > 1)
-		percpu_ref_get_many(&map->inflight, count - 1);
-	sub->hctx = NULL;
-	return map;
+	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi))))
+		return map;
+	nvdm_plain_put(map);
+	return NULL;
+}
+
+/*
+ * Those that follow a command whose request waits in the plug, as far as they make a run
+ * with it. A function of its own, with the run in memory, for it needs all registers.
+ */
+static noinline u32 nvdm_command_join(const struct nvdm_submitter *sub, struct nvdm_stock_run *run,
+				      const struct nvdm_map_table *table,
+				      struct nvdm_command **list, u32 count)
+{
+	struct nvdm_command *cmd = *list, *next;
+
+	for (; count; count--) {
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
+
+		if (unlikely(!map))
+			break;
+		/* Though it waits in the plug, it may be ended: see parked.c. */
+		next = cmd->next;
+		cmd->map = map;
+		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, nvdm_command_end_io_plain,
+					      cmd))) {
+			nvdm_plain_put(map);
+			break;
+		}
+		cmd = next;
+	}
+	*list = cmd;
+	return count;
 }
 
 /*
  * The short way, that most commands go. Returns how many are left of @count, and in *@list
  * the first of them: nothing has happened to it, for it is special, or cannot be submitted
- * now.
+ * now. Nothing here sleeps.
  */
 static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 						     struct nvdm_command **list, u32 count)
 {
-	struct nvdm_command *cmd = *list, *next;
-	struct nvdm_map *map = nvdm_submitter_take(sub, cmd, count);
+	struct nvdm_stock_run run __uninitialized;
+	const struct nvdm_map_table *table;
+	struct request *joined;
 
-	if (unlikely(!map))
-		return count;
-	for (; count; count--, cmd = next) {
-		struct request *rq, *last;
-		struct blk_plug *plug;
-		int ret;
+	rcu_read_lock();
+	table = rcu_dereference(sub->ctx->table);
+	do {
+		struct nvdm_command *cmd = *list, *next = cmd->next;
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
 
-		if (unlikely(!nvdm_command_is_plain(map, nvdm_command_words(&cmd->uapi))))
+		if (unlikely(!map))
 			break;
-		rq = nvdm_command_request(sub, map, cmd->uapi.opcode);
-		if (IS_ERR(rq))
-			break;
-		if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
-			blk_mq_free_request(rq);
+		cmd->map = map;
+		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, nvdm_command_end_io_plain, cmd,
+					       &joined))) {
+			nvdm_plain_put(map);
 			break;
 		}
 		/* Once it is submitted it may be complete, and in another list. */
-		next = cmd->next;
-		nvdm_command_start(cmd);
-		cmd->map = map;
-		plug = current->plug;
-		if (likely(plug_takes(plug, rq, nvdm_command_end_io, &last)))
-			ret = nvdm_command_start_plugged(cmd, rq, plug, last);
-		else
-			ret = nvdm_command_start_any(cmd, rq);
-		if (unlikely(ret))
-			break;
-	}
-	if (unlikely(count))
-		percpu_ref_put_many(&map->inflight, count);
-	*list = cmd;
+		*list = next;
+		count--;
+		if (joined && count) {
+			nvdm_stock_run_begin(&run, current->plug, &map->ns, joined);
+			count = nvdm_command_join(sub, &run, table, list, count);
+		}
+	} while (count);
+	rcu_read_unlock();
 	return count;
+}
+
+/**
+ * nvdm_plain_submit - submit a plain command for which there is no struct nvdm_command
+ * @sub: who submits, and how
+ * @uapi: the command, which need not be plain
+ * @map: where to return its map, before @end_io can be called
+ * @end_io: must put the inflight reference of the map, which it has; for an outcome that is
+ *	not success it can ask nvdm_plain_failed()
+ * @data: the request's end_io_data
+ *
+ * Return: false if it is not plain, or cannot be submitted now: nothing has happened.
+ */
+bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_command *uapi,
+		       struct nvdm_map **map, rq_end_io_fn *end_io, void *data)
+{
+	struct request *joined;
+	struct nvdm_map *taken;
+	bool submitted = false;
+
+	rcu_read_lock();
+	taken = nvdm_plain_take_map(rcu_dereference(sub->ctx->table), uapi);
+	if (likely(taken)) {
+		*map = taken;
+		submitted = nvdm_plain_begin(sub, taken, uapi, end_io, data, &joined);
+		if (unlikely(!submitted))
+			nvdm_plain_put(taken);
+	}
+	rcu_read_unlock();
+	return submitted;
 }
 
 /* The long way, which knows all reasons, and waits if it must and may. */

@@ -84,29 +84,10 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	nvdm_command_put_last(cmd, poll_ctx);
 }
 
-static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
-							   blk_status_t blk_status, void *poll_ctx)
-{
-	nvdm_command_end_part(rq->end_io_data, rq, blk_status, poll_ctx);
-	return RQ_END_IO_FREE;
-}
-
-/* The short way is that of a whole command which its queue's own poller has found. */
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
-	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
-	struct nvdm_command *cmd = rq->end_io_data;
-	u64 result;
-
 	nvdm_stock_request_ends(rq);
-	/* The acquire pairs with atomic_dec_and_test() of parts that ended on other CPUs. */
-	if (!ended || ended != cmd->ended || unlikely(atomic_read_acquire(&cmd->parts) != 1) ||
-	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
-		return nvdm_command_end_io_any(rq, blk_status, ended);
-	cmd->result = result;
-	cmd->next = ended->last;
-	ended->last = cmd;
-	ended->count++;
+	nvdm_command_end_part(rq->end_io_data, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
 }
 
@@ -122,40 +103,125 @@ enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
 	return RQ_END_IO_FREE;
 }
 
-/* The drive never had it, and does not get it. */
-static bool nvdm_command_end_if_parked(struct request *rq, const void *data)
+static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
+							   blk_status_t blk_status, void *poll_ctx)
 {
-	rq_end_io_fn *end_io = nvdm_stock_request_end_io(rq);
-	const struct nvdm_parked *which = data;
-	struct nvdm_aligned_list *list = NULL;
-	struct nvdm_command *cmd;
+	struct nvdm_command *cmd = rq->end_io_data;
+
+	nvdm_command_start(cmd);
+	nvdm_command_end_part(cmd, rq, blk_status, poll_ctx);
+	return RQ_END_IO_FREE;
+}
+
+/*
+ * Of a plain command, which is one part and has no outcome before. The short way is that of
+ * one which its queue's own poller has found.
+ */
+enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
+	struct nvdm_command *cmd = rq->end_io_data;
+	u64 result;
+
+	nvdm_stock_request_ends(rq);
+	if (!ended || ended != cmd->ended ||
+	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
+		return nvdm_command_end_io_any(rq, blk_status, ended);
+	cmd->result = result;
+	cmd->next = ended->last;
+	ended->last = cmd;
+	ended->count++;
+	return RQ_END_IO_FREE;
+}
+
+/**
+ * nvdm_plain_failed - what became of a plain command that failed
+ * @cmd: memory for the outcome
+ * @map: the command's map, with its inflight reference
+ * @rq: its request
+ */
+void nvdm_plain_failed(struct nvdm_command *cmd, struct nvdm_map *map, struct request *rq)
+{
+	nvdm_command_init(cmd, NULL, NULL, NULL);
+	nvdm_command_start(cmd);
+	cmd->map = map;
+	cmd->uapi = (struct nvme_dmabuf_command){
+		.opcode = NVME_DMABUF_OP_READ,
+		.slba = nvdm_stock_request_slba(rq) - map->ns.start,
+	};
+	nvdm_command_fail_part(cmd, rq);
+}
+
+static bool nvdm_parked_is_wanted(const struct nvdm_parked *which, struct request *rq,
+				  const struct nvdm_map *map, const void *owner)
+{
+	return (!which->map || which->map == map) && (!which->owner || which->owner == owner) &&
+	       (!which->late || nvdm_parked_is_late(rq));
+}
+
+/* What its submitter is told. */
+static int nvdm_parked_error(const struct nvdm_map *map, u32 *reason)
+{
+	*reason = NVME_DMABUF_REASON_CANCELLED;
+	return nvdm_map_stopped(map, reason) ?: -EIO;
+}
+
+static bool nvdm_command_end_if_wanted(const struct nvdm_parked *which, struct request *rq,
+				       struct nvdm_command *cmd, struct nvdm_aligned_list *list,
+				       bool plain)
+{
+	const struct nvdm_map *map = cmd->map;
 	u32 reason;
 	u64 at;
 	int error;
 
-	if (end_io == nvdm_command_end_io) {
-		cmd = rq->end_io_data;
-	} else if (end_io == nvdm_command_end_io_aligned) {
-		list = rq->end_io_data;
-		cmd = list->cmd;
-	} else {
+	if (!nvdm_parked_is_wanted(which, rq, map, cmd->owner))
 		return false;
-	}
-	if ((which->map && which->map != cmd->map) ||
-	    (which->owner && which->owner != cmd->owner) ||
-	    (which->late && !nvdm_parked_is_late(rq)))
-		return false;
-
 	at = nvdm_command_part_at(cmd, rq);
-	nvdm_stock_request_disown(rq, cmd->map->ns.nsid);
+	nvdm_stock_request_disown(rq, map->ns.nsid);
 	if (list)
 		nvdm_aligned_list_destroy(list);
-	reason = NVME_DMABUF_REASON_CANCELLED;
-	error = nvdm_map_stopped(cmd->map, &reason) ?: -EIO;
+	if (plain)
+		nvdm_command_start(cmd);
+	error = nvdm_parked_error(map, &reason);
 	WRITE_ONCE(cmd->result, 0);
 	nvdm_command_fail(cmd, at, error, 0, reason);
 	nvdm_command_put_last(cmd, NULL);
 	return true;
+}
+
+/* Likewise, of one without a struct nvdm_command. */
+static bool nvdm_uring_end_if_wanted(const struct nvdm_parked *which, struct request *rq)
+{
+	struct io_uring_cmd *ioucmd = rq->end_io_data;
+	struct nvdm_map *map = nvdm_uring_map(ioucmd);
+	u32 reason;
+	int error;
+
+	if (!nvdm_parked_is_wanted(which, rq, map, NULL))
+		return false;
+	nvdm_stock_request_disown(rq, map->ns.nsid);
+	error = nvdm_parked_error(map, &reason);
+	nvdm_uring_give_up(ioucmd, error, reason);
+	percpu_ref_put(&map->inflight);
+	return true;
+}
+
+/* The drive never had it, and does not get it. */
+static bool nvdm_command_end_if_parked(struct request *rq, const void *which)
+{
+	rq_end_io_fn *end_io = nvdm_stock_request_end_io(rq);
+	struct nvdm_aligned_list *list = rq->end_io_data;
+
+	if (end_io == nvdm_command_end_io_plain)
+		return nvdm_command_end_if_wanted(which, rq, rq->end_io_data, NULL, true);
+	if (end_io == nvdm_command_end_io)
+		return nvdm_command_end_if_wanted(which, rq, rq->end_io_data, NULL, false);
+	if (end_io == nvdm_command_end_io_aligned)
+		return nvdm_command_end_if_wanted(which, rq, list->cmd, list, false);
+	if (end_io == nvdm_uring_end_io)
+		return nvdm_uring_end_if_wanted(which, rq);
+	return false;
 }
 
 /**

@@ -8,6 +8,28 @@
 
 #include "internal.h"
 
+#define TABLE_MIN_SLOTS 16U
+
+static struct nvdm_map_table *nvdm_map_table_create(size_t slots)
+{
+	struct nvdm_map_table *table = kvzalloc(struct_size(table, slots, slots), NVDM_GFP);
+
+	if (table)
+		table->mask = slots - 1;
+	return table;
+}
+
+static struct nvdm_map_table *nvdm_context_table(struct nvdm_context *ctx)
+{
+	return rcu_dereference_protected(ctx->table, lockdep_is_held(&ctx->lock));
+}
+
+static struct nvdm_map *nvdm_context_slot(struct nvdm_context *ctx, u32 slot)
+{
+	return rcu_dereference_protected(nvdm_context_table(ctx)->slots[slot],
+					 lockdep_is_held(&ctx->lock));
+}
+
 /**
  * nvdm_context_create - a context without maps
  * @file: the file that it is of, which outlives it
@@ -17,20 +39,27 @@
 struct nvdm_context *nvdm_context_create(struct file *file)
 {
 	struct nvdm_context *ctx = kzalloc(sizeof(*ctx), NVDM_GFP);
+	struct nvdm_map_table *table;
 
 	if (!ctx)
 		return NULL;
-	if (init_srcu_struct(&ctx->srcu)) {
-		kfree(ctx);
-		return NULL;
-	}
+	table = nvdm_map_table_create(TABLE_MIN_SLOTS);
+	if (!table)
+		goto free;
+	if (init_srcu_struct(&ctx->srcu))
+		goto free_table;
 	ctx->file = file;
-	xa_init_flags(&ctx->maps, XA_FLAGS_ALLOC1);
+	RCU_INIT_POINTER(ctx->table, table);
 	mutex_init(&ctx->lock);
 	init_waitqueue_head(&ctx->events.wait);
 	nvdm_poll_init(&ctx->poll);
 	spin_lock_init(&ctx->commands_lock);
 	return ctx;
+free_table:
+	kvfree(table);
+free:
+	kfree(ctx);
+	return NULL;
 }
 
 /**
@@ -41,15 +70,22 @@ struct nvdm_context *nvdm_context_create(struct file *file)
  */
 void nvdm_context_destroy(struct nvdm_context *ctx)
 {
-	unsigned long id;
+	struct nvdm_map_table *table = rcu_dereference_protected(ctx->table, true);
 	struct nvdm_map *map;
+	u32 i;
 
 	/* All at once, so that the waits for their commands overlap. */
-	xa_for_each(&ctx->maps, id, map)
-		nvdm_map_stop(map, STATE_DETACHED);
-	xa_for_each(&ctx->maps, id, map)
-		nvdm_map_destroy(map);
-	xa_destroy(&ctx->maps);
+	for (i = 0; i <= table->mask; i++) {
+		map = rcu_dereference_protected(table->slots[i], true);
+		if (map)
+			nvdm_map_stop(map, STATE_DETACHED);
+	}
+	for (i = 0; i <= table->mask; i++) {
+		map = rcu_dereference_protected(table->slots[i], true);
+		if (map)
+			nvdm_map_destroy(map);
+	}
+	kvfree(table);
 	nvdm_uring_free(ctx);
 	nvdm_poll_exit(&ctx->poll);
 	cleanup_srcu_struct(&ctx->srcu);
@@ -57,31 +93,71 @@ void nvdm_context_destroy(struct nvdm_context *ctx)
 	kfree(ctx);
 }
 
-/* Takes a number. It stands for no map until one is stored under it. */
-static int nvdm_context_reserve(struct nvdm_context *ctx, u32 *id, u32 *reason)
+/* Makes the table so large that one more map leaves half of it free. */
+static int nvdm_context_grow(struct nvdm_context *ctx)
+{
+	struct nvdm_map_table *old = nvdm_context_table(ctx), *table;
+	size_t slots = (size_t)old->mask + 1;
+	struct nvdm_map *map;
+	u32 i;
+
+	if (ctx->count < slots / 2)
+		return 0;
+	table = nvdm_map_table_create(2 * slots);
+	if (!table)
+		return -ENOMEM;
+	/* Numbers that ended in different bits before end so in more bits. */
+	for (i = 0; i < slots; i++) {
+		map = nvdm_context_slot(ctx, i);
+		if (map)
+			RCU_INIT_POINTER(table->slots[map->id & table->mask], map);
+	}
+	rcu_assign_pointer(ctx->table, table);
+	kvfree_rcu(old, rcu);
+	return 0;
+}
+
+/* Counts a map that is about to be made, for which there is a slot from then on. */
+static int nvdm_context_reserve(struct nvdm_context *ctx, u32 *reason)
 {
 	int ret = -ENOSPC;
 
 	mutex_lock(&ctx->lock);
-	if (ctx->count < READ_ONCE(max_maps)) {
-		/* Cyclic: a number that a program kept too long finds no other map. */
-		ret = xa_alloc_cyclic(&ctx->maps, id, NULL, xa_limit_32b, &ctx->next, NVDM_GFP);
-		if (ret >= 0) {
-			ctx->count++;
-			ret = 0;
-		}
-	} else {
+	if (ctx->count < READ_ONCE(max_maps))
+		ret = nvdm_context_grow(ctx);
+	else
 		*reason = NVME_DMABUF_REASON_MAP_LIMIT;
-	}
+	if (!ret)
+		ctx->count++;
 	mutex_unlock(&ctx->lock);
 	return ret;
 }
 
-/* Frees a number, whether or not a map was stored under it. */
-static void nvdm_context_release(struct nvdm_context *ctx, u32 id)
+static void nvdm_context_unreserve(struct nvdm_context *ctx)
 {
-	xa_erase(&ctx->maps, id);
+	mutex_lock(&ctx->lock);
 	ctx->count--;
+	mutex_unlock(&ctx->lock);
+}
+
+/*
+ * Gives a map its number, and lets it be found. Cyclic: a number that a program kept too
+ * long finds no other map.
+ */
+static u32 nvdm_context_add(struct nvdm_context *ctx, struct nvdm_map *map)
+{
+	struct nvdm_map_table *table;
+	u32 id;
+
+	mutex_lock(&ctx->lock);
+	table = nvdm_context_table(ctx);
+	for (id = ctx->next; !id || nvdm_context_slot(ctx, id & table->mask); id++)
+		;
+	ctx->next = id + 1;
+	nvdm_command_recognise(map, id);
+	rcu_assign_pointer(table->slots[id & table->mask], map);
+	mutex_unlock(&ctx->lock);
+	return id;
 }
 
 /**
@@ -94,28 +170,20 @@ static void nvdm_context_release(struct nvdm_context *ctx, u32 id)
 int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args)
 {
 	struct nvdm_map *map;
-	u32 id;
 	int ret;
 
-	ret = nvdm_context_reserve(ctx, &id, &args->out_reason);
+	ret = nvdm_context_reserve(ctx, &args->out_reason);
 	if (ret)
 		return ret;
 
 	map = nvdm_map_create(args, &ctx->events, &ctx->poll, &args->out_reason);
 	if (IS_ERR(map)) {
-		mutex_lock(&ctx->lock);
-		nvdm_context_release(ctx, id);
-		mutex_unlock(&ctx->lock);
+		nvdm_context_unreserve(ctx);
 		return PTR_ERR(map);
 	}
 
-	nvdm_command_recognise(map, id);
-	args->out_map = id;
+	args->out_map = nvdm_context_add(ctx, map);
 	args->out_reason = NVME_DMABUF_REASON_NONE;
-	mutex_lock(&ctx->lock);
-	/* The reserved entry takes the map without allocating. */
-	xa_store(&ctx->maps, id, map, NVDM_GFP);
-	mutex_unlock(&ctx->lock);
 	/*
 	 * Who was woken before may not have found it. Either the event is seen here, or who
 	 * sees the event also sees the map: pairs with SRCU's barrier in
@@ -136,6 +204,7 @@ int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *arg
  */
 int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 {
+	struct nvdm_map_table *table;
 	struct nvdm_map *map;
 
 	mutex_lock(&ctx->lock);
@@ -143,7 +212,9 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 	if (map) {
 		/* In this order: who finds no such number knows that it takes no command. */
 		nvdm_map_stop(map, STATE_DETACHED);
-		nvdm_context_release(ctx, id);
+		table = nvdm_context_table(ctx);
+		RCU_INIT_POINTER(table->slots[id & table->mask], NULL);
+		ctx->count--;
 	}
 	mutex_unlock(&ctx->lock);
 	if (!map)
@@ -151,8 +222,6 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 
 	/* Commands that found it just now are refused, or in flight after this. */
 	synchronize_srcu(&ctx->srcu);
-	/* Nobody remembers it any more. */
-	cmpxchg(&ctx->last, map, NULL);
 	nvdm_map_destroy(map);
 	return 0;
 }
@@ -187,29 +256,35 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 /**
  * nvdm_context_next_event - take the next event
  * @ctx: the context
- * @id: where to start, and the number of the map that has it
+ * @from: the slot where to start, 0 at first; and where the event was found
  * @event: the event
  *
- * Return: false if there is none from there on.
+ * Return: false if there is none from there on, but for maps that came meanwhile.
  */
-bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmabuf_event *event)
+bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *from, struct nvme_dmabuf_event *event)
 {
-	unsigned long at = *id;
+	const struct nvdm_map_table *table;
 	struct nvdm_map *map;
 	bool found = false;
 	int srcu;
+	u32 i;
 
 	if (!atomic_read(&ctx->events.pending))
 		return false;
 	srcu = srcu_read_lock(&ctx->srcu);
-	xa_for_each_start(&ctx->maps, at, map, *id) {
-		found = nvdm_map_take_event(map, event);
-		if (found)
+	rcu_read_lock();
+	table = rcu_dereference(ctx->table);
+	for (i = *from; i <= table->mask; i++) {
+		map = nvdm_map_table_find(table, i);
+		found = map && nvdm_map_take_event(map, event);
+		if (found) {
+			event->map = map->id;
+			*from = i;
 			break;
+		}
 	}
+	rcu_read_unlock();
 	srcu_read_unlock(&ctx->srcu, srcu);
-	*id = at;
-	event->map = at;
 	return found;
 }
 
@@ -270,11 +345,13 @@ int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usa
  */
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id)
 {
-	struct nvdm_map *map = xa_load(&ctx->maps, id);
+	struct nvdm_map *map;
 
-	if (map && READ_ONCE(ctx->last) != map)
-		/* Pairs with nvdm_submitter_take(), which reads what the map holds. */
-		smp_store_release(&ctx->last, map);
+	rcu_read_lock();
+	map = nvdm_map_table_find(rcu_dereference(ctx->table), id);
+	if (map && map->id != id)
+		map = NULL;
+	rcu_read_unlock();
 	return map;
 }
 
@@ -287,14 +364,16 @@ void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked 
 {
 	struct gendisk *last = NULL;
 	struct nvdm_map *map;
-	unsigned long id;
-	int srcu;
+	u32 i;
 
-	srcu = srcu_read_lock(&ctx->srcu);
-	xa_for_each(&ctx->maps, id, map) {
-		if (map->ns.disk != last)
-			nvdm_command_end_parked(&map->ns, which);
+	/* Keeps the maps that are in the table. */
+	mutex_lock(&ctx->lock);
+	for (i = 0; i <= nvdm_context_table(ctx)->mask; i++) {
+		map = nvdm_context_slot(ctx, i);
+		if (!map || map->ns.disk == last)
+			continue;
+		nvdm_command_end_parked(&map->ns, which);
 		last = map->ns.disk;
 	}
-	srcu_read_unlock(&ctx->srcu, srcu);
+	mutex_unlock(&ctx->lock);
 }

@@ -13,9 +13,9 @@
  *
  * Lifetimes. A context holds its maps; a map holds its namespace, which holds
  * the open file, the path's disk and the controller. Whoever looks up a map
- * uses it inside the context's SRCU, and a map is destroyed after that. A context also
- * remembers the map that was looked up last: whoever finds it there may only try to take
- * its inflight reference, inside RCU, after which its memory is freed. Each part
+ * uses it inside the context's SRCU, and a map is destroyed after that. Whoever finds a
+ * map inside RCU alone may only try to take its inflight reference, for a map's memory is
+ * freed a grace period after that. Each part
  * of a command holds its map's inflight reference from before its addresses
  * are looked up until the drive has finished with it; only then may the map be
  * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
@@ -32,6 +32,13 @@
  * long as the drive might have taken. Commands on polled queues end when somebody looks, so
  * who waits for a map or a queue also polls.
  *
+ * Plain commands. Most commands are a Read or Write of one part, without flags or a
+ * timeout. They go a short way, which sleeps nowhere and is inside RCU: the map is found in
+ * the context's table, and no struct of ours need say how far the command is. All others,
+ * and those that meet something unusual, go the long way, which can tell every reason and
+ * wait. On the short way no memory is written by two threads that have a queue, or a ring,
+ * of their own: counts are kept for each CPU, and what a context shares is only read.
+ *
  * A map's states. It begins as REVOKED: attached, not mapped. nvdm_map_refresh()
  * maps it and makes it LIVE; nvdm_map_stop() ends that, for good if the state is
  * GONE or DETACHED. What commands use of a map (its list, its namespace's format)
@@ -43,7 +50,8 @@
  * formats, which waits for every request, and tells who waits on the queue's
  * mq_freeze_wq. So a command, once its request is allocated and keeps the next
  * freeze out, is let through only if test reads that began after the last one have
- * shown that the drive moves what is computed. This does not see formats of others
+ * shown that the drive moves what is computed. A request that the plug still has keeps
+ * the freeze out as well. This does not see formats of others
  * than this kernel, and those through io_uring, for which the driver freezes
  * nothing; and of those through another controller of a multipath device, it does
  * not wait for what is in flight.
@@ -79,8 +87,7 @@
  *                          description; also inside the lock of a queue's mq_freeze_wq.
  *                          Inside it that of events->wait
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
- *   ended->taken           (bit) one poller of a queue, or for io_uring, at a time; only
- *                          ever tried
+ *   ended->taken           (bit) one poller of a queue at a time; only ever tried
  *   freezing_lock          (spinlock) one poller of queues that are to be frozen at a
  *                          time; only ever tried
  *
@@ -106,6 +113,7 @@
 #include <linux/completion.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
+#include <linux/hash.h>
 #include <linux/mutex.h>
 #include <linux/nvme.h>
 #include <linux/pci.h>
@@ -113,7 +121,6 @@
 #include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 #include <linux/nvme_dmabuf.h>
 
 #include "prp.h"
@@ -370,19 +377,55 @@ struct nvdm_poll_source {
 	struct blk_mq_hw_ctx *hctx;
 };
 
+/**
+ * nvdm_ref_put_rcu - percpu_ref_put() inside RCU, which that would enter and leave each time
+ * @ref: the reference, whose owner may be gone afterwards
+ */
+static __always_inline void nvdm_ref_put_rcu(struct percpu_ref *ref)
+{
+	unsigned long __percpu *count;
+
+	if (likely(__ref_is_percpu(ref, &count)))
+		this_cpu_dec(*count);
+	else
+		percpu_ref_put(ref);
+}
+
 #define POLL_MAX_SOURCES 64U
+#define POLL_INDEX_BITS	 8
 
 /**
  * struct nvdm_poll - all that the commands of a context were ever polled of
  * @lock: for adding
  * @count: of @sources; read with acquire semantics
- * @sources: they stay until the end; the one after the last possible is none
+ * @index: of the source that was added last of those whose hardware queues have this hash
+ * @sources: they stay until the end
+ *
+ * Threads read it with each command, and write to it only as they add a source.
  */
 struct nvdm_poll {
 	spinlock_t lock;
 	u32 count;
-	struct nvdm_poll_source sources[POLL_MAX_SOURCES + 1];
+	u8 index[1 << POLL_INDEX_BITS];
+	struct nvdm_poll_source sources[POLL_MAX_SOURCES];
 };
+
+/**
+ * nvdm_poll_known - find a hardware queue
+ * @poll: where it was added
+ * @hctx: the hardware queue
+ *
+ * Return: its bit, for nvdm_poll_mask(), or 0: it was not added, or is one that only
+ * nvdm_poll_add() finds.
+ */
+static __always_inline u64 nvdm_poll_known(const struct nvdm_poll *poll,
+					   const struct blk_mq_hw_ctx *hctx)
+{
+	u32 i = READ_ONCE(poll->index[hash_ptr(hctx, POLL_INDEX_BITS)]) % POLL_MAX_SOURCES;
+
+	/* The rest of the source was written before. */
+	return smp_load_acquire(&poll->sources[i].hctx) == hctx ? BIT_ULL(i) : 0;
+}
 
 void nvdm_poll_init(struct nvdm_poll *poll);
 void nvdm_poll_exit(struct nvdm_poll *poll);
@@ -410,19 +453,18 @@ static inline bool nvdm_poll_held(const struct nvdm_poll_source *source, struct 
 	       queue->mq_ops->poll(source->hctx, iob) > 0;
 }
 
+/* Inside RCU. */
 static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
 				    struct io_comp_batch *iob)
 {
 	struct percpu_ref *usage = &source->disk->queue->q_usage_counter;
 	bool found = false, live;
 
-	rcu_read_lock();
 	live = percpu_ref_tryget_live_rcu(usage);
 	if (likely(live)) {
 		found = nvdm_poll_held(source, iob);
-		percpu_ref_put(usage);
+		nvdm_ref_put_rcu(usage);
 	}
-	rcu_read_unlock();
 	return likely(live) ? found : nvdm_poll_freezing(source, iob);
 }
 
@@ -431,6 +473,8 @@ static inline bool nvdm_poll_source(const struct nvdm_poll_source *source,
  * @poll: where the hardware queues were added
  * @mask: their bits
  * @iob: gets requests that the caller must complete
+ *
+ * Inside RCU.
  *
  * Return: whether there were any.
  */
@@ -450,6 +494,8 @@ static inline bool nvdm_poll_once(const struct nvdm_poll *poll, u64 mask, struct
  * @poll_ctx: for the commands' complete(), where the kernel can pass it on; or a struct
  *	nvdm_ended that the caller has taken, to which its owner's commands are added; or
  *	NULL
+ *
+ * Inside RCU.
  *
  * Return: whether there were any.
  */
@@ -492,8 +538,7 @@ static inline bool nvdm_poll_mask(const struct nvdm_poll *poll, u64 mask, void *
  * @event: the map has stopped, and nobody has read so
  * @events: the context's
  * @poll: the context's
- * @source: of @poll, to which the last polled command went, or POLL_MAX_SOURCES if
- *	none ever was
+ * @polled: a command went to a polled queue
  * @ref: references: one of the context's, and one of a controller's that leaves
  * @attach_lock: held while the map is attached, refreshed, verified or detached
  * @direction: of the DMA mapping
@@ -528,7 +573,7 @@ struct nvdm_map {
 	bool event;
 	struct nvdm_events *events;
 	struct nvdm_poll *poll;
-	u32 source;
+	bool polled;
 	struct kref ref;
 	struct mutex attach_lock;
 	enum dma_data_direction direction;
@@ -549,7 +594,7 @@ struct nvdm_map {
 static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 {
 	/* Pairs with nvdm_command_note_request(). */
-	return smp_load_acquire(&map->source) != POLL_MAX_SOURCES;
+	return smp_load_acquire(&map->polled);
 }
 
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,
@@ -579,7 +624,8 @@ int nvdm_peer_distance(struct nvdm_controller *ctrl, struct pci_dev *peer, u32 *
 bool nvdm_peer_unreachable(struct nvdm_controller *ctrl, u32 *reason);
 
 /**
- * struct nvdm_ended - commands that have ended, and of which their poller will tell
+ * struct nvdm_ended - plain commands that the drive has completed, and of which their
+ *	poller will tell
  * @taken: bit 0: a poller protects the members below
  * @last: the last one; in its next the one before
  * @count: how many
@@ -606,26 +652,50 @@ static inline void nvdm_ended_leave(struct nvdm_ended *ended)
 struct nvdm_parked;
 
 /**
+ * struct nvdm_map_table - the maps of a context, each in the slot that its number names
+ * @rcu: frees the table
+ * @mask: number of slots, a power of 2, less 1
+ * @slots: the map whose number ends in the slot's bits, or NULL
+ *
+ * No two maps have numbers that end alike, so that one look finds a map, however many
+ * there are. At least half of the slots are free.
+ */
+struct nvdm_map_table {
+	struct rcu_head rcu;
+	u32 mask;
+	struct nvdm_map __rcu *slots[];
+};
+
+/**
+ * nvdm_map_table_find - the only map that can have a number
+ * @table: the table, inside RCU
+ * @id: the number, which is to be compared with the map's
+ */
+static __always_inline struct nvdm_map *nvdm_map_table_find(const struct nvdm_map_table *table,
+							    u32 id)
+{
+	/* A mask and no branch: no number reads past the slots, not even speculatively. */
+	return rcu_dereference(table->slots[id & table->mask]);
+}
+
+/**
  * struct nvdm_context - an open file of /dev/nvme-dmabuf
  * @file: the open file, while anybody may use the context
- * @maps: maps by number
- * @last: a map that was looked up, or NULL
+ * @table: maps by number
  * @srcu: maps that were looked up are used inside it
  * @next: where to look for the next free number
  * @count: maps in the table, or about to be
- * @lock: protects all of these against change, but for @last
+ * @lock: protects all of these against change
  * @events: of the maps
  * @poll: what commands are polled of
  * @queues: how many there are
- * @ended: what the poller for io_uring has found
  * @commands_lock: (spinlock) protects the members below
  * @commands: free commands for io_uring
  * @all_commands: these, and those that are not free
  */
 struct nvdm_context {
 	struct file *file;
-	struct xarray maps;
-	struct nvdm_map *last;
+	struct nvdm_map_table __rcu *table;
 	struct srcu_struct srcu;
 	u32 next;
 	u32 count;
@@ -633,7 +703,6 @@ struct nvdm_context {
 	struct nvdm_events events;
 	struct nvdm_poll poll;
 	atomic_t queues;
-	struct nvdm_ended ended;
 	spinlock_t commands_lock;
 	struct nvdm_command *commands;
 	struct nvdm_uring_command *all_commands;
@@ -646,7 +715,7 @@ void nvdm_context_destroy(struct nvdm_context *ctx);
 int nvdm_context_attach(struct nvdm_context *ctx, struct nvme_dmabuf_attach *args);
 int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args);
-bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *id, struct nvme_dmabuf_event *event);
+bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *from, struct nvme_dmabuf_event *event);
 void nvdm_context_return_event(struct nvdm_context *ctx, u32 id);
 int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage);
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
@@ -657,11 +726,12 @@ void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked 
  * @map: its map, which parts in flight hold
  * @complete: called once, when all of it has ended, in any context; the command
  *	is its owner's again. With iob->poll_ctx of who polls, or NULL.
- * @ended: instead of calling @complete it is added here, with the inflight reference of
- *	its last part, if this is the poll_ctx
+ * @ended: instead of calling @complete it is added here, with its inflight reference, if
+ *	this is the poll_ctx, the command plain, and the drive has completed it
  * @owner: for @complete
  * @uapi: what the caller asked for
- * @parts: NVMe commands not finished, plus one while they are being issued
+ * @parts: NVMe commands not finished, plus one while they are being issued. Like all of the
+ *	outcome but @result it is not kept for a plain command, unless something is wrong.
  * @block_shift: log2 of the block size by which it was checked
  * @failed_at: offset of the first part that failed, or U64_MAX
  * @result: dwords 0 and 1 of the completion queue entry
@@ -692,7 +762,7 @@ struct nvdm_command {
  * struct nvdm_submitter - who submits commands, and how
  * @ctx: the context that owns their maps
  * @srcu: of @ctx, while maps of it are used
- * @hctx: the hardware queue to which the last one went, if it was for the same map
+ * @hctx: the hardware queue to which the last one went, of which @sources has the bit
  * @sources: where to add what to poll for the commands, as for nvdm_poll_mask()
  * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
  * @nowait: do not wait for requests
@@ -718,6 +788,9 @@ void nvdm_command_init(struct nvdm_command *cmd,
 		       struct nvdm_ended *ended, void *owner);
 u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
+bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_command *uapi,
+		       struct nvdm_map **map, rq_end_io_fn *end_io, void *data);
+void nvdm_plain_failed(struct nvdm_command *cmd, struct nvdm_map *map, struct request *rq);
 
 /* command_end.c */
 
@@ -733,7 +806,18 @@ struct nvdm_parked {
 	bool late;
 };
 
+/* All of a command's outcome, before there is any. */
+static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
+{
+	atomic_set(&cmd->parts, 1);
+	cmd->failed_at = U64_MAX;
+	cmd->error = 0;
+	cmd->status = 0;
+	cmd->reason = NVME_DMABUF_REASON_NONE;
+}
+
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status));
+enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status));
 void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason);
 void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_parked *which);
@@ -746,20 +830,6 @@ void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_
 typedef bool nvdm_parked_fn(struct request *rq, const void *data);
 void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, const void *data);
 bool nvdm_parked_is_late(struct request *rq);
-
-/**
- * nvdm_ended_put - put the inflight reference of a command that was collected
- * @cmd: the command, and after it in @next those that are to come
- * @refs: counts references of the same map, to be put together; begins as 0
- */
-static inline void nvdm_ended_put(const struct nvdm_command *cmd, u32 *refs)
-{
-	++*refs;
-	if (cmd->next && cmd->next->map == cmd->map)
-		return;
-	percpu_ref_put_many(&cmd->map->inflight, *refs);
-	*refs = 0;
-}
 
 /**
  * nvdm_command_describe - the completion that the caller gets
@@ -933,6 +1003,9 @@ struct file *nvdm_queue_file(struct nvdm_queue *queue);
 
 /* uring.c */
 void nvdm_uring_free(struct nvdm_context *ctx);
+enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status));
+struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd);
+void nvdm_uring_give_up(struct io_uring_cmd *ioucmd, int error, u32 reason);
 int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags);
 int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
 		      unsigned int poll_flags);

@@ -626,7 +626,6 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
 	map->poll = poll;
-	map->source = POLL_MAX_SOURCES;
 	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
 	map->flags = args->flags;

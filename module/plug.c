@@ -87,24 +87,29 @@ static bool nvdm_plug_end_if_parked(struct request *rq, const void *data)
 }
 
 /*
- * Has the kernel add one request to an empty plug, and one to a plug that has one. Whether
- * the reads succeed does not matter.
+ * Has the kernel add one request to an empty plug, and one of the plug's cache to a plug that
+ * has one. Whether the reads succeed does not matter.
  */
 static int nvdm_plug_watch(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io)
 {
 	struct nvdm_plug_test test = { .left = ATOMIC_INIT(1), .nsid = ns->nsid };
+	struct request *rq, *last, *cached, *next;
 	struct blk_plug plug, before;
-	struct request *rq, *last;
 	int i, state = PLUG_AS_BELIEVED;
-	bool takes;
+	bool takes, popped;
 
 	init_completion(&test.done);
 	blk_start_plug(&plug);
+	/* The second one comes from the plug's cache, where there is one. */
+	plug.nr_ios = 2;
 	for (i = 0; i < 2 && state == PLUG_AS_BELIEVED; i++) {
 		state = PLUG_UNKNOWN;
+		cached = plug_would_peek(&plug);
+		next = cached ? cached->rq_next : NULL;
 		rq = nvdm_stock_request_alloc(ns, io->opcode, 0);
 		if (IS_ERR(rq))
 			break;
+		popped = !cached || (rq == cached && plug_has_popped(&plug, next, rq));
 		takes = plug_would_take(&plug, rq, nvdm_plug_end_io, &last);
 		memcpy(&before, &plug, sizeof(before));
 		atomic_inc(&test.left);
@@ -114,8 +119,9 @@ static int nvdm_plug_watch(const struct nvdm_namespace *ns, const struct nvdm_st
 		}
 		/* If not, it may have ended by now. */
 		if (takes)
-			state = plug_has_added(&before, &plug, last, rq) ? PLUG_AS_BELIEVED :
-									   PLUG_DIFFERENT;
+			state = popped && plug_has_added(&before, &plug, last, rq) ?
+					PLUG_AS_BELIEVED :
+					PLUG_DIFFERENT;
 	}
 	blk_finish_plug(&plug);
 	nvdm_plug_put(&test);

@@ -53,7 +53,9 @@ u64 nvdm_poll_add(struct nvdm_poll *poll, struct gendisk *disk, struct blk_mq_hw
 	if (!source && poll->count < POLL_MAX_SOURCES) {
 		get_device(disk_to_dev(disk));
 		kobject_get(&hctx->kobj);
-		poll->sources[poll->count] = (struct nvdm_poll_source){ disk, hctx };
+		poll->sources[poll->count].disk = disk;
+		smp_store_release(&poll->sources[poll->count].hctx, hctx);
+		WRITE_ONCE(poll->index[hash_ptr(hctx, POLL_INDEX_BITS)], poll->count);
 		source = BIT_ULL(poll->count);
 		smp_store_release(&poll->count, poll->count + 1);
 	}
@@ -124,11 +126,15 @@ bool nvdm_poll_disk(struct nvdm_poll *poll, const struct gendisk *disk)
 {
 	u32 count = smp_load_acquire(&poll->count), i;
 	u64 mask = 0;
+	bool found;
 
 	for (i = 0; i < count; i++)
 		if (!disk || poll->sources[i].disk == disk)
 			mask |= BIT_ULL(i);
-	return nvdm_poll_mask(poll, mask, NULL);
+	rcu_read_lock();
+	found = nvdm_poll_mask(poll, mask, NULL);
+	rcu_read_unlock();
+	return found;
 }
 
 /**

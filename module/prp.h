@@ -156,6 +156,12 @@ static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 ad
 		       prp_builder_add_any(builder, addr, length);
 }
 
+/* The DMA address of a controller page, of which the range's first byte is in page 0. */
+static __always_inline __u64 prp_list_entry(const struct prp_list *list, __u64 entry)
+{
+	return le64_to_cpu(list->pages[entry / PRP_STRIDE].slots[entry % PRP_STRIDE]);
+}
+
 /**
  * prp_list_address - the DMA address of a byte
  * @list: a filled list
@@ -164,10 +170,8 @@ static __always_inline int prp_builder_add(struct prp_builder *builder, __u64 ad
 static __always_inline __u64 prp_list_address(const struct prp_list *list, __u64 offset)
 {
 	__u64 pos = list->first + offset;
-	__u64 entry = pos >> PRP_PAGE_SHIFT;
 
-	return le64_to_cpu(list->pages[entry / PRP_STRIDE].slots[entry % PRP_STRIDE]) +
-	       (pos & PRP_PAGE_MASK);
+	return prp_list_entry(list, pos >> PRP_PAGE_SHIFT) + (pos & PRP_PAGE_MASK);
 }
 
 /**
@@ -183,14 +187,17 @@ static __always_inline void prp_list_window(const struct prp_list *list, __u64 o
 					    __u64 *prp1, __u64 *prp2)
 {
 	__u64 pos = list->first + offset;
-	__u64 second = (pos >> PRP_PAGE_SHIFT) + 1;
-	__u64 in_first = PRP_PAGE_SIZE - (pos & PRP_PAGE_MASK);
+	/* Bytes from the start of the first page to the end of the transfer. */
+	__u64 end = (pos & PRP_PAGE_MASK) + length;
+	__u64 second;
 
 	*prp1 = prp_list_address(list, offset);
-	if (length <= in_first)
-		*prp2 = 0;
-	else if (length <= in_first + PRP_PAGE_SIZE)
-		*prp2 = prp_list_address(list, offset + in_first);
+	*prp2 = 0;
+	if (end <= PRP_PAGE_SIZE)
+		return;
+	second = (pos >> PRP_PAGE_SHIFT) + 1;
+	if (end <= 2 * PRP_PAGE_SIZE)
+		*prp2 = prp_list_entry(list, second);
 	else
 		*prp2 = list->pages[second / PRP_STRIDE].dma + second % PRP_STRIDE * sizeof(__le64);
 }

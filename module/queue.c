@@ -58,17 +58,24 @@ static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-/* What the poller has found goes to the ring, the last one first. Polled, so no event. */
+/*
+ * What the poller has found goes to the ring, the last one first: plain commands, each
+ * completed in full. Polled, so no event. Inside RCU.
+ */
 static void nvdm_queue_finish(struct nvdm_queue *queue)
 {
 	struct nvdm_command *cmd = queue->ended.last, *last;
-	u32 refs = 0, slot;
+	u32 slot;
 
 	spin_lock_irq(&queue->lock);
 	slot = queue->tail + queue->ended.count;
 	do {
-		nvdm_command_describe(cmd, nvdm_queue_slot(queue, --slot));
-		nvdm_ended_put(cmd, &refs);
+		*nvdm_queue_slot(queue, --slot) = (struct nvme_dmabuf_completion){
+			.user_data = cmd->uapi.user_data,
+			.result = cmd->result,
+			.bytes = cmd->uapi.length,
+		};
+		nvdm_ref_put_rcu(&cmd->map->inflight);
 		last = cmd;
 		cmd = cmd->next;
 	} while (cmd);
@@ -181,13 +188,16 @@ bool nvdm_queue_poll(struct nvdm_queue *queue)
 	struct nvdm_poll *poll = &queue->ctx->poll;
 	u64 sources = READ_ONCE(queue->sources);
 	bool taken = nvdm_ended_take(&queue->ended);
-	bool found = nvdm_poll_mask(poll, sources, taken ? &queue->ended : NULL);
+	bool found;
 
+	rcu_read_lock();
+	found = nvdm_poll_mask(poll, sources, taken ? &queue->ended : NULL);
 	if (likely(taken)) {
 		if (queue->ended.last)
 			nvdm_queue_finish(queue);
 		nvdm_ended_leave(&queue->ended);
 	}
+	rcu_read_unlock();
 	return found;
 }
 

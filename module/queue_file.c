@@ -67,7 +67,8 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 	};
 	struct nvdm_command *spare;
 	u32 count, read = 0, done = 0;
-	struct blk_plug plug;
+	/* All of it is written below: the compiler need not clear it for each call. */
+	struct blk_plug plug __uninitialized;
 	int ret;
 
 	if (!nvdm_queue_in_flight(queue))
@@ -187,7 +188,7 @@ static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long 
 {
 	struct nvme_dmabuf_enter __user *user = (void __user *)arg;
 	struct nvdm_queue *queue = file->private_data;
-	struct nvme_dmabuf_enter args;
+	struct nvme_dmabuf_enter args __uninitialized;
 	int ret;
 
 	if (cmd != NVME_DMABUF_IOC_ENTER)

@@ -5,8 +5,8 @@
  * segments of its own: then it maps nothing, copies the command to the submission queue
  * as it is, and keeps timeouts, aborts, resets and teardown.
  *
- * Only stock.c, plug.c, command.c and command_end.c, for whose sake this is inline, may include
- * it.
+ * Only stock.c, plug.c, command.c, command_end.c and uring.c, for whose sake this is inline,
+ * may include it.
  */
 #ifndef NVME_DMABUF_STOCK_H
 #define NVME_DMABUF_STOCK_H
@@ -48,6 +48,11 @@ struct nvdm_stock_words {
 static_assert(sizeof(struct nvdm_stock_words) == sizeof(struct nvme_command));
 
 static_assert((__force u32)REQ_OP_DRV_OUT - 1 == (__force u32)REQ_OP_DRV_IN);
+
+/* An opcode and its operation together. */
+#define STOCK_OPS ((__force u32)REQ_OP_DRV_OUT + nvme_cmd_write)
+
+static_assert(STOCK_OPS == (__force u32)REQ_OP_DRV_IN + nvme_cmd_read);
 
 #define STOCK_REQ_CANCELLED (1 << 0) /* in flags: the driver gave it up */
 #define STOCK_STATUS_MASK   0x7ff    /* status code type and status code */
@@ -121,6 +126,21 @@ static __always_inline void nvdm_stock_request_init(struct request *rq, struct n
 	pdu->result.u64 = 0;
 }
 
+/* What nvme_init_request() sets, of two members of a request. */
+#define STOCK_CMD_FLAGS (REQ_FAILFAST_DRIVER | REQ_POLLED)
+#define STOCK_RQ_FLAGS	((__force req_flags_t)(RQF_QUIET | RQF_DONTPREP))
+
+/* Besides these flags, which it has set in a request like this one. */
+static __always_inline void nvdm_stock_request_init_pdu(struct request *rq)
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	pdu->result.u64 = 0;
+	pdu->retries = 0;
+	pdu->flags = 0;
+	pdu->status = 0;
+}
+
 /*
  * What nvme_init_request() does, and has done to the last request of the plug: the same
  * to this one.
@@ -128,14 +148,15 @@ static __always_inline void nvdm_stock_request_init(struct request *rq, struct n
 static __always_inline void nvdm_stock_request_init_like(struct request *rq,
 							 const struct request *last)
 {
-	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+	rq->cmd_flags |= last->cmd_flags & STOCK_CMD_FLAGS;
+	rq->rq_flags |= last->rq_flags & STOCK_RQ_FLAGS;
+	nvdm_stock_request_init_pdu(rq);
+}
 
-	rq->cmd_flags |= last->cmd_flags & (REQ_FAILFAST_DRIVER | REQ_POLLED);
-	rq->rq_flags |= last->rq_flags & (RQF_QUIET | RQF_DONTPREP);
-	pdu->result.u64 = 0;
-	pdu->retries = 0;
-	pdu->flags = 0;
-	pdu->status = 0;
+/* Bit 1 of an opcode tells that data comes from the controller. */
+static __always_inline blk_opf_t nvdm_stock_op(u8 opcode)
+{
+	return (__force blk_opf_t)((__force u32)REQ_OP_DRV_OUT - (opcode >> 1 & 1));
 }
 
 /**
@@ -202,17 +223,23 @@ static inline void nvdm_stock_request_disown(struct request *rq, u32 nsid)
 static inline struct request *nvdm_stock_request_alloc(const struct nvdm_namespace *ns, u8 opcode,
 						       blk_opf_t opf)
 {
+	enum hctx_type type = opf & REQ_POLLED ? HCTX_TYPE_POLL : HCTX_TYPE_DEFAULT;
 	struct request_queue *queue = ns->disk->queue;
+	struct blk_plug *plug = current->plug;
+	struct request *rq = plug ? plug_peek(plug) : NULL;
 
-	/* Bit 1 of an opcode tells that data comes from the controller. */
-	opf |= (__force blk_opf_t)((__force u32)REQ_OP_DRV_OUT - (opcode >> 1 & 1));
+	opf |= nvdm_stock_op(opcode);
+	if (likely(rq && rq->q == queue && rq->mq_hctx->type == type)) {
+		plug_pop(plug, rq, opf);
+		return rq;
+	}
 	/*
 	 * The plug keeps what it allocates at once for others as well. But Linux 6.12 does
 	 * not prepare it for an I/O scheduler, which these commands pass by and others do
 	 * not: it would count theirs for ever.
 	 */
-	if (unlikely(queue->elevator && current->plug))
-		current->plug->nr_ios = 1;
+	if (unlikely(queue->elevator && plug))
+		plug->nr_ios = 1;
 	return blk_mq_alloc_request(queue, opf, BLK_MQ_REQ_NOWAIT);
 }
 
@@ -258,6 +285,94 @@ static __always_inline int nvdm_stock_request_plug(const struct nvdm_namespace *
 	nvdm_stock_request_set_end(rq, end_io, data);
 	plug_add(plug, last, rq);
 	return 0;
+}
+
+/**
+ * struct nvdm_stock_run - what requests one after the other in a plug have in common
+ * @last: the last of them, and of the plug
+ * @plug: the plug
+ * @queue: of each
+ * @cmd_flags: of each
+ * @rq_flags: likewise
+ * @block_size: the format that was found when all but the first lay in the plug's cache
+ *
+ * Those in the cache hold the queue. So it cannot be frozen before they are taken, and
+ * what changes only while it is frozen stays what it was: format and I/O scheduler. Of a
+ * namespace that goes, the driver ends the commands. Whoever sleeps flushes the plug, and
+ * with it the cache: that ends the run.
+ */
+struct nvdm_stock_run {
+	struct request *last;
+	struct blk_plug *plug;
+	struct request_queue *queue;
+	blk_opf_t cmd_flags;
+	req_flags_t rq_flags;
+	u32 block_size;
+};
+
+/* With a request of nvdm_stock_request_plug(). */
+static __always_inline void nvdm_stock_run_begin(struct nvdm_stock_run *run, struct blk_plug *plug,
+						 const struct nvdm_namespace *ns,
+						 struct request *rq)
+{
+	run->last = rq;
+	run->plug = plug;
+	run->queue = rq->q;
+	run->cmd_flags = rq->cmd_flags & STOCK_CMD_FLAGS;
+	run->rq_flags = rq->rq_flags & STOCK_RQ_FLAGS;
+	run->block_size = ns->block_size;
+}
+
+/**
+ * nvdm_stock_run_next - the request of the next command of a run
+ * @run: the run
+ * @ns: the namespace of the next command
+ * @hctx: the hardware queue of the run
+ *
+ * Return: a request for nvdm_stock_request_join(), which the plug still has; or NULL, if
+ * something has to be looked at.
+ */
+static __always_inline struct request *nvdm_stock_run_next(const struct nvdm_stock_run *run,
+							   const struct nvdm_namespace *ns,
+							   const struct blk_mq_hw_ctx *hctx)
+{
+	struct request *rq;
+
+	if (!plug_has_room(run->plug) || ns->disk->queue != run->queue ||
+	    ns->block_size != run->block_size)
+		return NULL;
+	rq = plug_peek(run->plug);
+	return rq && rq->mq_hctx == hctx ? rq : NULL;
+}
+
+/**
+ * nvdm_stock_request_join - nvdm_stock_request_plug() of the next request of a run
+ * @run: the run
+ * @ns: as for nvdm_stock_run_next()
+ * @rq: what that has returned
+ * @end_io: as for the run's first request
+ * @data: the request's end_io_data
+ * @opcode_flags: as for nvdm_stock_request_plug()
+ * @slba: likewise
+ * @length: likewise
+ * @dptr: likewise
+ */
+static __always_inline void nvdm_stock_request_join(struct nvdm_stock_run *run,
+						    const struct nvdm_namespace *ns,
+						    struct request *rq, rq_end_io_fn *end_io,
+						    void *data, u16 opcode_flags, u64 slba,
+						    u32 length, const u64 dptr[2])
+{
+	struct nvdm_stock_pdu *pdu = blk_mq_rq_to_pdu(rq);
+
+	/* As nvdm_stock_op(), of a Read or a Write. */
+	plug_pop(run->plug, rq, (__force blk_opf_t)(STOCK_OPS - (u8)opcode_flags) | run->cmd_flags);
+	rq->rq_flags = run->rq_flags;
+	nvdm_stock_command_fill(ns, pdu->cmd, opcode_flags, 0, slba, length, dptr);
+	nvdm_stock_request_init_pdu(rq);
+	nvdm_stock_request_set_end(rq, end_io, data);
+	plug_add(run->plug, run->last, rq);
+	run->last = rq;
 }
 
 /**

@@ -4,12 +4,14 @@
  * queue entry is user space's memory, and is read once: a command that a worker has to
  * try again is the one that was read, for Linux 6.10 to 6.15 show the worker whatever
  * user space has put in the entry since. It is kept where io_uring keeps the rest, for the
- * worker may never come. Commands are kept by their context, so that none is allocated as
- * soon as there were as many before.
+ * worker may never come. There is also what a plain command needs until it has ended.
+ * Others need a struct nvdm_command; these are kept by their context, so that none is
+ * allocated as soon as there were as many before.
  */
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "stock.h"
 
 /* In flags of struct io_uring_cmd, of which io_uring uses other bits. */
 #define URING_KEPT (1U << 29)
@@ -46,15 +48,21 @@ static_assert(COMMAND_MAX_TIMEOUT_MS < 1U << 22);
 /**
  * struct nvdm_uring - what io_uring keeps for us of a command under way
  * @result: dword 0 and 1 of the big completion queue entry
+ * @map: the map of a plain command
  * @sources: what to poll for its completion, as for nvdm_poll_once()
+ * @length: of a plain command
  * @error: res of the completion queue entry
  * @kept: instead of these the command that was read, with URING_KEPT
  */
 struct nvdm_uring {
 	union {
 		struct {
-			u64 result;
+			union {
+				u64 result;
+				struct nvdm_map *map;
+			};
 			u64 sources;
+			u32 length;
 			s32 error;
 		};
 		struct nvdm_uring_kept kept;
@@ -132,22 +140,74 @@ static void nvdm_uring_complete(struct nvdm_command *cmd, void *poll_ctx)
 	nvdm_uring_end(ioucmd, poll_ctx);
 }
 
-/* Ends what the poller has found, whose ring has the file open. */
-static void nvdm_uring_finish(struct nvdm_context *ctx, void *poll_ctx)
-{
-	struct nvdm_command *cmd, *last = NULL;
-	u32 refs = 0;
+/**
+ * struct nvdm_uring_poller - a ring that polls
+ * @iob: gets requests that the drive has completed
+ * @ring: the ring
+ */
+struct nvdm_uring_poller {
+	struct io_comp_batch iob;
+	void *ring;
+};
 
-	/* There is one at least. */
-	for (cmd = ctx->ended.last; cmd; cmd = cmd->next) {
-		nvdm_uring_end(nvdm_uring_describe(cmd), poll_ctx);
-		nvdm_ended_put(cmd, &refs);
-		last = cmd;
+/* Its address, as poll_ctx, says that the iob is that of a poller of ours. */
+static const char uring_poll_ctx;
+
+static noinline void nvdm_uring_fail(struct nvdm_uring *uring, struct nvdm_map *map,
+				     struct request *rq)
+{
+	struct nvdm_command cmd;
+
+	nvdm_plain_failed(&cmd, map, rq);
+	uring->error = cmd.error ?: cmd.status;
+	uring->result = (u64)cmd.reason << 48;
+}
+
+/* Of a plain command. Any context. */
+enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct io_uring_cmd *ioucmd = rq->end_io_data;
+	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+	struct nvdm_map *map = uring->map;
+	u64 result;
+
+	nvdm_stock_request_ends(rq);
+	if (likely(nvdm_stock_request_succeeded(rq, &result) && !blk_status)) {
+		uring->error = 0;
+		uring->result = uring->length;
+	} else {
+		nvdm_uring_fail(uring, map, rq);
 	}
-	spin_lock_irq(&ctx->commands_lock);
-	last->next = ctx->commands;
-	ctx->commands = ctx->ended.last;
-	spin_unlock_irq(&ctx->commands_lock);
+	if (likely(RQ_END_IO_POLL_CTX == &uring_poll_ctx)) {
+		/* From nvdm_uring_iopoll(), which is inside RCU. */
+		nvdm_uring_end(ioucmd, RQ_END_IO_POLLER(struct nvdm_uring_poller, iob)->ring);
+		nvdm_ref_put_rcu(&map->inflight);
+	} else {
+		nvdm_uring_end(ioucmd, RQ_END_IO_POLL_CTX);
+		percpu_ref_put(&map->inflight);
+	}
+	return RQ_END_IO_FREE;
+}
+
+/* The map of a plain command that has not ended. */
+struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd)
+{
+	return nvdm_uring_of(ioucmd)->map;
+}
+
+/**
+ * nvdm_uring_give_up - end a plain command whose request is not its own any more
+ * @ioucmd: the command
+ * @error: negative error number
+ * @reason: NVME_DMABUF_REASON_*
+ */
+void nvdm_uring_give_up(struct io_uring_cmd *ioucmd, int error, u32 reason)
+{
+	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+
+	uring->error = error;
+	uring->result = (u64)reason << 48;
+	nvdm_uring_end(ioucmd, NULL);
 }
 
 static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
@@ -156,7 +216,7 @@ static struct nvdm_command *nvdm_uring_alloc(struct nvdm_context *ctx)
 
 	if (!new)
 		return NULL;
-	nvdm_command_init(&new->cmd, nvdm_uring_complete, &ctx->ended, NULL);
+	nvdm_command_init(&new->cmd, nvdm_uring_complete, NULL, NULL);
 	spin_lock_irq(&ctx->commands_lock);
 	new->all = ctx->all_commands;
 	ctx->all_commands = new;
@@ -208,21 +268,49 @@ static noinline void nvdm_uring_recall(struct io_uring_cmd *ioucmd,
 	ioucmd->flags &= ~URING_KEPT;
 }
 
-static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
-					       struct io_uring_cmd *ioucmd)
+/* With a struct nvdm_command, whatever it is, and whatever has to be waited for. */
+static noinline int nvdm_uring_submit_any(struct nvdm_submitter *sub, struct io_uring_cmd *ioucmd,
+					  const struct nvme_dmabuf_command *uapi)
 {
-	struct nvdm_command *cmd = nvdm_uring_get(ctx);
+	struct nvdm_command *cmd = nvdm_uring_get(sub->ctx);
 
 	if (unlikely(!cmd))
-		cmd = nvdm_uring_alloc(ctx);
+		cmd = nvdm_uring_alloc(sub->ctx);
 	if (!cmd)
-		return NULL;
+		return -ENOMEM;
 	cmd->owner = ioucmd;
-	if (unlikely(ioucmd->flags & URING_KEPT))
-		nvdm_uring_recall(ioucmd, &cmd->uapi);
-	else
-		memcpy(&cmd->uapi, uring_payload(ioucmd), sizeof(cmd->uapi));
-	return cmd;
+	cmd->uapi = *uapi;
+	if (nvdm_command_submit(sub, &cmd, 1))
+		return -EIOCBQUEUED;
+	nvdm_uring_keep(ioucmd, &cmd->uapi);
+	nvdm_uring_put(sub->ctx, cmd);
+	return -EAGAIN;
+}
+
+/* A command that was kept: it has waited once, so that it is probably not plain. */
+static noinline int nvdm_uring_submit_again(struct nvdm_submitter *sub, struct io_uring_cmd *ioucmd)
+{
+	struct nvme_dmabuf_command uapi;
+
+	nvdm_uring_recall(ioucmd, &uapi);
+	nvdm_uring_of(ioucmd)->sources = 0;
+	return nvdm_uring_submit_any(sub, ioucmd, &uapi);
+}
+
+static __always_inline int nvdm_uring_submit(struct nvdm_submitter *sub,
+					     struct io_uring_cmd *ioucmd)
+{
+	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
+	/* User space's memory: each word is read once. */
+	struct nvme_dmabuf_command uapi =
+		*(const struct nvme_dmabuf_command *)uring_payload(ioucmd);
+
+	barrier_data(&uapi);
+	uring->sources = 0;
+	uring->length = uapi.length;
+	if (likely(nvdm_plain_submit(sub, &uapi, &uring->map, nvdm_uring_end_io, ioucmd)))
+		return -EIOCBQUEUED;
+	return nvdm_uring_submit_any(sub, ioucmd, &uapi);
 }
 
 /**
@@ -236,12 +324,10 @@ static struct nvdm_command *nvdm_uring_prepare(struct nvdm_context *ctx,
  */
 int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 {
-	struct nvdm_context *ctx = ioucmd->file->private_data;
-	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
 	bool nonblock = issue_flags & IO_URING_F_NONBLOCK;
 	u64 sources = 0;
 	struct nvdm_submitter sub = {
-		.ctx = ctx,
+		.ctx = ioucmd->file->private_data,
 		.sources = &sources,
 		.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0,
 		.nowait = nonblock,
@@ -249,28 +335,18 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 		.state = TASK_KILLABLE,
 		.patience = MAX_SCHEDULE_TIMEOUT,
 	};
-	struct nvdm_command *cmd;
-	bool submitted;
+	int ret;
 
 	if (ioucmd->cmd_op != NVME_DMABUF_URING_CMD)
 		return -ENOTTY;
 	if (!(issue_flags & IO_URING_F_SQE128) || ioucmd->flags & IORING_URING_CMD_MASK)
 		return -EINVAL;
-	cmd = nvdm_uring_prepare(ctx, ioucmd);
-	if (!cmd)
-		return -ENOMEM;
-
-	uring->sources = 0;
-	submitted = nvdm_command_submit(&sub, &cmd, 1);
-	if (submitted) {
-		/* Not before we return does a ring that polls let it go, or look at it. */
-		if (sub.opf)
-			uring->sources = sources;
-		return -EIOCBQUEUED;
-	}
-	nvdm_uring_keep(ioucmd, &cmd->uapi);
-	nvdm_uring_put(ctx, cmd);
-	return -EAGAIN;
+	ret = unlikely(ioucmd->flags & URING_KEPT) ? nvdm_uring_submit_again(&sub, ioucmd) :
+						     nvdm_uring_submit(&sub, ioucmd);
+	/* Not before we return does a ring that polls let it go, or look at it. */
+	if (ret == -EIOCBQUEUED && sub.opf)
+		nvdm_uring_of(ioucmd)->sources = sources;
+	return ret;
 }
 
 /**
@@ -286,13 +362,18 @@ int nvdm_uring_iopoll(struct io_uring_cmd *ioucmd, struct io_comp_batch *iob,
 {
 	struct nvdm_context *ctx = ioucmd->file->private_data;
 	u64 sources = nvdm_uring_of(ioucmd)->sources;
+	struct nvdm_uring_poller poller = { .ring = io_comp_batch_poll_ctx(iob) };
 	bool found;
 
-	if (!io_comp_batch_poll_ctx(iob) || !nvdm_ended_take(&ctx->ended))
-		return nvdm_poll_once(&ctx->poll, sources, iob);
-	found = nvdm_poll_mask(&ctx->poll, sources, &ctx->ended);
-	if (ctx->ended.last)
-		nvdm_uring_finish(ctx, io_comp_batch_poll_ctx(iob));
-	nvdm_ended_leave(&ctx->ended);
+	rcu_read_lock();
+	if (likely(poller.ring)) {
+		io_comp_batch_set_poll_ctx(&poller.iob, (void *)&uring_poll_ctx);
+		found = nvdm_poll_once(&ctx->poll, sources, &poller.iob);
+		if (poller.iob.complete)
+			poller.iob.complete(&poller.iob);
+	} else {
+		found = nvdm_poll_once(&ctx->poll, sources, iob);
+	}
+	rcu_read_unlock();
 	return found;
 }

@@ -40,6 +40,13 @@
 #define RQ_END_IO_POLL_CTX NULL
 #endif
 
+/* The structure of a poller that has set its poll_ctx, which holds the iob. */
+#ifdef HAVE_POLL_CTX
+#define RQ_END_IO_POLLER(type, member) container_of(iob, const type, member)
+#else
+#define RQ_END_IO_POLLER(type, member) ((const type *)NULL)
+#endif
+
 static inline void *io_comp_batch_poll_ctx(const struct io_comp_batch *iob)
 {
 #ifdef HAVE_POLL_CTX
@@ -137,6 +144,12 @@ static inline bool integrity_is_pi_alone(const struct blk_integrity *integrity)
 #ifdef HAVE_PLUG_RQ_LIST
 #define COMPAT_PLUG true
 
+/** plug_has_room - may plug_add() add a request like its last one? */
+static __always_inline bool plug_has_room(const struct blk_plug *plug)
+{
+	return plug->rq_count < 32;
+}
+
 /**
  * plug_would_take - may plug_add() add this request, if plugs are as is believed?
  * @plug: the plug, if there is one
@@ -152,7 +165,7 @@ static __always_inline bool plug_would_take(const struct blk_plug *plug, const s
 					    rq_end_io_fn *end_io, struct request **last)
 {
 	*last = NULL;
-	if (unlikely(!plug || plug->rq_count >= 32))
+	if (unlikely(!plug || !plug_has_room(plug)))
 		return false;
 	if (!plug->rq_count)
 		return !(rq->rq_flags & RQF_SCHED_TAGS);
@@ -199,6 +212,11 @@ static inline bool plug_has_added(const struct blk_plug *before, const struct bl
 #else
 #define COMPAT_PLUG false
 
+static inline bool plug_has_room(const struct blk_plug *plug)
+{
+	return false;
+}
+
 static inline bool plug_would_take(const struct blk_plug *plug, const struct request *rq,
 				   rq_end_io_fn *end_io, struct request **last)
 {
@@ -226,6 +244,75 @@ static __always_inline bool plug_takes(const struct blk_plug *plug, const struct
 	*last = NULL;
 	return COMPAT_PLUG && static_branch_likely(&plug_trusted) &&
 	       plug_would_take(plug, rq, end_io, last);
+}
+
+/* plug_peek(), if plugs are as is believed. */
+static __always_inline struct request *plug_would_peek(const struct blk_plug *plug)
+{
+#ifdef HAVE_RQ_PHYS_GAP
+	struct request *rq = plug->cached_rqs.head;
+
+	/* Flags are of an I/O scheduler, or of power management: more would be to be done. */
+	return rq && !rq->rq_flags ? rq : NULL;
+#else
+	return NULL;
+#endif
+}
+
+/**
+ * plug_peek - the request that blk_mq_alloc_request() would take from a plug
+ * @plug: the plug
+ *
+ * Return: a request for plug_pop(), if it is of the queue and type that the caller wants;
+ * or NULL, and then blk_mq_alloc_request() sees what there is. The request holds its queue,
+ * which has not been frozen since the plug was filled. Older kernels keep requests in
+ * another way.
+ */
+static __always_inline struct request *plug_peek(const struct blk_plug *plug)
+{
+	return COMPAT_PLUG && static_branch_likely(&plug_trusted) ? plug_would_peek(plug) : NULL;
+}
+
+/**
+ * plug_pop - take it, as blk_mq_alloc_request() would
+ * @plug: the plug
+ * @rq: the request, from plug_peek()
+ * @opf: a passthrough operation and flags, none of them a flush
+ *
+ * When it was allocated matters to blk-iocost, which lets passthrough requests be. Whoever
+ * puts it into a list sets the list's member.
+ */
+static __always_inline void plug_pop(struct blk_plug *plug, struct request *rq, blk_opf_t opf)
+{
+#ifdef HAVE_RQ_PHYS_GAP
+	rq_list_pop(&plug->cached_rqs);
+	rq->cmd_flags = opf;
+#ifdef CONFIG_BLK_RQ_ALLOC_TIME
+	rq->alloc_time_ns = 0;
+#endif
+	rq->__data_len = 0;
+	rq->phys_gap_bit = 0;
+	rq->__sector = (sector_t)-1;
+	rq->bio = NULL;
+	rq->biotail = NULL;
+#endif
+}
+
+/**
+ * plug_has_popped - has blk_mq_alloc_request() done what plug_pop() does?
+ * @plug: the plug after
+ * @next: what its cache had behind the request
+ * @rq: the request
+ */
+static inline bool plug_has_popped(const struct blk_plug *plug, const struct request *next,
+				   const struct request *rq)
+{
+#ifdef HAVE_RQ_PHYS_GAP
+	return plug->cached_rqs.head == next && !rq->rq_flags && !rq->__data_len &&
+	       !rq->phys_gap_bit && rq->__sector == (sector_t)-1 && !rq->bio && !rq->biotail;
+#else
+	return true;
+#endif
 }
 
 /* Early releases of each series lack it: there work for the task ends waits as a signal does. */
