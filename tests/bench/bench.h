@@ -19,7 +19,9 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-#define MAX_DEPTH 32U
+#define MAX_DEPTH   32U
+#define MAX_MAPS    8U
+#define MAX_THREADS 2U
 
 /** die - end the program: the benchmark itself does not work here */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -94,6 +96,8 @@ struct shared {
  * @memory: where to
  * @bytes: of each read
  * @depth: reads that are submitted at once
+ * @maps: of the memory, that reads use in turn; this module's paths only
+ * @threads: that open the path, which for this module's share an open file
  * @interrupts: completions come by interrupts; else they are polled for
  * @shared: what the path does not open itself, or NULL
  */
@@ -103,12 +107,14 @@ struct job {
 	const struct memory *memory;
 	uint32_t bytes;
 	uint32_t depth;
+	uint32_t maps;
+	uint32_t threads;
 	bool interrupts;
 	const struct shared *shared;
 };
 
 /**
- * struct path - a way to read; each thread that opens one has its own state of it
+ * struct path - a way to read; each thread that uses one opens it
  * @name: as in the results
  * @open: get ready; returns 0, or a negative error number if this cannot be done here
  * @prepare: write down @count reads; not counted, for an application may do that as

@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,25 +87,129 @@ static long switches(void)
 	return usage.ru_nvcsw + usage.ru_nivcsw;
 }
 
-static int run_round(const struct path *path, const struct job *job, useconds_t pause,
-		     struct round *round)
+/* What a thread is to do next. */
+enum task { OPEN, SUBMIT, REAP, CLOSE };
+
+/*
+ * struct worker - a thread that uses a path
+ * @go, @done: one task is given, and has been done
+ * @error: of the last task
+ */
+struct worker {
+	const struct path *path;
+	const struct job *job;
+	enum task task;
+	struct round round;
+	int error;
+	pthread_t thread;
+	sem_t go;
+	sem_t done;
+};
+
+static void work(struct worker *worker)
 {
+	struct round *round = &worker->round;
 	struct io ios[MAX_DEPTH];
 	uint64_t start;
-	int error;
 
-	random_ios(job, ios);
-	path->prepare(ios, job->depth);
-	start = __rdtsc();
-	path->submit(job->depth);
-	round->submit = __rdtsc() - start;
-	usleep(pause);
-	round->switches = switches();
-	start = __rdtsc();
-	error = path->reap(job->depth);
-	round->reap = __rdtsc() - start;
-	round->switches = switches() - round->switches;
+	switch (worker->task) {
+	case OPEN:
+		worker->error = worker->path->open(worker->job);
+		break;
+	case SUBMIT:
+		random_ios(worker->job, ios);
+		worker->path->prepare(ios, worker->job->depth);
+		start = __rdtsc();
+		worker->path->submit(worker->job->depth);
+		round->submit = __rdtsc() - start;
+		break;
+	case REAP:
+		round->switches = switches();
+		start = __rdtsc();
+		worker->error = worker->path->reap(worker->job->depth);
+		round->reap = __rdtsc() - start;
+		round->switches = switches() - round->switches;
+		break;
+	case CLOSE:
+		worker->path->close();
+		break;
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	enum task task;
+
+	do {
+		check_sys(sem_wait(&worker->go));
+		task = worker->task;
+		work(worker);
+		check_sys(sem_post(&worker->done));
+	} while (task != CLOSE);
+	return NULL;
+}
+
+/* The only worker is this thread. */
+static int run_task(struct worker *worker, enum task task)
+{
+	worker->task = task;
+	if (worker->job->threads == 1) {
+		work(worker);
+	} else {
+		check_sys(sem_post(&worker->go));
+		check_sys(sem_wait(&worker->done));
+	}
+	return worker->error;
+}
+
+/*
+ * One after the other, for there is one CPU, and one hardware queue that is polled: whoever
+ * polls would find what the other has in flight.
+ */
+static int run_round(struct worker *workers, uint32_t count, useconds_t pause, struct round *round)
+{
+	int error = 0;
+
+	*round = (struct round){ 0 };
+	for (uint32_t i = 0; i < count && !error; i++) {
+		run_task(&workers[i], SUBMIT);
+		usleep(pause);
+		error = run_task(&workers[i], REAP);
+		round->submit += workers[i].round.submit;
+		round->reap += workers[i].round.reap;
+		round->switches += workers[i].round.switches;
+	}
 	return error;
+}
+
+static int start_workers(struct worker *workers, const struct path *path, const struct job *job)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < job->threads && !error; i++) {
+		workers[i] = (struct worker){ .path = path, .job = job };
+		if (job->threads > 1) {
+			check_sys(sem_init(&workers[i].go, 0, 0));
+			check_sys(sem_init(&workers[i].done, 0, 0));
+			if (pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]))
+				die("no thread");
+		}
+		error = run_task(&workers[i], OPEN);
+	}
+	/* What one thread can open, two can. */
+	if (error && job->threads > 1)
+		die("%s: %s", path->name, error_name(error));
+	return error;
+}
+
+static void end_workers(struct worker *workers, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		run_task(&workers[i], CLOSE);
+		if (count > 1)
+			pthread_join(workers[i].thread, NULL);
+	}
 }
 
 static int run_rounds(const struct path *path, const struct job *job, struct figures *figures)
@@ -111,7 +217,8 @@ static int run_rounds(const struct path *path, const struct job *job, struct fig
 	static struct round rounds[WARM_UP + MAX_ROUNDS];
 	uint32_t count = 256 * MIB / job->bytes / job->depth;
 	useconds_t pause = 500 + job->depth * (job->bytes >> 10) / 8;
-	int error = path->open(job);
+	struct worker workers[MAX_THREADS];
+	int error = start_workers(workers, path, job);
 	struct figures now;
 
 	if (error)
@@ -119,7 +226,7 @@ static int run_rounds(const struct path *path, const struct job *job, struct fig
 	count = count < MIN_ROUNDS ? MIN_ROUNDS : count > MAX_ROUNDS ? MAX_ROUNDS : count;
 	for (int attempt = 0; attempt < 4; attempt++, pause *= 2) {
 		for (uint32_t i = 0; i < WARM_UP + count && !error; i++)
-			error = run_round(path, job, pause, &rounds[i]);
+			error = run_round(workers, job->threads, pause, &rounds[i]);
 		if (error)
 			break;
 		now = figures_of(rounds + WARM_UP, count);
@@ -128,18 +235,18 @@ static int run_rounds(const struct path *path, const struct job *job, struct fig
 		if (now.settled)
 			break;
 	}
-	path->close();
+	end_workers(workers, job->threads);
 	return error;
 }
 
 static void print_figures(const struct path *path, const struct job *job, const char *layout,
 			  const struct figures *figures, int error)
 {
-	double reads = job->depth;
+	double reads = job->depth * job->threads;
 
 	print_start("count", path->name);
-	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, ", layout, job->bytes,
-	       job->depth);
+	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, \"maps\": %u, \"threads\": %u, ",
+	       layout, job->bytes, job->depth, job->maps, job->threads);
 	if (error)
 		printf("\"submit\": null, \"reap\": null, \"total\": null, \"error\": \"%s\"}\n",
 		       error_name(error));
@@ -163,6 +270,30 @@ static void check_counting(void)
 		    (unsigned long long)ticks);
 }
 
+/* Maps in turn, and threads that share an open file: what one costs, or more? */
+static const struct {
+	uint32_t maps;
+	uint32_t threads;
+} shares[] = { { 1, 1 }, { 2, 1 }, { 8, 1 }, { 1, 2 } };
+
+static void count_path(const struct path *path, struct job *job, const char *layout)
+{
+	bool ours = path == &path_ioctl || path == &path_uring;
+
+	for (size_t i = 0; i < ARRAY_SIZE(shares); i++) {
+		struct figures figures = { .settled = false };
+		int error;
+
+		/* What does not depend on the size is counted of one size. */
+		if (i && (!ours || job->bytes != 4 * KIB))
+			break;
+		job->maps = shares[i].maps;
+		job->threads = shares[i].threads;
+		error = run_rounds(path, job, &figures);
+		print_figures(path, job, layout, &figures, error);
+	}
+}
+
 void count_part(struct job *job)
 {
 	static const uint32_t sizes[] = { 4, 16, 64, 128, 256, 512, 1024 };
@@ -182,19 +313,16 @@ void count_part(struct job *job)
 			note("%s, %s buffers", (*path)->name, layout);
 			for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
 				for (size_t d = 0; d < ARRAY_SIZE(depths); d++) {
-					struct figures figures = { .settled = false };
-					int error;
-
 					if (!wanted_number("SIZES", sizes[s]) ||
 					    !wanted_number("DEPTHS", depths[d]))
 						continue;
 					job->bytes = sizes[s] * KIB;
 					job->depth = depths[d];
-					error = run_rounds(*path, job, &figures);
-					print_figures(*path, job, layout, &figures, error);
+					count_path(*path, job, layout);
 				}
 			}
 		}
 		memory_free(&memory);
 	}
+	job->maps = job->threads = 1;
 }

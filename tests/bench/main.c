@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		die("usage: bench PART BLOCK-DEVICE GENERIC-DEVICE");
-	job = (struct job){ .block = argv[2], .generic = argv[3] };
+	job = (struct job){ .block = argv[2], .generic = argv[3], .maps = 1, .threads = 1 };
 	srandom(1);
 	if (!strcmp(argv[1], "count"))
 		count_part(&job);

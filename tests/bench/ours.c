@@ -19,19 +19,60 @@
 
 _Static_assert(sizeof(struct nvme_dmabuf_command) <= 80, "a command fits into an entry");
 
+/* What the threads of one job have open. They take turns, so nothing is locked. */
+static struct {
+	int device;
+	uint32_t users;
+} together;
+
 static __thread struct {
-	const struct shared *shared;
+	const struct shared *shared; /* what the caller has opened, or NULL */
 	int device;
 	int queue;
 	struct nvme_dmabuf_ring *ring;
 	uint64_t ring_bytes;
 	struct nvme_dmabuf_command commands[MAX_DEPTH];
 	struct nvme_dmabuf_completion completions[MAX_DEPTH]; /* of the path submit */
-	struct nvme_dmabuf_command command;		      /* what all have in common */
+	struct nvme_dmabuf_command command; /* what all have in common, but for the map */
+	uint32_t maps[MAX_MAPS];
+	uint32_t map_count;
+	uint32_t turn;
 	struct io_uring uring;
 	uint32_t block_shift;
 } ours;
 
+static bool shares_map(void)
+{
+	return ours.shared && ours.shared->has_map;
+}
+
+static void ours_close(void)
+{
+	struct nvme_dmabuf_detach detach = { .size = sizeof(detach) };
+
+	if (!ours.shared) {
+		if (!together.users || !--together.users)
+			close(ours.device);
+		return;
+	}
+	for (uint32_t i = 0; i < ours.map_count && !shares_map(); i++) {
+		detach.map = ours.maps[i];
+		check_sys(ioctl(ours.device, NVME_DMABUF_IOC_DETACH, &detach));
+	}
+}
+
+static int open_device(const struct job *job)
+{
+	if (job->shared)
+		return job->shared->device;
+	if (job->threads > 1 && together.users) {
+		together.users++;
+		return together.device;
+	}
+	return open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
+}
+
+/* A job for several threads maps the same memory for each of them. */
 static int ours_attach(const struct job *job)
 {
 	int block, size;
@@ -43,34 +84,41 @@ static int ours_attach(const struct job *job)
 	};
 
 	ours.shared = job->shared;
-	ours.device = ours.shared ? ours.shared->device :
-				    open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
+	ours.device = open_device(job);
 	if (ours.device < 0)
 		return -errno;
+	if (job->threads > 1 && !together.users) {
+		together.device = ours.device;
+		together.users = 1;
+	}
 	block = attach.ns_fd = check_sys(open(job->block, O_RDONLY | O_CLOEXEC));
 	check_sys(ioctl(block, BLKSSZGET, &size));
 	ours.block_shift = __builtin_ctz(size);
-	if (ours.shared && ours.shared->has_map)
-		attach.out_map = ours.shared->map;
-	else if (ioctl(ours.device, NVME_DMABUF_IOC_ATTACH, &attach))
-		die("attach: %m, reason %u", attach.out_reason);
+	ours.map_count = shares_map() ? 1 : job->maps;
+	ours.turn = 0;
+	for (uint32_t i = 0; i < ours.map_count; i++) {
+		if (shares_map())
+			attach.out_map = ours.shared->map;
+		else if (ioctl(ours.device, NVME_DMABUF_IOC_ATTACH, &attach))
+			die("attach: %m, reason %u", attach.out_reason);
+		ours.maps[i] = attach.out_map;
+	}
 	close(block);
 	ours.command = (struct nvme_dmabuf_command){
 		.length = job->bytes,
-		.map = attach.out_map,
 		.opcode = NVME_DMABUF_OP_READ,
 	};
 	return 0;
 }
 
-static void ours_close(void)
+static struct nvme_dmabuf_command ours_command(const struct io *io)
 {
-	struct nvme_dmabuf_detach detach = { .size = sizeof(detach), .map = ours.command.map };
+	struct nvme_dmabuf_command command = ours.command;
 
-	if (!ours.shared)
-		close(ours.device);
-	else if (!ours.shared->has_map)
-		check_sys(ioctl(ours.device, NVME_DMABUF_IOC_DETACH, &detach));
+	command.map = ours.maps[ours.turn++ % ours.map_count];
+	command.offset = io->offset;
+	command.slba = io->start >> ours.block_shift;
+	return command;
 }
 
 static int make_queue(const struct job *job)
@@ -121,7 +169,7 @@ void open_shared(const struct job *job, bool map, bool queue, struct shared *sha
 	*shared = (struct shared){
 		.device = ours.device,
 		.has_map = map,
-		.map = ours.command.map,
+		.map = ours.maps[0],
 		.queue = -1,
 	};
 	if (!result && queue) {
@@ -142,11 +190,8 @@ void close_shared(const struct shared *shared)
 
 static void ioctl_prepare(const struct io *ios, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		ours.commands[i] = ours.command;
-		ours.commands[i].offset = ios[i].offset;
-		ours.commands[i].slba = ios[i].start >> ours.block_shift;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		ours.commands[i] = ours_command(&ios[i]);
 }
 
 /* Enters the kernel once. */
@@ -176,7 +221,8 @@ static uint32_t take(int *error)
 	uint32_t count = tail - head, mask = ring->entries - 1;
 
 	for (; head != tail; head++) {
-		const struct nvme_dmabuf_completion *c = &NVME_DMABUF_RING_COMPLETIONS(ring)[head & mask];
+		const struct nvme_dmabuf_completion *c =
+			&NVME_DMABUF_RING_COMPLETIONS(ring)[head & mask];
 
 		if ((c->error || c->status || c->bytes != ours.command.length) && !*error)
 			*error = c->error ? c->error : c->status ? c->status : -EIO;
@@ -287,14 +333,11 @@ static void uring_prepare(const struct io *ios, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct io_uring_sqe *sqe = ring_entry(&ours.uring);
-		struct nvme_dmabuf_command *command = (struct nvme_dmabuf_command *)sqe->cmd;
 
 		sqe->opcode = IORING_OP_URING_CMD;
 		sqe->cmd_op = NVME_DMABUF_URING_CMD;
 		sqe->flags = IOSQE_FIXED_FILE;
-		*command = ours.command;
-		command->offset = ios[i].offset;
-		command->slba = ios[i].start >> ours.block_shift;
+		*(struct nvme_dmabuf_command *)sqe->cmd = ours_command(&ios[i]);
 	}
 }
 

@@ -68,8 +68,7 @@ static uint32_t take(struct io_uring *ring, int32_t expected, int *error)
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
 
-	io_uring_for_each_cqe(ring, head, cqe)
-	{
+	io_uring_for_each_cqe(ring, head, cqe) {
 		if (cqe->res != expected && !*error)
 			*error = cqe->res < 0 || !expected ? cqe->res : -EIO;
 		seen++;
