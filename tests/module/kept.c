@@ -129,10 +129,11 @@ static unsigned int check_part(const struct writer *w, const uint8_t *actual)
 
 		if (holds(actual + block * BLOCK, block, w->kept[i]))
 			continue;
-		check_that(w->tried[i] && holds(actual + block * BLOCK, block, w->tried[i]),
-			   "%s: block %llu of the window holds neither its write %u, which succeeded, nor %u, which did not",
-			   submit_ways[w->part].name, (unsigned long long)block, w->kept[i],
-			   w->tried[i]);
+		check_that(
+			w->tried[i] && holds(actual + block * BLOCK, block, w->tried[i]),
+			"%s: block %llu of the window holds neither its write %u, which succeeded, nor %u, which did not",
+			submit_ways[w->part].name, (unsigned long long)block, w->kept[i],
+			w->tried[i]);
 		untold++;
 	}
 	return untold;

@@ -16,12 +16,9 @@
 #include "ring.h"
 
 const struct submit_way submit_ways[WAYS] = {
-	{ "a call", WAY_CALL, 0 },
-	{ "a fence", WAY_FENCE, 0 },
-	{ "a queue", WAY_QUEUE, 0 },
-	{ "a polled queue", WAY_QUEUE, NVME_DMABUF_QUEUE_POLLED },
-	{ "io_uring", WAY_RING, 0 },
-	{ "io_uring, polled", WAY_RING, IORING_SETUP_IOPOLL },
+	{ "a call", WAY_CALL, 0 },   { "a fence", WAY_FENCE, 0 },
+	{ "a queue", WAY_QUEUE, 0 }, { "a polled queue", WAY_QUEUE, NVME_DMABUF_QUEUE_POLLED },
+	{ "io_uring", WAY_RING, 0 }, { "io_uring, polled", WAY_RING, IORING_SETUP_IOPOLL },
 };
 
 bool way_is_polled(const struct submit_way *way)
