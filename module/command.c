@@ -500,24 +500,42 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 	return ret;
 }
 
+/* How long parts of a command may be, of a namespace as it was when that was checked. */
+struct nvdm_part_limits {
+	u64 zone_blocks;
+	u32 max_command;
+	u32 block_shift;
+};
+
+/* The length of a part that begins here: up to what one command moves, and within a zone. */
+static u32 nvdm_command_part_length(const struct nvdm_part_limits *limits, u64 slba, u64 left)
+{
+	u64 length = min_t(u64, left, limits->max_command), in_zone;
+
+	if (limits->zone_blocks) {
+		in_zone = limits->zone_blocks - (slba & (limits->zone_blocks - 1));
+		length = min(length, in_zone << limits->block_shift);
+	}
+	return length;
+}
+
 /*
  * The parts of a command but its first, until one fails. Returns true if the last one
  * has taken over the issuer's count: then the command may be complete, and gone.
  */
 static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-				    struct nvdm_stock_io io, u32 max)
+				    struct nvdm_stock_io io, const struct nvdm_part_limits *limits)
 {
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 length = cmd->uapi.length;
-	u32 shift = cmd->block_shift;
 	u64 pos;
 	int ret;
 
 	for (pos = io.length; pos < length; pos += io.length) {
 		if (READ_ONCE(cmd->failed_at) != U64_MAX)
 			return false;
-		io.slba += io.length >> shift;
-		io.length = min_t(u64, length - pos, max);
+		io.slba += io.length >> limits->block_shift;
+		io.length = nvdm_command_part_length(limits, io.slba, length - pos);
 		do {
 			ret = fatal_signal_pending(current) ?
 				      -EINTR :
@@ -548,27 +566,33 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
 		.timeout = uapi->timeout_ms ? msecs_to_jiffies(uapi->timeout_ms) : 0,
 	};
-	u32 reason = NVME_DMABUF_REASON_NONE, max;
+	const struct nvdm_namespace *ns = &cmd->map->ns;
+	u32 reason = NVME_DMABUF_REASON_NONE;
+	struct nvdm_part_limits limits;
 	u64 length = uapi->length;
 	int ret;
 
 	ret = nvdm_command_get_map(sub, cmd->map, &reason);
 	if (ret)
 		goto refuse;
-	max = cmd->map->ns.max_command;
+	limits = (struct nvdm_part_limits){
+		.zone_blocks = ns->zone_blocks,
+		.max_command = ns->max_command,
+		.block_shift = ns->block_shift,
+	};
+	io.slba = ns->start + uapi->slba;
+	io.length = nvdm_command_part_length(&limits, io.slba, length);
 	ret = nvdm_command_check_timeout(cmd) ?: nvdm_command_check_opcode(cmd);
-	if (!ret && unlikely(length > max && sub->nonblock))
+	if (!ret && unlikely(length > io.length && sub->nonblock))
 		ret = ISSUE_LATER;
 	if (ret) {
 		percpu_ref_put(&cmd->map->inflight);
 		return ret;
 	}
-	cmd->block_shift = cmd->map->ns.block_shift;
-	io.slba = cmd->map->ns.start + uapi->slba;
-	io.length = min_t(u64, length, max);
+	cmd->block_shift = limits.block_shift;
 	ret = nvdm_command_issue_part(sub, cmd, &io, 0, &reason);
 	if (!ret) {
-		*taken = length <= max || nvdm_command_issue_rest(sub, cmd, io, max);
+		*taken = length == io.length || nvdm_command_issue_rest(sub, cmd, io, &limits);
 		return 0;
 	}
 	if (ret == ISSUE_AGAIN && fatal_signal_pending(current))
@@ -633,9 +657,8 @@ static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
 		return false;
 	}
 	blocks = length >> (ns->block_shift & 63);
-	return !(words->rest[0] | words->rest[1] | words->rest[2]) &&
-	       length - 1 < ns->max_command && !(length & (ns->block_size - 1)) &&
-	       !(words->offset & 3) && length <= map->length &&
+	return !(words->rest[0] | words->rest[1] | words->rest[2]) && length - 1 < ns->max_plain &&
+	       !(length & (ns->block_size - 1)) && !(words->offset & 3) && length <= map->length &&
 	       words->offset <= map->length - length && blocks <= capacity &&
 	       words->slba <= capacity - blocks;
 }

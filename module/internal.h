@@ -52,9 +52,9 @@
  * freeze out, is let through only if test reads that began after the last one have
  * shown that the drive moves what is computed. A request that the plug still has keeps
  * the freeze out as well. This does not see formats of others
- * than this kernel, and those through io_uring, for which the driver freezes
- * nothing; and of those through another controller of a multipath device, it does
- * not wait for what is in flight.
+ * than this kernel, and those for which the driver freezes nothing: through io_uring,
+ * or of a drive that allows other commands meanwhile; and of those through another
+ * controller of a multipath device, it does not wait for what is in flight.
  *
  * Invalidation. An exporter calls nvdm_map_invalidate() with its reservation
  * lock held. When that returns, no command is in flight, none will be, and the
@@ -124,6 +124,7 @@
 #include <linux/nvme_dmabuf.h>
 
 #include "prp.h"
+#include "trial.h"
 #include "compat/compat.h"
 
 #define COMMAND_MAX_BYTES      PRP_MAX_BYTES
@@ -147,24 +148,6 @@ extern unsigned int prp_list_align;
 struct nvdm_map;
 
 /**
- * struct nvdm_probe - memory for test reads: three pages, in one piece
- * @list: page that serves as a PRP list
- * @data: page that may be overwritten
- * @guard: page of which a part must not be
- * @list_dma: DMA address of @list
- * @data_dma: DMA address of @data
- * @guard_dma: DMA address of @guard
- */
-struct nvdm_probe {
-	__le64 *list;
-	__le64 *data;
-	__le64 *guard;
-	dma_addr_t list_dma;
-	dma_addr_t data_dma;
-	dma_addr_t guard_dma;
-};
-
-/**
  * struct nvdm_controller - a PCI device bound to the stock nvme driver
  * @node: in the list of controllers, while the driver is bound
  * @ref: references, of which the list holds one
@@ -180,9 +163,12 @@ struct nvdm_probe {
  * @lists_lock: protects the member below
  * @lists: memory for private PRP lists, once there was need for it
  * @probe_lock: protects the members below
- * @probe: memory for test reads, once there was need for it
+ * @trial: test reads, and memory for them, once there was need for it
  * @checked: the stock driver's layout was verified
+ * @sgl_checked: test reads found whether SGLs work
+ * @sgl_works: whether they do
  * @max_command: bytes that a command may move as test reads found, or 0
+ * @list_align: alignment of PRP lists that the drive wants as test reads found, or 0
  */
 struct nvdm_controller {
 	struct list_head node;
@@ -200,9 +186,12 @@ struct nvdm_controller {
 	struct mutex lists_lock;
 	struct dma_pool *lists;
 	struct mutex probe_lock;
-	struct nvdm_probe probe;
+	struct trial trial;
 	bool checked;
+	bool sgl_checked;
+	bool sgl_works;
 	u32 max_command;
+	u32 list_align;
 };
 
 int nvdm_controller_init(void);
@@ -232,6 +221,9 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
  * @block_shift: log2 of the block size, when the namespace was opened
  * @block_size: the block size
  * @max_command: bytes that a command may move
+ * @max_plain: the same of a plain command, which may be less
+ * @list_align: alignment of PRP lists that the drive wants
+ * @zone_blocks: blocks of a zone, a power of 2, or 0 if there are no zones
  * @flags: NVME_DMABUF_NS_*
  * @freezes: counts how often the queue was frozen, perhaps to format the
  *	namespace, or let go
@@ -251,6 +243,9 @@ struct nvdm_namespace {
 	u32 block_shift;
 	u32 block_size;
 	u32 max_command;
+	u32 max_plain;
+	u32 list_align;
+	u64 zone_blocks;
 	u32 flags;
 	atomic_t freezes;
 	int verified;
@@ -309,6 +304,7 @@ static inline u64 nvdm_namespace_capacity(const struct nvdm_namespace *ns)
  * struct nvdm_stock_io - one NVMe command as the stock driver is to execute it
  * @opcode: enum nvme_opcode
  * @sgl: @prp1 is the address of @length contiguous bytes, for an SGL
+ * @sgl_short: bytes that this SGL lacks, to see whether the drive minds
  * @control: CDW12 bits 31:16, without PRINFO
  * @timeout: in jiffies, or 0 for the driver's default
  * @slba: first logical block on the namespace
@@ -323,6 +319,7 @@ struct nvdm_stock_io {
 	unsigned int timeout;
 	u64 slba;
 	u32 length;
+	u32 sgl_short;
 	u64 prp1;
 	u64 prp2;
 };
@@ -341,7 +338,7 @@ struct nvdm_stock_result {
 	bool no_namespace;
 };
 
-bool nvdm_stock_takes_sgl(struct gendisk *disk);
+bool nvdm_stock_uses_sgl(struct gendisk *disk);
 bool nvdm_stock_has_format(struct gendisk *disk);
 bool nvdm_stock_polls(struct gendisk *disk);
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,

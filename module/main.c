@@ -45,7 +45,7 @@ static const struct kernel_param_ops prp_list_align_ops = {
 module_param_cb(prp_list_align, &prp_list_align_ops, &prp_list_align, 0644);
 MODULE_PARM_DESC(
 	prp_list_align,
-	"Alignment of PRP lists, for drives that want more than the specification (bytes, a power of 2 from 8 to 4096, default 8; for maps made afterwards)");
+	"Alignment of PRP lists, if it is to be more than test reads found that a drive needs (bytes, a power of 2 from 8 to 4096, default 8; for maps made afterwards)");
 
 static int __init nvme_dmabuf_init(void)
 {

@@ -437,6 +437,8 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	map->ns.block_size = now.block_size;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
+	map->ns.max_plain = now.max_plain;
+	map->ns.zone_blocks = now.zone_blocks;
 	spin_unlock_irq(&map->lock);
 	return 0;
 }
@@ -626,7 +628,6 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->state = NVME_DMABUF_STATE_REVOKED;
 	map->events = events;
 	map->poll = poll;
-	map->list_align = READ_ONCE(prp_list_align);
 	map->access = args->access;
 	map->flags = args->flags;
 	map->direction = nvdm_map_direction(args->access);
@@ -638,6 +639,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		nvdm_map_put(map);
 		return ERR_PTR(ret);
 	}
+	map->list_align = max(READ_ONCE(prp_list_align), map->ns.list_align);
 
 	ret = nvdm_map_attach(map, reason);
 	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAP_MOVES)

@@ -133,7 +133,7 @@ static int nvdm_namespace_find_controller(struct nvdm_namespace *ns, unsigned in
 	ns->ctrl = ctrl;
 	if (nvdm_controller_translates(ctrl))
 		ns->flags |= NVME_DMABUF_NS_IOMMU;
-	if (READ_ONCE(use_sgl) && nvdm_stock_takes_sgl(ns->disk))
+	if (READ_ONCE(use_sgl) && nvdm_stock_uses_sgl(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_SGL;
 	if (nvdm_stock_polls(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_POLL;
@@ -152,12 +152,31 @@ static int nvdm_namespace_find_nsid(struct nvdm_namespace *ns)
 	return 0;
 }
 
+static void nvdm_namespace_set_block_size(struct nvdm_namespace *ns, u32 block_size)
+{
+	ns->block_shift = ilog2(block_size);
+	ns->block_size = block_size;
+}
+
+/* The driver takes no namespace whose zones' size is not a power of 2. */
+static void nvdm_namespace_find_zones(struct nvdm_namespace *ns)
+{
+	struct block_device *whole = ns->disk->part0;
+
+	ns->zone_blocks = 0;
+	if (!bdev_is_zoned(whole))
+		return;
+	ns->flags |= NVME_DMABUF_NS_ZONED;
+	ns->zone_blocks = bdev_zone_sectors(whole) >> (ns->block_shift - SECTOR_SHIFT);
+}
+
 static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 {
 	u32 block_size = queue_logical_block_size(ns->disk->queue);
 	u32 sectors = block_size >> SECTOR_SHIFT;
 	u64 start = ns->bdev->bd_start_sect;
 
+	nvdm_namespace_set_block_size(ns, block_size);
 	if (!get_capacity(ns->disk)) {
 		/* Also the first thing that the driver does to one that goes. */
 		if (READ_ONCE(ns->ctrl->gone) || nvdm_disk_is_dead(ns->disk)) {
@@ -167,15 +186,6 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 		*reason = NVME_DMABUF_REASON_NO_CAPACITY;
 		return -EOPNOTSUPP;
 	}
-	if (!nvdm_stock_has_format(ns->disk)) {
-		*reason = NVME_DMABUF_REASON_METADATA;
-		return -EOPNOTSUPP;
-	}
-	if (blk_get_integrity(ns->disk))
-		ns->flags |= NVME_DMABUF_NS_PI;
-
-	ns->block_shift = ilog2(block_size);
-	ns->block_size = block_size;
 	if (bdev_is_partition(ns->bdev)) {
 		ns->flags |= NVME_DMABUF_NS_PARTITION;
 		if ((start | bdev_nr_sectors(ns->bdev)) & (sectors - 1)) {
@@ -186,7 +196,24 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 	}
 	if (bdev_read_only(ns->bdev))
 		ns->flags |= NVME_DMABUF_NS_READ_ONLY;
+	nvdm_namespace_find_zones(ns);
+	if (!nvdm_stock_has_format(ns->disk)) {
+		*reason = NVME_DMABUF_REASON_METADATA;
+		return -EOPNOTSUPP;
+	}
+	if (blk_get_integrity(ns->disk))
+		ns->flags |= NVME_DMABUF_NS_PI;
 	return 0;
+}
+
+/* Test reads of a namespace whose format is known. */
+static int nvdm_namespace_probe(struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret = nvdm_probe_namespace(ns, reason);
+
+	/* Longer reads have to be looked at, for they may cross the end of a zone. */
+	ns->max_plain = ns->zone_blocks ? ns->block_size : ns->max_command;
+	return ret;
 }
 
 static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned int mode, int flags,
@@ -254,7 +281,7 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
 	ret = nvdm_namespace_find_format(ns, reason);
 	if (ret)
 		return ret;
-	return nvdm_probe_namespace(ns, reason);
+	return nvdm_namespace_probe(ns, reason);
 }
 
 /**
@@ -290,6 +317,8 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 		return -ENODEV;
 	}
 
+	/* What the kernel knows even of one that is refused. */
+	nvdm_namespace_set_block_size(ns, bdev_logical_block_size(ns->bdev));
 	ret = nvdm_namespace_open_path(ns, path, reason);
 	while ((ret == -EIO || ret == -ENODEV) && ns->flags & NVME_DMABUF_NS_MULTIPATH) {
 		nvdm_namespace_close_path(ns);
@@ -314,11 +343,11 @@ int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason)
 {
 	int ret;
 
-	ns->flags &= ~(NVME_DMABUF_NS_PI | NVME_DMABUF_NS_READ_ONLY);
+	ns->flags &= ~(NVME_DMABUF_NS_PI | NVME_DMABUF_NS_READ_ONLY | NVME_DMABUF_NS_ZONED);
 	ret = nvdm_namespace_find_format(ns, reason);
 	if (ret)
 		return ret;
-	return nvdm_probe_namespace(ns, reason);
+	return nvdm_namespace_probe(ns, reason);
 }
 
 void nvdm_namespace_close(struct nvdm_namespace *ns)
@@ -329,12 +358,15 @@ void nvdm_namespace_close(struct nvdm_namespace *ns)
 }
 
 /**
- * nvdm_namespace_access - does the caller's file allow this?
+ * nvdm_namespace_access - do the caller's file and the namespace allow this?
  * @ns: the namespace
  * @access: NVME_DMABUF_ACCESS_*
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: 0, -EACCES or -ETXTBSY.
+ * Writes to a zone must arrive in order, and the block layer, which keeps the write
+ * pointers of zones, would not hear of them.
+ *
+ * Return: 0, -EACCES, -ETXTBSY, or -EOPNOTSUPP for writes to a zoned namespace.
  */
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
@@ -350,6 +382,10 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 	if (access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
 		*reason = NVME_DMABUF_REASON_SWAP;
 		return -ETXTBSY;
+	}
+	if (access & NVME_DMABUF_ACCESS_WRITE && ns->flags & NVME_DMABUF_NS_ZONED) {
+		*reason = NVME_DMABUF_REASON_ZONED;
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }

@@ -4,6 +4,8 @@
  *
  * Must not know dma-bufs, maps or user memory.
  */
+#include <linux/kernfs.h>
+#include <linux/module.h>
 #include <linux/sched/signal.h>
 
 #include "internal.h"
@@ -21,13 +23,56 @@ bool nvdm_stock_has_format(struct gendisk *disk)
 	return nvdm_stock_knows_format(disk);
 }
 
+static bool nvdm_stock_parameter_is_zero(struct kobject *module, const struct kernfs_node *node)
+{
+	const struct kobj_type *type = get_ktype(module);
+	char *text = (char *)get_zeroed_page(GFP_KERNEL);
+	unsigned int value = 1;
+
+	if (!text)
+		return false;
+	if (type->sysfs_ops->show(module, node->priv, text) > 0 && kstrtouint(text, 0, &value))
+		value = 1;
+	free_page((unsigned long)text);
+	return !value;
+}
+
 /*
+ * nvme.sgl_threshold=0 is what one sets for a drive that corrupts data with SGLs. The
+ * parameter is not exported, and where the driver is built in, neither is a struct module
+ * that would lead to it. But sysfs has it for both, among the modules where ours is, and
+ * the caller's mount namespace does not matter there. The driver cannot leave: the
+ * namespace is open.
+ */
+static bool nvdm_stock_forbids_sgl(void)
+{
+	struct kset *modules = THIS_MODULE->mkobj.kobj.kset;
+	struct kobject *module = modules ? kset_find_obj(modules, "nvme") : NULL;
+	struct kernfs_node *parameters = NULL, *threshold = NULL;
+	bool forbids = false;
+
+	if (module)
+		parameters = kernfs_find_and_get(module->sd, "parameters");
+	if (parameters)
+		threshold = kernfs_find_and_get(parameters, "sgl_threshold");
+	if (threshold)
+		forbids = nvdm_stock_parameter_is_zero(module, threshold);
+	kernfs_put(threshold);
+	kernfs_put(parameters);
+	kobject_put(module);
+	return forbids;
+}
+
+/**
+ * nvdm_stock_uses_sgl - does the driver use SGLs for this disk, so that we may?
+ * @disk: the namespace, which is open
+ *
  * Since Linux 6.18 the driver gives up the virtual boundary where it found
  * that the controller takes SGLs. Before, there is no way to know.
  */
-bool nvdm_stock_takes_sgl(struct gendisk *disk)
+bool nvdm_stock_uses_sgl(struct gendisk *disk)
 {
-	return !queue_virt_boundary(disk->queue);
+	return !queue_virt_boundary(disk->queue) && !nvdm_stock_forbids_sgl();
 }
 
 /**
@@ -56,7 +101,8 @@ static __always_inline void nvdm_stock_command_make(const struct nvdm_namespace 
 						    const struct nvdm_stock_io *io,
 						    struct nvme_command *cmd)
 {
-	const u64 dptr[2] = { io->prp1, io->sgl ? STOCK_SGL(io->length) : io->prp2 };
+	const u64 dptr[2] = { io->prp1,
+			      io->sgl ? STOCK_SGL(io->length - io->sgl_short) : io->prp2 };
 
 	if (likely(io->opcode != nvme_cmd_flush)) {
 		nvdm_stock_command_fill(ns, cmd, io->opcode, io->control, io->slba, io->length,

@@ -99,7 +99,7 @@
 #define NVME_DMABUF_REASON_METADATA		10	/* EOPNOTSUPP: metadata other than 8-byte PI */
 #define NVME_DMABUF_REASON_PARTITION_UNALIGNED	11	/* EOPNOTSUPP: partition not on block bounds */
 #define NVME_DMABUF_REASON_DRIVER_LAYOUT	12	/* EOPNOTSUPP: nvme driver of unknown layout */
-#define NVME_DMABUF_REASON_TRANSFER_LENGTH	13	/* EOPNOTSUPP: drive moves not just a block */
+#define NVME_DMABUF_REASON_TRANSFER_LENGTH	13	/* EOPNOTSUPP: drive moves other bytes than it should */
 #define NVME_DMABUF_REASON_PROBE_FAILED		14	/* EIO: test reads failed at attach */
 #define NVME_DMABUF_REASON_DMA_BOUNCED		15	/* EOPNOTSUPP: DMA would go through a copy */
 #define NVME_DMABUF_REASON_GONE			16	/* ENODEV: controller or namespace gone */
@@ -147,6 +147,7 @@
 #define NVME_DMABUF_REASON_TIMEOUT_SHORT	44	/* EPERM: timeout below the nvme driver's */
 #define NVME_DMABUF_REASON_SWAP			45	/* ETXTBSY: the block device is swap space */
 #define NVME_DMABUF_REASON_SECURITY		46	/* a security module refused; errno is its own */
+#define NVME_DMABUF_REASON_ZONED		47	/* EOPNOTSUPP: no writes to zoned namespaces */
 
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
@@ -197,6 +198,7 @@ struct nvme_dmabuf_info {
 #define NVME_DMABUF_NS_IOMMU		(1U << 4) /* the controller's DMA is translated by an IOMMU */
 #define NVME_DMABUF_NS_READ_ONLY	(1U << 5) /* the block device is read-only */
 #define NVME_DMABUF_NS_POLL		(1U << 6) /* the controller has polled queues (nvme.poll_queues) */
+#define NVME_DMABUF_NS_ZONED		(1U << 7) /* a zoned namespace, which can only be read */
 
 /**
  * struct nvme_dmabuf_ns_info - NVME_DMABUF_IOC_NS_INFO
@@ -210,7 +212,7 @@ struct nvme_dmabuf_info {
  * @out_block_size: bytes of a logical block, without metadata
  * @out_nsid: namespace identifier on the path that is used
  * @out_max_command: bytes that one NVMe command may move. The module finds it
- *	with test reads of the namespace's first blocks when a controller is
+ *	with test reads of the namespace when a controller is
  *	first used, which may add entries to the drive's Error Information log;
  *	it is never more than the drive allows (MDTS), and not bound by the
  *	block layer's smaller limit under a translating IOMMU.
@@ -220,7 +222,8 @@ struct nvme_dmabuf_info {
  *
  * Asks whether, and how, a namespace can be used. Succeeds with a reason other
  * than NONE for any block device that cannot be used; the other out_* members
- * are then zero where the module could not find them out.
+ * are then zero where the module could not find them out. @out_capacity and
+ * @out_block_size are what the kernel says of any block device that is there.
  *
  * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
  */

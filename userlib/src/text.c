@@ -43,7 +43,7 @@ static const struct reason reasons[] = {
 	REASON(DRIVER_LAYOUT, "driver-layout",
 	       "The running kernel's nvme driver is not laid out as the module expects. Build the module for this kernel, or look for a newer version of it."),
 	REASON(TRANSFER_LENGTH, "transfer-length",
-	       "A test read moved more or fewer bytes than the block size says, so the drive could write past the buffer or leave a part of it as it was. Check the LBA format (nvme id-ns)."),
+	       "A test read moved more or fewer bytes than it should, or to other places, so the drive could write past the buffer or leave a part of it as it was. Check the LBA format (nvme id-ns) and the drive's firmware."),
 	REASON(PROBE_FAILED, "probe-failed",
 	       "The test reads that come before a first use failed. The kernel log and nvme error-log say what is wrong with the drive."),
 	REASON(DMA_BOUNCED, "dma-bounced",
@@ -110,6 +110,8 @@ static const struct reason reasons[] = {
 	       "The block device is active swap space, and must not be written to. Switch it off with swapoff, or use another device."),
 	REASON(SECURITY, "security",
 	       "A security module, such as SELinux or AppArmor, does not allow this access to the namespace. Its log tells which rule is missing."),
+	REASON(ZONED, "zoned",
+	       "The namespace is zoned and can only be read, because writes to a zone must arrive in order. Attach for reading, and write by other means."),
 };
 
 #define NR_REASONS	(sizeof(reasons) / sizeof(reasons[0]))
