@@ -315,6 +315,14 @@ static int check_polled(const struct bench *b)
 		b->ns.path);
 }
 
+static int check_zones(const struct bench *b)
+{
+	if (!writes(b) || !(b->info.out_flags & NVME_DMABUF_NS_ZONED))
+		return TOOL_OK;
+	return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(NVME_DMABUF_REASON_ZONED), "%s: %s",
+			    b->ns.path, nvmedmabuf_reason_text(NVME_DMABUF_REASON_ZONED));
+}
+
 static int open_namespace(struct bench *b)
 {
 	int forced, ret;
@@ -331,6 +339,8 @@ static int open_namespace(struct bench *b)
 		ret = set_range(b);
 	if (!ret)
 		ret = check_polled(b);
+	if (!ret)
+		ret = check_zones(b);
 	if (ret)
 		return ret;
 	b->busy = !writes(b) && ns_is_busy(&b->ns);

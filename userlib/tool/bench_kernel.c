@@ -169,19 +169,37 @@ static int check_format(struct bench_queue *q)
 	return 0;
 }
 
+/* A command must not cross the end of a zone, and here nobody splits it. */
+static int check_zones(struct bench_queue *q)
+{
+	const struct bench *b = q->bench;
+	uint64_t at = (b->info.out_start + b->start) * b->info.out_block_size, zone;
+	char sectors[24];
+
+	if (!(b->info.out_flags & NVME_DMABUF_NS_ZONED))
+		return 0;
+	sysfs_read(sectors, sizeof(sectors), "/sys/class/block/%s/queue/chunk_sectors", b->ns.disk);
+	zone = strtoull(sectors, NULL, 10) * 512;
+	if (zone && zone % q->point->size == 0 && at % q->point->size == 0)
+		return 0;
+	return bench_obstacle(q, "zoned", "some of its commands would cross the end of a zone");
+}
+
 /* nvme0n1 has ng0n1. */
 static int open_generic(struct bench_queue *q)
 {
 	const struct ns *ns = &q->bench->ns;
 	struct kernel_path *k = q->state;
 	char path[PATH_SIZE];
+	int ret;
 
 	snprintf(path, sizeof(path), "/dev/ng%s", ns->disk + strlen("nvme"));
 	k->fd = open(path, (q->point->direction == BENCH_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (k->fd < 0)
 		return bench_obstacle(q, "no-generic-device", "cannot open %s: %s", path,
 				      strerror(errno));
-	return check_format(q);
+	ret = check_format(q);
+	return ret ? ret : check_zones(q);
 }
 
 static int kernel_open(struct bench_queue *q)

@@ -162,6 +162,7 @@ static void to_json(struct json_object *obj, const struct facts *f)
 	put_text(obj, "iommu_domain", true, f->iommu_domain);
 	put_yes_no(obj, "sgl", usable, has_flag(f, NVME_DMABUF_NS_SGL));
 	put_yes_no(obj, "sgl_supported", f->has_drive, drive->sgl_supported);
+	put_yes_no(obj, "zoned", usable, has_flag(f, NVME_DMABUF_NS_ZONED));
 	put_yes_no(obj, "polled_queues", usable, has_flag(f, NVME_DMABUF_NS_POLL));
 	put_yes_no(obj, "pi", usable, has_flag(f, NVME_DMABUF_NS_PI));
 	put_number(obj, "pi_type", f->has_drive, drive->pi_type);
@@ -202,8 +203,9 @@ static void module_to_text(const struct facts *f)
 
 	if (f->reason)
 		return;
-	printf("  access       nsid %" PRIu32 "%s%s%s", f->info.out_nsid,
+	printf("  access       nsid %" PRIu32 "%s%s%s%s", f->info.out_nsid,
 	       has_flag(f, NVME_DMABUF_NS_READ_ONLY) ? ", read-only" : "",
+	       has_flag(f, NVME_DMABUF_NS_ZONED) ? ", zoned: can only be read" : "",
 	       has_flag(f, NVME_DMABUF_NS_MULTIPATH) ? ", multipath" : "",
 	       has_flag(f, NVME_DMABUF_NS_PI) ?
 		       ", the drive inserts and strips protection information" :
