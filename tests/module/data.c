@@ -112,7 +112,7 @@ static void part_of_buffer(const void *arg)
 		start = rnd_below((rig.buffer.size - block) / 4) * 4;
 		length = block + rnd_below(rig.buffer.size - start - block + 1);
 		if (i % 3 == 0)
-			length = min_u64(length, 3 * PAGE);
+			length = min_u64(length, block > 3 * PAGE ? block : 3 * PAGE);
 		rig_attach(&rig, start, length, rig_access());
 		most = length / block * block;
 		/* The most that fits, flush with either end. */
@@ -305,11 +305,13 @@ static void batches(const void *arg)
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_command *commands;
 	struct nvme_dmabuf_info info;
-	unsigned int most;
+	unsigned int most, fewest;
 	struct rig rig;
 
 	rig_open(&rig, pair->path, pair->exporter, 24 * MIB, 24 * MIB);
 	rig_attach_all(&rig);
+	/* As many as there are blocks for. */
+	fewest = rig.drive.block > PAGE ? 1024 * PAGE / rig.drive.block : 1024;
 	check_eq(nvmedmabuf_get_info(rig.ctx, &info), 0);
 	check(info.out_max_commands >= 1024);
 	most = min_u64(info.out_max_commands, 1500);
@@ -319,7 +321,7 @@ static void batches(const void *arg)
 	for (unsigned int i = 0; i < scaled(2); i++) {
 		unsigned int made = carve(&rig, commands, most);
 
-		check(made >= 1024);
+		check(made >= fewest);
 		rig_submit(&rig, commands, made);
 		rig_verify(&rig);
 	}
@@ -548,6 +550,41 @@ static void with_setting(const void *arg)
 	check_eq(status, 0);
 }
 
+static bool sgl_is_used(const struct drive *drive)
+{
+	struct nvmedmabuf *ctx = ctx_open();
+	struct nvme_dmabuf_ns_info info;
+
+	check_eq(nvmedmabuf_get_ns_info(ctx, drive->fd, &info), 0);
+	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+	nvmedmabuf_close(ctx);
+	return info.out_flags & NVME_DMABUF_NS_SGL;
+}
+
+/* The nvme driver's own switch, for drives that corrupt data with SGLs. */
+static void sgl_threshold(const void *arg)
+{
+	static const char parameter[] = "/sys/module/nvme/parameters/sgl_threshold";
+	long long before = file_number(parameter);
+	struct drive drive;
+	char text[24];
+	bool without;
+
+	(void)arg;
+	require_disposable();
+	drive_open(&drive, main_drive());
+	check(before > 0);
+	if (!sgl_is_used(&drive))
+		skip("no SGLs with this kernel or drive");
+	check(file_put(parameter, "0"));
+	without = sgl_is_used(&drive);
+	snprintf(text, sizeof(text), "%lld", before);
+	check(file_put(parameter, text));
+	check(!without);
+	check(sgl_is_used(&drive));
+	drive_close(&drive);
+}
+
 enum library_kind { LIBRARY_UDMABUF, LIBRARY_HUGE, LIBRARY_HEAP, LIBRARY_DRM };
 
 /* Buffers that the library makes, from its allocation to its release. */
@@ -662,6 +699,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < ARRAY_SIZE(settings); i++)
 		tap_add(with_setting, &settings[i], "with %s=%s", settings[i].parameter,
 			settings[i].value);
+	tap_add(sgl_threshold, NULL, "nvme.sgl_threshold=0 turns SGLs off");
 	tap_add(library_buffer, (void *)LIBRARY_UDMABUF, "library: udmabuf");
 	tap_add(library_buffer, (void *)LIBRARY_HUGE, "library: udmabuf of huge pages");
 	tap_add(library_buffer, (void *)LIBRARY_HEAP, "library: heap");

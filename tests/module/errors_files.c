@@ -150,7 +150,11 @@ static void no_dmabuf(const void *arg)
 static void unusable(struct fixture *f, const char *what, int fd, uint32_t reason)
 {
 	struct nvme_dmabuf_ns_info info;
+	uint64_t bytes = 0;
+	int block = 0;
 
+	check_sys(ioctl(fd, BLKSSZGET, &block));
+	check_sys(ioctl(fd, BLKGETSIZE64, &bytes));
 	/* Not through the library: what stood in outputs must be overwritten. */
 	memset(&info, 0xff, sizeof(info));
 	info.size = sizeof(info);
@@ -159,9 +163,9 @@ static void unusable(struct fixture *f, const char *what, int fd, uint32_t reaso
 	refused(f, what, f->rig.buffer.fd, fd, NVME_DMABUF_ACCESS_READ, -EOPNOTSUPP, reason);
 	check_sys(ioctl(f->fd, NVME_DMABUF_IOC_NS_INFO, &info));
 	check_eq(info.out_reason, reason);
-	check_eq(info.out_capacity, 0);
+	check_eq(info.out_capacity, bytes / block);
 	check_eq(info.out_start, 0);
-	check_eq(info.out_block_size, 0);
+	check_eq(info.out_block_size, block);
 	check_eq(info.out_nsid, 0);
 	check_eq(info.out_max_command, 0);
 	check_eq(info.out_pci_bdf, 0);

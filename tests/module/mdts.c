@@ -2,7 +2,7 @@
 /*
  * This test finds the largest command of drives with different limits, and
  * looks at commands longer than that: they are split, also around a media
- * error. Zoned and multipath namespaces work as well.
+ * error, and at the end of a zone. Multipath namespaces work as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,25 +44,74 @@ static uint32_t max_command_of(struct rig *rig)
 	return info.out_max_command;
 }
 
-static void splitting(const char *path)
+static void split_commands(struct rig *rig)
 {
 	uint64_t most, block;
-	struct rig rig;
 
-	rig_open(&rig, path, exporter_any(), 6 * MIB, 8 * MIB);
-	rig_attach_all(&rig);
-	most = max_command_of(&rig);
-	check_eq(rig.max_command, most);
-	block = rig.drive.block;
+	rig_attach_all(rig);
+	most = max_command_of(rig);
+	check_eq(rig->max_command, most);
+	block = rig->drive.block;
 	for (unsigned int parts = 1; parts <= 4; parts++)
 		for (int more = -1; more <= 1; more++) {
 			uint64_t length = parts * most + more * block;
 
-			rig_read(&rig, 4 * parts, length, rig.first + parts);
+			rig_read(rig, 4 * parts, length, rig->first + parts);
 			if (may_erase())
-				rig_write(&rig, 4 * parts, length, rig.first + parts);
+				rig_write(rig, 4 * parts, length, rig->first + parts);
 		}
-	rig_read(&rig, 0, rig.length / block * block, rig.first);
+	rig_read(rig, 0, rig->length / block * block, rig->first);
+	rig_verify(rig);
+	rig_close(rig);
+}
+
+static void splitting(const char *path)
+{
+	struct rig rig;
+
+	rig_open(&rig, path, exporter_any(), 6 * MIB, 8 * MIB);
+	split_commands(&rig);
+}
+
+static void odd(const void *arg)
+{
+	splitting(drive_path(arg));
+}
+
+/* The limit is found elsewhere, and the controller can be used. */
+static void bad_start(const void *arg)
+{
+	const char *path = drive_path("BADSTART");
+	uint64_t blocks;
+	struct rig rig;
+
+	(void)arg;
+	rig_open(&rig, path, exporter_any(), 6 * MIB, 0);
+	blocks = 8 * MIB / rig.drive.block;
+	rig_window(&rig, 1, blocks, blocks);
+	split_commands(&rig);
+}
+
+/* Commands of every length that there is, from every block, whatever lists may be tried. */
+static void tiny(const void *arg)
+{
+	const char *path = drive_path(arg);
+	struct nvme_dmabuf_ns_info info;
+	struct rig rig;
+
+	rig_open(&rig, path, exporter_any(), 128 * KIB, 64 * KIB);
+	rig_attach_all(&rig);
+	check_eq(nvmedmabuf_get_ns_info(rig.ctx, rig.drive.fd, &info), 0);
+	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+	check_eq(info.out_max_command, rig.drive.blocks * rig.drive.block);
+	for (uint64_t blocks = 1; blocks <= rig.drive.blocks; blocks += 1 + blocks / 8) {
+		uint64_t slba = rnd_below(rig.drive.blocks - blocks + 1);
+		uint64_t bytes = blocks * rig.drive.block;
+
+		rig_read(&rig, rnd_below(64 * KIB / 4) * 4, bytes, slba);
+		if (may_erase())
+			rig_write(&rig, rnd_below(64 * KIB / 4) * 4, bytes, slba);
+	}
 	rig_verify(&rig);
 	rig_close(&rig);
 }
@@ -205,54 +254,87 @@ static void media_write_error(const void *arg)
 	buffer_end_cpu(&rig.buffer);
 }
 
+/* Fills the first two zones, in order, as zones want it. */
+static void fill_zones(struct drive *drive, const uint8_t *data, uint64_t zone)
+{
+	struct blk_zone_range zones = { .nr_sectors = 2 * zone / 512 };
+	uint64_t piece = 64 * KIB;
+
+	check_sys(ioctl(drive->fd, BLKRESETZONE, &zones));
+	for (uint64_t at = 0; at < 2 * zone; at += piece)
+		drive_write(drive, at / drive->block, data + at, piece);
+}
+
+/* Reads around the end of a zone: commands that fit in one part otherwise, and longer ones. */
 static void zoned(const void *arg)
 {
 	const char *path = drive_path("ZONED");
-	struct blk_zone_range zone = { 0 };
-	struct nvme_dmabuf_completion c;
-	uint8_t *data, *actual;
+	struct nvme_dmabuf_command batch[32];
+	struct nvme_dmabuf_completion c[32];
+	struct nvme_dmabuf_ns_info info;
+	uint32_t map, reason, sectors;
 	struct buffer buffer;
 	struct drive drive;
 	struct nvmedmabuf *ctx;
-	uint32_t map;
+	uint64_t zone, end;
+	uint8_t *data;
 
 	(void)arg;
 	drive_open(&drive, path);
-	ctx = ctx_open();
-	buffer_alloc(&buffer, exporter_any(), MIB);
-	map = attach(ctx, buffer.fd, drive.fd, 0, MIB, rig_access());
-	actual = pages_alloc(MIB);
-	data = pages_alloc(MIB);
-	if (may_erase()) {
-		uint32_t sectors;
+	check_sys(ioctl(drive.fd, BLKGETZONESZ, &sectors));
+	zone = sectors * 512ULL;
+	end = zone / drive.block;
+	data = pages_alloc(2 * zone);
+	rnd_fill(data, 2 * zone);
+	if (may_erase())
+		fill_zones(&drive, data, zone);
+	drive_read(&drive, 0, data, 2 * zone);
 
-		check_sys(ioctl(drive.fd, BLKGETZONESZ, &sectors));
-		zone.nr_sectors = sectors;
-		check_sys(ioctl(drive.fd, BLKRESETZONE, &zone));
-		/* In order, as a zone wants it; and once not in order. */
-		rnd_fill(data, MIB);
+	ctx = ctx_open();
+	check_eq(nvmedmabuf_get_ns_info(ctx, drive.fd, &info), 0);
+	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
+	check(info.out_flags & NVME_DMABUF_NS_ZONED);
+	buffer_alloc(&buffer, exporter_any(), 2 * zone);
+	map = attach(ctx, buffer.fd, drive.fd, 0, 2 * zone, NVME_DMABUF_ACCESS_READ);
+	for (unsigned int i = 0; i < 200; i++) {
+		uint64_t before = i < 4 ? i : rnd_below(i % 2 ? 8 : end + 1);
+		uint64_t after = i < 4 ? 3 - i : rnd_below(i % 3 ? 8 : end) + !before;
+		uint64_t bytes = (before + after) * drive.block;
+		uint64_t at = (end - before) * drive.block;
+
 		buffer_begin_cpu(&buffer);
-		memcpy(buffer.addr, data, MIB);
+		memset(buffer.addr, (int)rnd(), bytes);
 		buffer_end_cpu(&buffer);
-		for (uint64_t i = 0; i < 4; i++)
-			check_eq(nvmedmabuf_write(ctx, map, i * MIB / 4, MIB / 4,
-						  i * MIB / 4 / drive.block, NULL),
-				 0);
-		check_eq(nvmedmabuf_write(ctx, map, 0, drive.block, 0, &c), -EIO);
-		check_eq(c.error, 0);
-		check_eq(c.status & STATUS_CODE, 0x1bc); /* Zone Invalid Write */
-		check_eq(c.bytes, 0);
-		drive_read(&drive, 0, actual, MIB);
-		compare("zone", actual, data, MIB, 0);
+		check_that(!nvmedmabuf_read(ctx, map, 0, bytes, end - before, c) &&
+				   c[0].bytes == bytes,
+			   "%llu blocks before the end of a zone and %llu after it: status %#x",
+			   (unsigned long long)before, (unsigned long long)after, c[0].status);
+		buffer_begin_cpu(&buffer);
+		compare("dma-buf", buffer.addr, data + at, bytes, at);
+		buffer_end_cpu(&buffer);
 	}
-	drive_read(&drive, 0, data, MIB);
+	/* Some of a batch cross it. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(batch); i++)
+		nvmedmabuf_prep_read(&batch[i], map, i * 4 * drive.block, 4 * drive.block,
+				     end - 19 + i);
+	check_eq(nvmedmabuf_submit(ctx, batch, c, ARRAY_SIZE(batch)), ARRAY_SIZE(batch));
 	buffer_begin_cpu(&buffer);
-	memset(buffer.addr, 0xa5, MIB);
+	for (unsigned int i = 0; i < ARRAY_SIZE(batch); i++) {
+		check_eq(c[i].error, 0);
+		check_eq(c[i].status, 0);
+		compare("dma-buf", buffer.addr + batch[i].offset,
+			data + (end - 19 + i) * drive.block, 4 * drive.block, 0);
+	}
 	buffer_end_cpu(&buffer);
-	check_eq(nvmedmabuf_read(ctx, map, 0, MIB, 0, NULL), 0);
-	buffer_begin_cpu(&buffer);
-	compare("dma-buf", buffer.addr, data, MIB, 0);
-	buffer_end_cpu(&buffer);
+
+	require_erase();
+	check_eq(nvmedmabuf_attach(ctx, buffer.fd, drive.fd, 0, MIB, ACCESS_BOTH, &map, &reason),
+		 -EOPNOTSUPP);
+	check_eq(reason, NVME_DMABUF_REASON_ZONED);
+	check_eq(nvmedmabuf_attach(ctx, buffer.fd, drive.fd, 0, MIB, NVME_DMABUF_ACCESS_WRITE, &map,
+				   &reason),
+		 -EOPNOTSUPP);
+	check_eq(reason, NVME_DMABUF_REASON_ZONED);
 }
 
 static void multipath(const void *arg)
@@ -279,6 +361,11 @@ int main(int argc, char **argv)
 	tap_add(main_namespace, NULL, "the namespace's largest command");
 	tap_add(small, NULL, "a drive that takes 128 KiB");
 	tap_add(large, NULL, "a drive that takes 1 MiB and more");
+	tap_add(odd, "MDTS1", "a drive that takes 8 KiB");
+	tap_add(odd, "BLOCK16K", "a drive with blocks of 16 KiB");
+	tap_add(bad_start, NULL, "a drive whose first block cannot be read");
+	tap_add(tiny, "TINY", "a drive of 64 KiB");
+	tap_add(tiny, "TINIEST", "a drive of 8 KiB");
 	tap_add(media_read_error, NULL, "a block that cannot be read");
 	tap_add(media_error_in_batch, NULL, "a block that cannot be read, in a batch");
 	tap_add(media_write_error, NULL, "a block that cannot be written");

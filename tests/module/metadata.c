@@ -22,6 +22,8 @@ static const struct format formats[] = {
 	{ "PIINT", true, { 0 } },
 	{ "PISEP", true, { 0 } },
 	{ "PI4K", true, { 0 } },
+	{ "PI64", true, { 0 } },
+	{ "PI64SEP", false, { NVME_DMABUF_REASON_METADATA } },
 };
 
 static void right_or_refused(const void *arg)
@@ -51,6 +53,9 @@ static void right_or_refused(const void *arg)
 	}
 	note("%s: attach says %s, %s", format->name, strerror(-result),
 	     nvmedmabuf_reason_name(reason));
+	/* Also of a namespace that it does not use. */
+	check_eq(info.out_block_size, drive.block);
+	check_eq(info.out_capacity, drive.blocks);
 	check_that(!format->pi, "a namespace with PI must work");
 	check_eq(result, -EOPNOTSUPP);
 	for (unsigned int i = 0; i < ARRAY_SIZE(format->reasons); i++)

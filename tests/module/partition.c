@@ -265,6 +265,7 @@ static void unaligned(const void *arg)
 		check_eq(reason, aligned ? NVME_DMABUF_REASON_NONE :
 					   NVME_DMABUF_REASON_PARTITION_UNALIGNED);
 		check_eq(info.out_reason, reason);
+		check_eq(info.out_block_size, rig.drive.block);
 		if (aligned) {
 			check_eq(info.out_start, partitions[i].start / 8);
 			check_eq(info.out_capacity, partitions[i].length / 8);

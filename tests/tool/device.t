@@ -475,6 +475,22 @@ selftest() {
 	code 0 && json failed 0 && json seed 1
 }
 
+# It can only be read; some commands cross the end of a zone, of 1024 blocks.
+zoned() {
+	local ns
+	ns=$(tests/vm/guest-drives ZONED)
+	random $((8 * MIB)) "$TMP/zones"
+	put "$TMP/zones" "$ns" 0
+	read_file "$ns" 1000 100 && selftest "$ns" --rounds 32 &&
+		selftest "$ns" --write --start 0 --yes-overwrite=ZONED &&
+		says out "a zoned namespace can only be read" &&
+		refused 4 zoned bench "$ns" --direction write --start 0 --count 8 --yes-overwrite=ZONED &&
+		refused 1 zoned write "$ns" --start 0 -i "$TMP/zones" || return 1
+	# By passthrough, 12 blocks from block 1020 on are too many.
+	run bench "$ns" --start 0 --count 2040 --size 48K --ios 400 --depth 4 --json
+	code 0 && run info "$ns" --json && code 0 && json namespaces.0.zoned true
+}
+
 selftest_is_tap() {
 	"$NVME_DMABUF" selftest "$NS" --rounds 2 > "$TMP/selftest" && prove -Q --exec cat "$TMP/selftest"
 }
@@ -861,6 +877,7 @@ check "SIGINT while waiting for a pipe" interrupted_while_waiting
 for serial in PLAIN512 PLAIN4K SMALLMDTS PIINT PISEP PI4K MPATH; do
 	check "selftest of $serial" selftest "$(tests/vm/guest-drives $serial)"
 done
+check "a zoned namespace" zoned
 check "selftest prints TAP" selftest_is_tap
 for serial in PLAIN512 PLAIN4K SMALLMDTS PIINT PISEP MPATH; do
 	check "selftest of $serial with writing" selftest_write "$(tests/vm/guest-drives $serial)" $serial

@@ -4,9 +4,9 @@
 
 #include "controller.h"
 
-#define PAGE		4096U	/* CC.MPS = 0 */
-#define OFFSET(addr)	((uint32_t)((addr) & (PAGE - 1)))
-#define LAST_SLOT	511U
+#define PAGE	     4096U /* CC.MPS = 0 */
+#define OFFSET(addr) ((uint32_t)((addr) & (PAGE - 1)))
+#define LAST_SLOT    511U
 
 /**
  * controller_walk - move the data of a command
@@ -21,9 +21,9 @@
  *
  * Return: NULL, or what is wrong.
  */
-const char *controller_walk(controller_resolve *resolve, const void *memory,
-			    uint64_t prp1, uint64_t prp2, uint32_t length,
-			    struct controller_run *runs, size_t max, size_t *nr)
+const char *controller_walk(controller_resolve *resolve, const void *memory, uint64_t prp1,
+			    uint64_t prp2, uint32_t length, struct controller_run *runs, size_t max,
+			    size_t *nr)
 {
 	uint32_t in_first = PAGE - OFFSET(prp1);
 	const uint64_t *slots;

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /* What a list slot holds (in any byte order) before anything is written. */
-#define CONTROLLER_POISON	0xa5a5a5a5a5a5a5a5ULL
-#define CONTROLLER_POISON_BYTE	0xa5
+#define CONTROLLER_POISON      0xa5a5a5a5a5a5a5a5ULL
+#define CONTROLLER_POISON_BYTE 0xa5
 
 /**
  * struct controller_run - bytes that the controller would move
@@ -33,8 +33,8 @@ struct controller_run {
  */
 typedef const uint64_t *controller_resolve(const void *memory, uint64_t addr);
 
-const char *controller_walk(controller_resolve *resolve, const void *memory,
-			    uint64_t prp1, uint64_t prp2, uint32_t length,
-			    struct controller_run *runs, size_t max, size_t *nr);
+const char *controller_walk(controller_resolve *resolve, const void *memory, uint64_t prp1,
+			    uint64_t prp2, uint32_t length, struct controller_run *runs, size_t max,
+			    size_t *nr);
 
 #endif

@@ -10,14 +10,14 @@
 #include "controller.h"
 #include "model.h"
 
-#define PAGE	4096ULL
-#define SLOTS	512ULL
+#define PAGE  4096ULL
+#define SLOTS 512ULL
 
 /*
  * List page p of n stands at LIST_BASE + 2 * (n - 1 - p) pages: backwards and
  * with holes between, so that nothing can run from one into the next.
  */
-#define LIST_BASE	0x00c0ffee00000000ULL
+#define LIST_BASE 0x00c0ffee00000000ULL
 
 /* List memory, each page allocated alone for ASan to guard; never shrinks. */
 static struct {
@@ -64,8 +64,7 @@ void model_segment(struct model *model, uint64_t addr, uint64_t length)
 {
 	if (model->nr == model->room) {
 		model->room = model->room ? 2 * model->room : 64;
-		model->segments = realloc(model->segments,
-					  model->room * sizeof(*model->segments));
+		model->segments = realloc(model->segments, model->room * sizeof(*model->segments));
 		assert_non_null(model->segments);
 	}
 	model->segments[model->nr++] = (struct segment){ addr, length };
@@ -91,15 +90,15 @@ void model_scattered(struct model *model, uint32_t first, size_t entries)
 static uint64_t random_page(uint64_t *rng, uint64_t pages)
 {
 	switch (rng_below(rng, 8)) {
-	case 0:		/* 32 bits */
+	case 0: /* 32 bits */
 		return rng_below(rng, (1ULL << 20) - pages) * PAGE;
-	case 1:		/* around 4 GiB */
+	case 1: /* around 4 GiB */
 		return (1ULL << 32) - rng_below(rng, 2 * pages) * PAGE;
-	case 2:		/* around 2^63 */
+	case 2: /* around 2^63 */
 		return (1ULL << 63) - rng_below(rng, 2 * pages) * PAGE;
-	case 3:		/* almost at the top */
+	case 3: /* almost at the top */
 		return -(pages + 1 + rng_below(rng, 16)) * PAGE;
-	default:	/* what an IOMMU or a BAR gives */
+	default: /* what an IOMMU or a BAR gives */
 		return rng_below(rng, 1ULL << 36) * PAGE;
 	}
 }
@@ -123,8 +122,7 @@ static uint64_t random_pages(uint64_t *rng)
 }
 
 /* Hand an extent to the builder in several portions, cut at any byte. */
-static void random_portions(struct model *model, uint64_t *rng, uint64_t addr,
-			    uint64_t length)
+static void random_portions(struct model *model, uint64_t *rng, uint64_t addr, uint64_t length)
 {
 	while (length > 1 && rng_below(rng, 4)) {
 		static const uint64_t limits[] = { 64, 6000, UINT64_MAX };
@@ -214,8 +212,7 @@ static const char *origin(const struct model *model)
 
 	if (!model->seed)
 		return "";
-	snprintf(text, sizeof(text), "SEED=%#llx CASES=1000: ",
-		 (unsigned long long)model->seed);
+	snprintf(text, sizeof(text), "SEED=%#llx CASES=1000: ", (unsigned long long)model->seed);
 	return text;
 }
 
@@ -226,7 +223,7 @@ static void check_memory(const struct model *model)
 	uint32_t first = model->segments[0].addr % PAGE;
 	uint64_t touched = (first + model->length + PAGE - 1) / PAGE;
 	const struct segment *segment = model->segments;
-	uint64_t start = 0;	/* of the segment in the range */
+	uint64_t start = 0; /* of the segment in the range */
 	uint64_t *entries;
 	uint64_t i, has = 0, wants = 0;
 
@@ -251,10 +248,9 @@ static void check_memory(const struct model *model)
 	}
 	free(entries);
 	if (i < list->nr_pages * SLOTS)
-		fail_msg("%slist page %llu slot %llu has %#llx, wants %#llx",
-			 origin(model), (unsigned long long)(i / SLOTS),
-			 (unsigned long long)(i % SLOTS), (unsigned long long)has,
-			 (unsigned long long)wants);
+		fail_msg("%slist page %llu slot %llu has %#llx, wants %#llx", origin(model),
+			 (unsigned long long)(i / SLOTS), (unsigned long long)(i % SLOTS),
+			 (unsigned long long)has, (unsigned long long)wants);
 }
 
 /* Build the list of the model's segments, and check every slot. */
@@ -269,8 +265,8 @@ void model_build(struct model *model)
 		int ret = prp_builder_add(&model->builder, segment->addr, segment->length);
 
 		if (ret)
-			fail_msg("%ssegment %zu of %zu refused: %d",
-				 origin(model), i, model->nr, ret);
+			fail_msg("%ssegment %zu of %zu refused: %d", origin(model), i, model->nr,
+				 ret);
 		if (!i || segment->addr != segment[-1].addr + segment[-1].length)
 			contiguous++;
 	}
@@ -298,8 +294,8 @@ static const uint64_t *resolve(const void *memory, uint64_t addr)
 	return (const uint64_t *)list->pages[list->nr_pages - 1 - place / 2].slots;
 }
 
-static bool same_bytes(const struct model *model, uint64_t offset,
-		       const struct controller_run *run, size_t nr)
+static bool same_bytes(const struct model *model, uint64_t offset, const struct controller_run *run,
+		       size_t nr)
 {
 	const struct segment *segment = model->segments;
 
@@ -341,16 +337,15 @@ static bool same_bytes(const struct model *model, uint64_t offset,
  *
  * Return: NULL, or what is wrong.
  */
-const char *model_walk(const struct model *model, uint64_t offset, uint32_t length,
-		       uint64_t prp1, uint64_t prp2, size_t max_pages)
+const char *model_walk(const struct model *model, uint64_t offset, uint32_t length, uint64_t prp1,
+		       uint64_t prp2, size_t max_pages)
 {
 	static struct controller_run runs[1024];
 	const char *wrong;
 	size_t nr;
 
 	assert_true(max_pages <= sizeof(runs) / sizeof(*runs));
-	wrong = controller_walk(resolve, &model->list, prp1, prp2, length, runs,
-				max_pages, &nr);
+	wrong = controller_walk(resolve, &model->list, prp1, prp2, length, runs, max_pages, &nr);
 	if (!wrong && !same_bytes(model, offset, runs, nr))
 		wrong = "other bytes than the window's";
 	return wrong;
@@ -365,9 +360,10 @@ void model_window(const struct model *model, uint64_t offset, uint32_t length)
 	prp_list_window(&model->list, offset, length, (__u64 *)&prp1, (__u64 *)&prp2);
 	wrong = model_walk(model, offset, length, prp1, prp2, PRP_WINDOW);
 	if (wrong)
-		fail_msg("%s%s: offset %llu + %u of %llu, first page from %u, %llu entries: PRP1 %#llx PRP2 %#llx",
-			 origin(model), wrong, (unsigned long long)offset, length,
-			 (unsigned long long)model->length, model->list.first,
-			 (unsigned long long)model->list.entries,
-			 (unsigned long long)prp1, (unsigned long long)prp2);
+		fail_msg(
+			"%s%s: offset %llu + %u of %llu, first page from %u, %llu entries: PRP1 %#llx PRP2 %#llx",
+			origin(model), wrong, (unsigned long long)offset, length,
+			(unsigned long long)model->length, model->list.first,
+			(unsigned long long)model->list.entries, (unsigned long long)prp1,
+			(unsigned long long)prp2);
 }

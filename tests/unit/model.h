@@ -50,8 +50,8 @@ void model_layout(struct model *model, uint64_t first_addr, uint64_t length);
 void model_build(struct model *model);
 
 uint64_t model_address(const struct model *model, uint64_t offset);
-const char *model_walk(const struct model *model, uint64_t offset, uint32_t length,
-		       uint64_t prp1, uint64_t prp2, size_t max_pages);
+const char *model_walk(const struct model *model, uint64_t offset, uint32_t length, uint64_t prp1,
+		       uint64_t prp2, size_t max_pages);
 void model_window(const struct model *model, uint64_t offset, uint32_t length);
 
 #endif

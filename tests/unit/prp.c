@@ -15,23 +15,23 @@
 #include "model.h"
 
 #ifndef DEFAULT_CASES
-#define DEFAULT_CASES	10000000
+#define DEFAULT_CASES 10000000
 #endif
 
-#define PAGE		4096ULL
-#define LAST_SLOT	511U
-#define LIST_FULL	((uint64_t)U32_MAX * PRP_STRIDE * PAGE)
+#define PAGE	  4096ULL
+#define LAST_SLOT 511U
+#define LIST_FULL ((uint64_t)U32_MAX * PRP_STRIDE * PAGE)
 
 static const uint32_t in_page_offsets[] = { 0, 4, 8, 512, 2048, 4092 };
 
-#define NR_OFFSETS	(sizeof(in_page_offsets) / sizeof(*in_page_offsets))
+#define NR_OFFSETS (sizeof(in_page_offsets) / sizeof(*in_page_offsets))
 
 static struct model model;
 
 /* -- The naive controller itself: it must see what is wrong. -- */
 
-#define CHAIN_A		0x10000ULL
-#define CHAIN_B		0x30000ULL
+#define CHAIN_A 0x10000ULL
+#define CHAIN_B 0x30000ULL
 
 static uint64_t chain_a[512], chain_b[512];
 
@@ -46,8 +46,8 @@ static size_t chain_nr;
 
 static const char *walk_chain(uint64_t prp1, uint64_t prp2, uint32_t length)
 {
-	return controller_walk(resolve_chain, NULL, prp1, prp2, length, chain_runs,
-			       1024, &chain_nr);
+	return controller_walk(resolve_chain, NULL, prp1, prp2, length, chain_runs, 1024,
+			       &chain_nr);
 }
 
 static void set_up_chain(void)
@@ -130,7 +130,7 @@ static void layout_counts_pages(void **state)
 	for (i = 0; i < NR_OFFSETS; i++) {
 		for (edge = 0; edge <= 5 * PRP_STRIDE * PAGE; edge += PAGE) {
 			for (delta = -4; delta <= 4; delta++) {
-				uint64_t end = edge + delta;	/* from the first page's start */
+				uint64_t end = edge + delta; /* from the first page's start */
 				struct prp_list list;
 				uint32_t pages = 0;
 
@@ -140,7 +140,8 @@ static void layout_counts_pages(void **state)
 					if (entries % PRP_STRIDE == 0)
 						pages++;
 				assert_int_equal(prp_list_init(&list, 0x7000 + in_page_offsets[i],
-							       end - in_page_offsets[i]), 0);
+							       end - in_page_offsets[i]),
+						 0);
 				assert_int_equal(list.first, in_page_offsets[i]);
 				assert_int_equal(list.entries, entries);
 				assert_int_equal(list.nr_pages, pages);
@@ -205,7 +206,7 @@ static void window_by_hand(void **state)
 	static const struct {
 		uint64_t offset;
 		uint32_t length;
-		uint64_t prp1, prp2;	/* below 64: a byte of list page 0 */
+		uint64_t prp1, prp2; /* below 64: a byte of list page 0 */
 	} want[] = {
 		{ 0, 1, 0x100000ffc, 0 },
 		{ 0, 4, 0x100000ffc, 0 },
@@ -237,8 +238,8 @@ static void window_by_hand(void **state)
 	for (i = 0; i < sizeof(want) / sizeof(*want); i++) {
 		bool in_list = want[i].prp2 && want[i].prp2 < 64;
 
-		prp_list_window(&model.list, want[i].offset, want[i].length,
-				(__u64 *)&prp1, (__u64 *)&prp2);
+		prp_list_window(&model.list, want[i].offset, want[i].length, (__u64 *)&prp1,
+				(__u64 *)&prp2);
 		assert_int_equal(prp1, want[i].prp1);
 		assert_int_equal(prp2, want[i].prp2 + (in_list ? model.list.pages[0].dma : 0));
 		model_window(&model, want[i].offset, want[i].length);
@@ -248,8 +249,9 @@ static void window_by_hand(void **state)
 /* Windows that start on a page: every length around page ends and multiples. */
 static uint64_t windows_from(uint64_t entry, uint32_t in_page)
 {
-	const int64_t deltas[] = { -4, 0, 4, -4 - (int64_t)in_page, -(int64_t)in_page,
-				   4 - (int64_t)in_page };
+	const int64_t deltas[] = {
+		-4, 0, 4, -4 - (int64_t)in_page, -(int64_t)in_page, 4 - (int64_t)in_page
+	};
 	uint64_t offset = entry * PAGE + in_page - model.list.first;
 	size_t nr_deltas = in_page < 8 ? 3 : 6;
 	uint64_t left = model.length - offset;
@@ -289,7 +291,7 @@ static bool near_boundary(uint64_t entry, uint64_t entries)
 
 static void window_at_boundaries(void **state)
 {
-	const uint64_t sizes[] = { 1, 2, PRP_STRIDE };	/* entries for the last list page */
+	const uint64_t sizes[] = { 1, 2, PRP_STRIDE }; /* entries for the last list page */
 	uint64_t pages, entry, cases = 0;
 	size_t size, first, i;
 
@@ -357,8 +359,8 @@ static void list_page_holds_window(void **state)
 			fail_msg("from entry %llu: %s", (unsigned long long)entry, wrong);
 		if (slot == PRP_STRIDE - 1 && entry + PRP_WINDOW < entries) {
 			assert_int_equal(slot + PRP_WINDOW - 1, LAST_SLOT);
-			assert_non_null(model_walk(&model, offset, 5 + PRP_WINDOW * PAGE,
-						   prp1, prp2, PRP_WINDOW + 2));
+			assert_non_null(model_walk(&model, offset, 5 + PRP_WINDOW * PAGE, prp1,
+						   prp2, PRP_WINDOW + 2));
 		}
 	}
 }
@@ -369,7 +371,7 @@ static void random_window(uint64_t *rng)
 
 	if (rng_below(rng, 2)) {
 		offset = rng_below(rng, model.length);
-	} else {	/* near a boundary of list pages */
+	} else { /* near a boundary of list pages */
 		offset = rng_below(rng, model.list.nr_pages + 1) * PRP_STRIDE * PAGE -
 			 model.list.first + rng_below(rng, 5 * PAGE) - 2 * PAGE;
 		if (offset >= model.length)
@@ -379,17 +381,17 @@ static void random_window(uint64_t *rng)
 	left = model.length - offset;
 
 	switch (rng_below(rng, 4)) {
-	case 0:		/* any */
+	case 0: /* any */
 		length = 1 + rng_below(rng, PRP_MAX_BYTES);
 		break;
-	case 1:		/* a few pages */
+	case 1: /* a few pages */
 		length = 1 + rng_below(rng, 4 * PAGE);
 		break;
-	case 2:		/* up to about a page's end */
+	case 2: /* up to about a page's end */
 		length = (1 + rng_below(rng, PRP_WINDOW)) * PAGE -
 			 (model.list.first + offset) % PAGE + rng_below(rng, 9) - 4;
 		break;
-	default:	/* what a drive takes */
+	default: /* what a drive takes */
 		length = 512ULL << rng_below(rng, 12);
 		break;
 	}
@@ -433,9 +435,8 @@ static void window_random(void **state)
 			random_window(&rng);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	fprintf(stderr, "# %llu random cases on %llu lists in %lld s\n",
-		(unsigned long long)done, (unsigned long long)lists,
-		(long long)(to.tv_sec - from.tv_sec));
+	fprintf(stderr, "# %llu random cases on %llu lists in %lld s\n", (unsigned long long)done,
+		(unsigned long long)lists, (long long)(to.tv_sec - from.tv_sec));
 }
 
 /* Segments, lengths and offsets that do not fit 32 bits. */
@@ -469,14 +470,14 @@ static void address_of_every_byte(void **state)
 
 	(void)state;
 	model_reset(&model);
-	model_segment(&model, 0x7ffffffffffffffc - PAGE, 4);		/* ends a page */
-	model_segment(&model, 0xfffff000, 3 * PAGE);			/* crosses 4 GiB */
-	model_segment(&model, 0x100002000, 100);			/* goes on in it */
+	model_segment(&model, 0x7ffffffffffffffc - PAGE, 4); /* ends a page */
+	model_segment(&model, 0xfffff000, 3 * PAGE);	     /* crosses 4 GiB */
+	model_segment(&model, 0x100002000, 100);	     /* goes on in it */
 	model_segment(&model, 0x100002064, PAGE);
 	model_segment(&model, 0x100003064, PAGE - 100);
-	model_segment(&model, 0x7fffffffffffe000, 4 * PAGE);		/* crosses 2^63 */
-	model_segment(&model, 0, PRP_STRIDE * PAGE);			/* from address 0 */
-	model_segment(&model, 0xffffffffffffe000, 17);			/* ends anywhere */
+	model_segment(&model, 0x7fffffffffffe000, 4 * PAGE); /* crosses 2^63 */
+	model_segment(&model, 0, PRP_STRIDE * PAGE);	     /* from address 0 */
+	model_segment(&model, 0xffffffffffffe000, 17);	     /* ends anywhere */
 	model_build(&model);
 	assert_int_equal(prp_builder_segments(&model.builder), 5);
 	for (offset = 0; offset < model.length; offset++)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <linux/types.h>
 
-#define U32_MAX 0xffffffffU
+#define U32_MAX	       0xffffffffU
 #define cpu_to_le64(x) htole64(x)
 #define le64_to_cpu(x) le64toh(x)
 

@@ -19,7 +19,8 @@ drives_qemu()
 	null) drives_null ;;
 	standard) drives_plain; drives_special; devices_other ;;
 	switch) drives_plain; drives_special; devices_other; devices_switch ;;
-	*) die "--drives is standard, switch, plain, null or none" ;;
+	odd) drives_odd ;;
+	*) die "--drives is standard, switch, odd, plain, null or none" ;;
 	esac
 }
 
@@ -79,6 +80,25 @@ drives_special()
 	# A media error on reading LBA 2048 and on writing LBA 4096.
 	filter=driver=blkdebug,$(media_error 0 read 2048),$(media_error 1 write 4096),image \
 	nvme     ERR        64M   mdts=9      ""
+}
+
+# Drives that few have. SeaBIOS hangs as it looks for something to boot on these.
+drives_odd()
+{
+	arg -bios qboot.rom
+	# Linux 6.1 and 6.12 show a capacity of 0: a block is longer than a page.
+	nvme     BLOCK16K   64M   mdts=9      logical_block_size=16384,physical_block_size=16384
+	# The smallest limit that there is: 8 KiB.
+	nvme     MDTS1      64M   mdts=1      ""
+	# Protection information with a guard of 64 bits, 16 bytes in all.
+	nvme     PI64       64M   mdts=9      "$blocks_4k",ms=16,mset=1,pi=1,pif=2
+	nvme     PI64SEP    64M   mdts=9      "$blocks_4k",ms=16,mset=0,pi=1,pif=2
+	# Smaller than the largest command, and than the smallest list.
+	nvme     TINY       64K   mdts=9      ""
+	nvme     TINIEST    8K    mdts=9      ""
+	# Block 0 cannot be read.
+	filter=driver=blkdebug,$(media_error 0 read 0),image \
+	nvme     BADSTART   64M   mdts=9      ""
 }
 
 # Block devices that are not NVMe, sources of dma-bufs, and two BARs for
