@@ -78,6 +78,7 @@ void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch)
 		.sources = &sources,
 		.state = TASK_KILLABLE,
 		.patience = MAX_SCHEDULE_TIMEOUT,
+		.deadline = KTIME_MAX,
 	};
 	struct nvdm_command *next = batch->commands;
 	u32 left = batch->count, count;

@@ -306,7 +306,7 @@ static __always_inline void nvdm_submitter_polls(struct nvdm_submitter *sub, u64
 static __always_inline bool nvdm_submitter_tells(const struct nvdm_submitter *sub,
 						 const struct nvdm_map *map)
 {
-	return nvdm_map_is_polled(map) || !sub->opf;
+	return READ_ONCE(map->polled) || !sub->opf;
 }
 
 /* The context's commands went to this hardware queue before, to be polled, and this map's. */
@@ -399,6 +399,14 @@ static struct request *nvdm_command_poll_request(struct nvdm_submitter *sub,
 	}
 }
 
+/* None if it is over. */
+static s64 nvdm_jiffies_until(ktime_t deadline)
+{
+	s64 left = ktime_to_ns(ktime_sub(deadline, ktime_get()));
+
+	return left > 0 ? nsecs_to_jiffies(left) + 1 : 0;
+}
+
 /*
  * Waits until there is a request, with nothing held that others wait for: the driver may
  * keep new requests out for ever. On failure the map may be gone.
@@ -413,6 +421,11 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	u32 id = map->id;
 	struct request *rq;
 
+	/* A worker of io_uring's is so told to give up. */
+	if (current->flags & PF_IO_WORKER)
+		state = TASK_INTERRUPTIBLE;
+	if (first && sub->deadline != KTIME_MAX)
+		patience = min_t(s64, patience, nvdm_jiffies_until(sub->deadline));
 	nvdm_command_flush_plug();
 	get_device(disk_to_dev(ns.disk));
 	nvdm_controller_hold(ns.ctrl);
@@ -459,7 +472,8 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 			if (ret == -EAGAIN)
 				return ISSUE_AGAIN;
 			/* Of who does not want to wait for longer, or for less than death. */
-			if (ret == -ETIME || (ret == -EINTR && !fatal_signal_pending(current)))
+			if (ret == -ETIME || (ret == -EINTR && !fatal_signal_pending(current) &&
+					      !(current->flags & PF_IO_WORKER)))
 				return ISSUE_LATER;
 			if (ret == -ENOENT)
 				*reason = NVME_DMABUF_REASON_NO_MAP;

@@ -208,9 +208,8 @@ static bool nvdm_uring_end_if_wanted(const struct nvdm_parked *which, struct req
 }
 
 /* The drive never had it, and does not get it. */
-static bool nvdm_command_end_if_parked(struct request *rq, const void *which)
+static bool nvdm_command_end_if_parked(struct request *rq, rq_end_io_fn *end_io, const void *which)
 {
-	rq_end_io_fn *end_io = nvdm_stock_request_end_io(rq);
 	struct nvdm_aligned_list *list = rq->end_io_data;
 
 	if (end_io == nvdm_command_end_io_plain)

@@ -50,6 +50,7 @@ static struct nvdm_controller *nvdm_controller_create(struct pci_dev *pdev)
 	kref_init(&ctrl->ref);
 	spin_lock_init(&ctrl->maps_lock);
 	mutex_init(&ctrl->probe_lock);
+	mutex_init(&ctrl->parked_lock);
 	mutex_init(&ctrl->lists_lock);
 	INIT_LIST_HEAD(&ctrl->maps);
 	INIT_DELAYED_WORK(&ctrl->watch, nvdm_controller_watch);
@@ -216,7 +217,9 @@ static bool nvdm_controller_poll_orphans(struct nvdm_controller *ctrl)
 		return false;
 	nvdm_poll_orphans(disk);
 	/* As long as the driver keeps them back, the time does not run. */
-	if (blk_queue_quiesced(disk->queue))
+	if (test_bit(GD_DEAD, &disk->state))
+		nvdm_controller_forget_orphans(ctrl);
+	else if (blk_queue_quiesced(disk->queue))
 		WRITE_ONCE(ctrl->orphans_until, jiffies + disk->queue->rq_timeout);
 	else if (time_after(jiffies, READ_ONCE(ctrl->orphans_until)))
 		nvdm_controller_forget_orphans(ctrl);
@@ -300,7 +303,8 @@ static void nvdm_controller_remove(struct nvdm_controller *ctrl)
 	nvdm_controller_stop(ctrl);
 	nvdm_probe_free(ctrl);
 	while ((map = nvdm_controller_first_map(ctrl))) {
-		nvdm_map_drain(map);
+		/* The driver has ended all requests, and what else a map has may be gone. */
+		wait_for_completion(&map->idle);
 		nvdm_map_detach(map);
 		nvdm_map_put(map);
 	}

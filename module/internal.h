@@ -68,9 +68,9 @@
  *   queue->submit_lock     one submitter at a time
  *   context->lock          changes to the context's table of maps
  *   context->srcu          (read side) use of a map that was looked up. What is waited
- *                          for inside is the drive and an exporter's calls: fences, and
- *                          requests that the driver keeps back, are waited for outside, so
- *                          that maps can be detached
+ *                          for inside is an exporter's calls and test reads, these for the
+ *                          driver's timeout at most. Fences, and requests that the driver
+ *                          keeps back, are waited for outside, so that maps can be detached
  *   map->attach_lock       one at a time: attaching a map, mapping it, test reads for it,
  *                          detaching it (map->attach is set and cleared under it). It is
  *                          the map's own, for an exporter may take its time
@@ -81,11 +81,10 @@
  *   dmabuf->resv           a mapping and its list (map->sgt, map->list); alone it is
  *                          enough to undo a mapping, as an exporter that invalidates,
  *                          which holds it when it calls us, makes us do
- *   parked_lock            one at a time: looking for requests that the driver keeps back
+ *   controller->parked_lock  one at a time: looking for requests that the driver keeps back
  *   controller->maps_lock  (spinlock) the controller's list of maps, and gone
- *   map->lock              (spinlock, interrupts off) a map's state, its event and
- *                          description; also inside the lock of a queue's mq_freeze_wq.
- *                          Inside it that of events->wait
+ *   map->lock              (spinlock) a map's state, its event and
+ *                          description. Inside it that of events->wait
  *   poll->lock             (spinlock) adding a hardware queue to those to poll
  *   ended->taken           (bit) one poller of a queue at a time; only ever tried
  *   freezing_lock          (spinlock) one poller of queues that are to be frozen at a
@@ -160,6 +159,7 @@ struct nvdm_map;
  * @orphans_until: when that ends, in jiffies
  * @watch: looks after commands that nobody waits for, while there are maps or @orphans
  * @release: its place among the device's resources, for when the driver has left
+ * @parked_lock: held while requests that the driver keeps from the drive are looked for
  * @lists_lock: protects the member below
  * @lists: memory for private PRP lists, once there was need for it
  * @probe_lock: protects the members below
@@ -183,6 +183,7 @@ struct nvdm_controller {
 	unsigned long orphans_until;
 	struct delayed_work watch;
 	struct nvdm_controller **release;
+	struct mutex parked_lock;
 	struct mutex lists_lock;
 	struct dma_pool *lists;
 	struct mutex probe_lock;
@@ -536,6 +537,8 @@ static inline bool nvdm_poll_mask(const struct nvdm_poll *poll, u64 mask, void *
  * @events: the context's
  * @poll: the context's
  * @polled: a command went to a polled queue
+ * @gone: stops the map when its namespace has gone
+ * @stopped: when it stopped to take commands, in jiffies
  * @ref: references: one of the context's, and one of a controller's that leaves
  * @attach_lock: held while the map is attached, refreshed, verified or detached
  * @direction: of the DMA mapping
@@ -571,6 +574,8 @@ struct nvdm_map {
 	struct nvdm_events *events;
 	struct nvdm_poll *poll;
 	bool polled;
+	struct work_struct gone;
+	unsigned long stopped;
 	struct kref ref;
 	struct mutex attach_lock;
 	enum dma_data_direction direction;
@@ -766,6 +771,7 @@ struct nvdm_command {
  * @nonblock: do not wait for anything
  * @state: TASK_KILLABLE or _INTERRUPTIBLE: how to wait for a command's first request
  * @patience: and how long, in jiffies, or MAX_SCHEDULE_TIMEOUT
+ * @deadline: and until when, or KTIME_MAX
  */
 struct nvdm_submitter {
 	struct nvdm_context *ctx;
@@ -777,6 +783,7 @@ struct nvdm_submitter {
 	bool nonblock;
 	unsigned int state;
 	long patience;
+	ktime_t deadline;
 };
 
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
@@ -824,7 +831,7 @@ void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_
 /* How long somebody who waits for commands does so before he ends those that are parked. */
 #define PARKED_PATIENCE HZ
 
-typedef bool nvdm_parked_fn(struct request *rq, const void *data);
+typedef bool nvdm_parked_fn(struct request *rq, rq_end_io_fn *end_io, const void *data);
 void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, const void *data);
 bool nvdm_parked_is_late(struct request *rq);
 

@@ -38,21 +38,21 @@ static void nvdm_map_set_event(struct nvdm_map *map, bool event)
 
 static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&map->lock, flags);
+	spin_lock(&map->lock);
 	if (map->state < state) {
 		bool live = map->state == NVME_DMABUF_STATE_LIVE;
 
 		/* Before the reference is killed: who gets none looks here why. */
 		WRITE_ONCE(map->state, state);
 		smp_wmb();
-		if (live)
+		if (live) {
+			WRITE_ONCE(map->stopped, jiffies);
 			percpu_ref_kill(&map->inflight);
+		}
 		if (tell || state == STATE_DETACHED)
 			nvdm_map_set_event(map, tell);
 	}
-	spin_unlock_irqrestore(&map->lock, flags);
+	spin_unlock(&map->lock);
 }
 
 /**
@@ -61,7 +61,7 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
  * @state: what new commands are to be told: NVME_DMABUF_STATE_REVOKED, _GONE or
  *	STATE_DETACHED
  *
- * Any context.
+ * Allocates nothing, and does not sleep.
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
@@ -77,12 +77,12 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
 {
 	bool taken;
 
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	taken = map->event;
 	nvdm_map_set_event(map, false);
 	event->state = map->state;
 	event->generation = map->generation;
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 	return taken;
 }
 
@@ -92,10 +92,10 @@ bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event)
  */
 void nvdm_map_return_event(struct nvdm_map *map)
 {
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	if (map->state != STATE_DETACHED)
 		nvdm_map_set_event(map, true);
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 }
 
 /**
@@ -133,10 +133,10 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
 void nvdm_map_drain(struct nvdm_map *map)
 {
 	const struct nvdm_parked mine = { .map = map };
-	unsigned long patience = jiffies + PARKED_PATIENCE;
+	unsigned long patience = READ_ONCE(map->stopped) + PARKED_PATIENCE;
 
 	while (!wait_for_completion_timeout(&map->idle,
-					    nvdm_map_is_polled(map) ? 1 : PARKED_PATIENCE)) {
+					    nvdm_map_is_polled(map) ? 1 : PARKED_PATIENCE / 10)) {
 		nvdm_poll_disk(map->poll, map->ns.disk);
 		if (time_after_eq(jiffies, patience)) {
 			nvdm_command_end_parked(&map->ns, &mine);
@@ -327,13 +327,13 @@ static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
 		return ret;
 	}
 
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	map->segments = segments;
 	map->list_bytes = PAGE_ALIGN((u64)map->list.nr_pages * PRP_PAGE_SIZE);
 	map->contiguous = prp_list_address(&map->list, 0);
 	map->sgl = segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
 	map->generation++;
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 	return 0;
 }
 
@@ -361,7 +361,7 @@ static bool nvdm_map_is_moving(const struct nvdm_map *map)
 /* Under the reservation lock, of a map that is mapped. Not if it is to stop for good. */
 static void nvdm_map_start(struct nvdm_map *map)
 {
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	if (map->state == NVME_DMABUF_STATE_REVOKED) {
 		reinit_completion(&map->idle);
 		/*
@@ -373,7 +373,7 @@ static void nvdm_map_start(struct nvdm_map *map)
 		percpu_ref_reinit(&map->inflight);
 		WRITE_ONCE(map->state, NVME_DMABUF_STATE_LIVE);
 	}
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 }
 
 /*
@@ -432,14 +432,14 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	/* Its user knows. */
 	nvdm_map_change_state(map, NVME_DMABUF_STATE_REVOKED, false);
 	nvdm_map_drain(map);
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
 	map->ns.block_size = now.block_size;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
 	map->ns.max_plain = now.max_plain;
 	map->ns.zone_blocks = now.zone_blocks;
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 	return 0;
 }
 
@@ -552,6 +552,7 @@ static void nvdm_map_release(struct kref *ref)
 	if (map->dmabuf)
 		dma_buf_put(map->dmabuf);
 	nvdm_namespace_close(&map->ns);
+	cancel_work_sync(&map->gone);
 	percpu_ref_exit(&map->inflight);
 	mutex_destroy(&map->attach_lock);
 	kfree_rcu(map, rcu);
@@ -566,10 +567,15 @@ void nvdm_map_put(struct nvdm_map *map)
 	kref_put(&map->ref, nvdm_map_release);
 }
 
-/* The namespace has left its controller. In any context. */
+static void nvdm_map_stop_gone(struct work_struct *work)
+{
+	nvdm_map_stop(container_of(work, struct nvdm_map, gone), NVME_DMABUF_STATE_GONE);
+}
+
+/* The namespace has left its controller. In any context, and inside locks of the block layer. */
 static void nvdm_map_namespace_gone(struct nvdm_namespace *ns)
 {
-	nvdm_map_stop(container_of(ns, struct nvdm_map, ns), NVME_DMABUF_STATE_GONE);
+	schedule_work(&container_of(ns, struct nvdm_map, ns)->gone);
 }
 
 static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
@@ -621,6 +627,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 		return ERR_PTR(ret);
 	}
 	kref_init(&map->ref);
+	INIT_WORK(&map->gone, nvdm_map_stop_gone);
 	init_completion(&map->idle);
 	complete_all(&map->idle);
 	spin_lock_init(&map->lock);
@@ -636,6 +643,8 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 
 	ret = nvdm_map_prepare(map, args, reason);
 	if (ret) {
+		/* No event is left behind. */
+		nvdm_map_stop(map, STATE_DETACHED);
 		nvdm_map_put(map);
 		return ERR_PTR(ret);
 	}
@@ -711,7 +720,7 @@ static u32 nvdm_map_info_flags(const struct nvdm_map *map)
  */
 int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
-	spin_lock_irq(&map->lock);
+	spin_lock(&map->lock);
 	info->out_state = map->state;
 	info->out_offset = map->offset;
 	info->out_length = map->length;
@@ -722,7 +731,7 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_flags = nvdm_map_info_flags(map);
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
-	spin_unlock_irq(&map->lock);
+	spin_unlock(&map->lock);
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = map->ns.ctrl->domain;
 	info->out_pci_bdf = map->ns.ctrl->bdf;

@@ -216,6 +216,11 @@ static int nvdm_namespace_probe(struct nvdm_namespace *ns, u32 *reason)
 	return ret;
 }
 
+static bool nvdm_namespace_is_dead(const struct nvdm_namespace *ns)
+{
+	return nvdm_disk_is_dead(ns->disk) || nvdm_disk_is_dead(ns->bdev->bd_disk);
+}
+
 static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned int mode, int flags,
 				      void *key)
 {
@@ -223,7 +228,7 @@ static int nvdm_namespace_note_freeze(struct wait_queue_entry *wait, unsigned in
 
 	atomic_inc(&ns->freezes);
 	/* Also woken when a disk is marked as dead. */
-	if (ns->on_gone && (nvdm_disk_is_dead(ns->disk) || nvdm_disk_is_dead(ns->bdev->bd_disk)))
+	if (smp_load_acquire(&ns->on_gone) && nvdm_namespace_is_dead(ns))
 		ns->on_gone(ns);
 	return 0;
 }
@@ -304,7 +309,6 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 	int ret, path_ret;
 
 	memset(ns, 0, sizeof(*ns));
-	ns->on_gone = on_gone;
 	ns->file = fget(fd);
 	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
 		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
@@ -328,6 +332,13 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 			break;
 		ret = path_ret;
 		*reason = path_reason;
+	}
+	if (!ret && on_gone) {
+		/* Of this path alone. If it has gone before, nobody was told. */
+		smp_store_release(&ns->on_gone, on_gone);
+		smp_mb();
+		if (nvdm_namespace_is_dead(ns))
+			on_gone(ns);
 	}
 	return ret;
 }
@@ -410,8 +421,9 @@ static int nvdm_namespace_ask_security(const struct nvdm_namespace *ns, u32 acce
  * @access: NVME_DMABUF_ACCESS_*
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * What was written to the block device's page cache before is on the drive after this. If
- * commands are to write, the cache keeps nothing that they may change.
+ * What was written to the block device's page cache before is on the drive after this, but
+ * for what cannot be written. If commands are to write, the cache keeps nothing that they may
+ * change.
  *
  * Return: 0, -EACCES, -EIO, -EINTR, or what a security module says.
  */
@@ -443,6 +455,6 @@ int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reaso
  */
 void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access)
 {
-	if (access & NVME_DMABUF_ACCESS_WRITE)
+	if (access & NVME_DMABUF_ACCESS_WRITE && ns->file->f_mapping->nrpages)
 		invalidate_mapping_pages(ns->file->f_mapping, 0, -1);
 }

@@ -17,13 +17,11 @@
 
 #include "internal.h"
 
-/* Two may want to end the same request. */
-static DEFINE_MUTEX(parked_lock);
-
 /* Returns whether requests of polled queues were disowned. */
 static bool nvdm_parked_find_in(const struct request_queue *queue, const struct blk_mq_tags *tags,
 				nvdm_parked_fn *end, const void *data)
 {
+	rq_end_io_fn *end_io;
 	bool polled = false;
 	struct request *rq;
 	unsigned int i;
@@ -37,7 +35,12 @@ static bool nvdm_parked_find_in(const struct request_queue *queue, const struct 
 		 * has ended has no end_io of ours any more.
 		 */
 		smp_rmb();
-		if (end(rq, data) && rq->cmd_flags & REQ_POLLED)
+		/* Pairs with nvdm_stock_request_set_end(): then all of it can be read. */
+		end_io = smp_load_acquire(&rq->end_io);
+		/* Tags are shared: another namespace, which is not held, may have taken it. */
+		if (!end_io || READ_ONCE(rq->q) != queue)
+			continue;
+		if (end(rq, end_io, data) && rq->cmd_flags & REQ_POLLED)
 			polled = true;
 	}
 	return polled;
@@ -46,13 +49,13 @@ static bool nvdm_parked_find_in(const struct request_queue *queue, const struct 
 /**
  * nvdm_parked_find - find the requests that the driver keeps from the drive
  * @ns: whose requests; of its members @disk and @ctrl the caller has references
- * @end: called for each request that has not started, be it whose it may, or free; returns
- *	whether it has disowned it
+ * @end: called for each request that has not started, be it whose it may, with its end_io;
+ *	returns whether it has disowned it
  * @data: for @end
  *
- * Does nothing unless the driver has quiesced the queue. If @end finds that the request is
- * its own, submitted and not ended, it stays so until @end returns: see
- * nvdm_stock_request_end_io(). Sleeps, but waits only for RCU and for others who are here.
+ * Does nothing unless the driver has quiesced the queue. If the end_io is @end's own, the
+ * request was submitted, has not ended, and stays so until @end returns. Sleeps, but waits
+ * only for RCU and for others who look at the same controller.
  */
 void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, const void *data)
 {
@@ -61,12 +64,18 @@ void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, cons
 	struct blk_mq_hw_ctx *hctx;
 	unsigned long i;
 
-	/* The reference keeps the queue's tags. There is none to get if no request is left. */
-	if (!blk_queue_quiesced(queue) || !percpu_ref_tryget(&queue->q_usage_counter))
+	if (!blk_queue_quiesced(queue))
 		return;
 	/* Fences depend on this. */
 	signalling = dma_fence_begin_signalling();
-	mutex_lock(&parked_lock);
+	/* Two may want to end the same request. */
+	mutex_lock(&ns->ctrl->parked_lock);
+	/*
+	 * Again, for whoever has waited for the lock must not stop a queue that runs. The
+	 * reference keeps the queue's tags. There is none to get if no request is left.
+	 */
+	if (!blk_queue_quiesced(queue) || !percpu_ref_tryget(&queue->q_usage_counter))
+		goto unlock;
 	/* What is starting has started, or will not, when this returns. */
 	blk_mq_quiesce_queue(queue);
 	/* The driver may have let the queue go just before: then all of them start now. */
@@ -81,9 +90,10 @@ void nvdm_parked_find(const struct nvdm_namespace *ns, nvdm_parked_fn *end, cons
 	if (polled)
 		nvdm_controller_poll_for(ns->ctrl, ns->disk);
 	blk_mq_unquiesce_queue(queue);
-	mutex_unlock(&parked_lock);
-	dma_fence_end_signalling(signalling);
 	percpu_ref_put(&queue->q_usage_counter);
+unlock:
+	mutex_unlock(&ns->ctrl->parked_lock);
+	dma_fence_end_signalling(signalling);
 }
 
 /**
@@ -100,5 +110,5 @@ bool nvdm_parked_is_late(struct request *rq)
 	/* The block layer sets it to 0, and to something else only when the request starts. */
 	if (!rq->io_start_time_ns)
 		rq->io_start_time_ns = now;
-	return now - rq->io_start_time_ns >= limit;
+	return (s64)(now - rq->io_start_time_ns) >= (s64)limit;
 }

@@ -75,11 +75,11 @@ static enum rq_end_io_ret nvdm_plug_end_io(RQ_END_IO_ARGS(rq, status))
 	return RQ_END_IO_FREE;
 }
 
-static bool nvdm_plug_end_if_parked(struct request *rq, const void *data)
+static bool nvdm_plug_end_if_parked(struct request *rq, rq_end_io_fn *end_io, const void *data)
 {
 	struct nvdm_plug_test *test = (void *)data;
 
-	if (nvdm_stock_request_end_io(rq) != nvdm_plug_end_io || rq->end_io_data != test)
+	if (end_io != nvdm_plug_end_io || rq->end_io_data != test)
 		return false;
 	nvdm_stock_request_disown(rq, test->nsid);
 	nvdm_plug_put(test);

@@ -53,7 +53,7 @@ fault:
 
 /* Submits what there is room for. Counts it in @args. A call would be dear. */
 static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
-						  struct nvme_dmabuf_enter *args)
+						  struct nvme_dmabuf_enter *args, ktime_t deadline)
 {
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
 	struct nvdm_submitter sub = {
@@ -63,7 +63,8 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 		.nowait = args->flags & NVME_DMABUF_ENTER_NOWAIT,
 		.state = TASK_INTERRUPTIBLE,
 		/* Not long, for other threads of the caller's may want to submit. */
-		.patience = 1,
+		.patience = HZ / 10,
+		.deadline = deadline,
 	};
 	struct nvdm_command *spare;
 	u32 count, read = 0, done = 0;
@@ -113,7 +114,7 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 		ret = nvdm_queue_lock(queue, args->flags);
 		if (ret)
 			return ret;
-		ret = nvdm_queue_submit_some(queue, args);
+		ret = nvdm_queue_submit_some(queue, args, deadline);
 		mutex_unlock(&queue->submit_lock);
 		if (ret || args->out_submitted == args->count)
 			return ret;

@@ -139,6 +139,7 @@ static struct request *nvdm_stock_wait_tag(const struct nvdm_namespace *ns, u8 o
 	struct sbitmap_queue *tags;
 	struct sbq_wait_state *line;
 	struct request *rq;
+	bool woken;
 	DEFINE_SBQ_WAIT(wait);
 
 	if (!hctx)
@@ -147,9 +148,15 @@ static struct request *nvdm_stock_wait_tag(const struct nvdm_namespace *ns, u8 o
 	line = sbq_wait_ptr(tags, &hctx->wait_index);
 	sbitmap_prepare_to_wait(tags, line, &wait, state);
 	rq = nvdm_stock_request_alloc(ns, opcode, 0);
-	if (IS_ERR(rq))
+	if (IS_ERR(rq)) {
 		schedule_timeout(timeout);
+		rq = nvdm_stock_request_alloc(ns, opcode, 0);
+	}
+	woken = list_empty(&wait.wait.entry);
 	sbitmap_finish_wait(tags, line, &wait);
+	/* Woken in vain: a freeze has begun, or this is another CPU. Then it is another's turn. */
+	if (woken && (IS_ERR(rq) || rq->mq_hctx != hctx))
+		sbitmap_queue_wake_up(tags, tags->wake_batch);
 	return rq;
 }
 
@@ -291,11 +298,11 @@ static enum rq_end_io_ret nvdm_stock_end_wait(RQ_END_IO_ARGS(rq, blk_status))
 	return RQ_END_IO_NONE;
 }
 
-static bool nvdm_stock_end_if_parked(struct request *rq, const void *data)
+static bool nvdm_stock_end_if_parked(struct request *rq, rq_end_io_fn *end_io, const void *data)
 {
 	struct nvdm_stock_wait *wait = (void *)data;
 
-	if (rq != wait->rq || nvdm_stock_request_end_io(rq) != nvdm_stock_end_wait)
+	if (rq != wait->rq || end_io != nvdm_stock_end_wait)
 		return false;
 	nvdm_stock_request_disown(rq, wait->nsid);
 	wait->rq = NULL;

@@ -174,12 +174,6 @@ static __always_inline void nvdm_stock_request_set_end(struct request *rq, rq_en
 	smp_store_release(&rq->end_io, end_io);
 }
 
-/* Of a request that nvdm_parked_find() has found: if it is ours, all of it can be read. */
-static __always_inline rq_end_io_fn *nvdm_stock_request_end_io(struct request *rq)
-{
-	return smp_load_acquire(&rq->end_io);
-}
-
 /* An end_io calls this first, before the block layer makes the request idle. */
 static __always_inline void nvdm_stock_request_ends(struct request *rq)
 {

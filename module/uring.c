@@ -334,6 +334,7 @@ int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 		.nonblock = nonblock,
 		.state = TASK_KILLABLE,
 		.patience = MAX_SCHEDULE_TIMEOUT,
+		.deadline = KTIME_MAX,
 	};
 	int ret;
 

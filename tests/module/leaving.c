@@ -260,8 +260,8 @@ void check_gone(struct rig *rig)
 	struct nvme_dmabuf_completion c;
 	uint32_t map, reason = ~0U;
 
-	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	check_eq(info.out_state, NVME_DMABUF_STATE_GONE);
+	wait_until(!nvmedmabuf_get_map_info(rig->ctx, rig->map, &info) &&
+		   info.out_state == NVME_DMABUF_STATE_GONE);
 	check_eq(nvmedmabuf_read(rig->ctx, rig->map, 0, rig->drive.block, 0, &c), -ENODEV);
 	check_eq(c.reason, NVME_DMABUF_REASON_GONE);
 	check_eq(c.bytes, 0);

@@ -24,7 +24,7 @@ static void check_told(struct rig *rig)
 {
 	struct nvme_dmabuf_event event;
 
-	check_eq(nvmedmabuf_get_events(rig->ctx, &event, 1), 1);
+	wait_until(nvmedmabuf_get_events(rig->ctx, &event, 1) == 1);
 	check_eq(event.map, rig->map);
 	check_eq(event.state, NVME_DMABUF_STATE_GONE);
 	check_eq(event.generation, 1);
