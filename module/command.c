@@ -711,8 +711,8 @@ static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
 		     !nvdm_plain_point(map, uapi, &opcode_flags, dptr)))
 		return false;
 	rq = nvdm_stock_run_next(run, &map->ns, sub->hctx);
-	/* The request, though still in the plug, keeps the next freeze out. */
-	if (unlikely(!rq || nvdm_namespace_is_unverified(&map->ns)))
+	/* The request, though still in the plug, has kept freezes out since the run began. */
+	if (unlikely(!rq || nvdm_namespace_is_still_unverified(&map->ns)))
 		return false;
 	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags,
 				map->ns.start + uapi->slba, uapi->length, dptr);

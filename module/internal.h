@@ -284,6 +284,12 @@ static inline bool nvdm_namespace_is_unverified(const struct nvdm_namespace *ns)
 	return atomic_read(&ns->freezes) != READ_ONCE(ns->verified);
 }
 
+/* The same, of who has looked before, at any namespace of the queue, and held it since. */
+static inline bool nvdm_namespace_is_still_unverified(const struct nvdm_namespace *ns)
+{
+	return atomic_read(&ns->freezes) != READ_ONCE(ns->verified);
+}
+
 /*
  * Of a namespace without capacity: is it gone, or has it a format that the kernel cannot
  * use? The driver takes the capacity before it marks the disk as dead, but before it

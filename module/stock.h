@@ -335,7 +335,7 @@ static __always_inline struct request *nvdm_stock_run_next(const struct nvdm_sto
 	if (!plug_has_room(run->plug) || ns->disk->queue != run->queue ||
 	    ns->block_size != run->block_size)
 		return NULL;
-	rq = plug_peek(run->plug);
+	rq = plug_would_peek(run->plug);
 	return rq && rq->mq_hctx == hctx ? rq : NULL;
 }
 
