@@ -450,11 +450,17 @@ int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reaso
  * @ns: the namespace
  * @access: NVME_DMABUF_ACCESS_*
  *
- * The block device's page cache is read anew from the drive, but for what is in use or was
- * changed there.
+ * The block device's page cache is read anew from the drive, but for what was changed there.
  */
 void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access)
 {
-	if (access & NVME_DMABUF_ACCESS_WRITE && ns->file->f_mapping->nrpages)
-		invalidate_mapping_pages(ns->file->f_mapping, 0, -1);
+	struct address_space *mapping = ns->file->f_mapping;
+
+	if (!(access & NVME_DMABUF_ACCESS_WRITE) || !mapping->nrpages)
+		return;
+	/* As after O_DIRECT. But not waiting for reads that the driver may never end. */
+	if (!nvdm_namespace_is_gone(ns) && !blk_queue_quiesced(ns->disk->queue))
+		invalidate_inode_pages2_range(mapping, 0, -1);
+	else
+		invalidate_mapping_pages(mapping, 0, -1);
 }
