@@ -243,6 +243,8 @@ static void queue_closed(const void *arg)
 	held_close(&h);
 }
 
+static const uint32_t quiesced = QUIESCE, frozen = QUIESCE | FREEZE;
+
 static void killed(const void *arg)
 {
 	struct nvme_dmabuf_completion c[COMMANDS];
@@ -250,7 +252,6 @@ static void killed(const void *arg)
 	int status;
 	pid_t child;
 
-	(void)arg;
 	held_open(&h);
 	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
 	child = check_sys(fork());
@@ -260,7 +261,7 @@ static void killed(const void *arg)
 		h.w.ctx = ctx_open();
 		check_eq(wire_attach(&h.w, &h.b, 0, WINDOW, &map, &reason), 0);
 		prepare(&h, map);
-		namespace_hold(&h.w.drive, QUIESCE);
+		namespace_hold(&h.w.drive, *(const uint32_t *)arg);
 		nvmedmabuf_submit(h.w.ctx, h.commands, c, COMMANDS);
 		_exit(99);
 	}
@@ -395,35 +396,6 @@ static void frozen_detached(const void *arg)
 	held_close(&h);
 }
 
-static void frozen_killed(const void *arg)
-{
-	struct nvme_dmabuf_completion c[COMMANDS];
-	struct held h;
-	int status;
-	pid_t child;
-
-	(void)arg;
-	held_open(&h);
-	check_eq(nvmedmabuf_detach(h.w.ctx, h.map), 0);
-	child = check_sys(fork());
-	if (!child) {
-		uint32_t map, reason;
-
-		h.w.ctx = ctx_open();
-		check_eq(wire_attach(&h.w, &h.b, 0, WINDOW, &map, &reason), 0);
-		prepare(&h, map);
-		namespace_hold(&h.w.drive, QUIESCE | FREEZE);
-		nvmedmabuf_submit(h.w.ctx, h.commands, c, COMMANDS);
-		_exit(99);
-	}
-	wait_until(is_in_call(child, NVME_DMABUF_IOC_SUBMIT));
-	check_sys(kill(child, SIGKILL));
-	check_eq(check_sys(waitpid(child, &status, 0)), child);
-	check(WIFSIGNALED(status));
-	wait_until(!exported_query(&h.b).out_attached);
-	held_close(&h);
-}
-
 static void frozen_entered(const void *arg)
 {
 	uint32_t flags = *(const uint32_t *)arg;
@@ -493,8 +465,6 @@ static void module_unloaded(const void *arg)
 	held_close(&h);
 }
 
-static const uint32_t quiesced = QUIESCE, frozen = QUIESCE | FREEZE;
-
 int main(int argc, char **argv)
 {
 	require_device();
@@ -508,13 +478,13 @@ int main(int argc, char **argv)
 	tap_add(detached, &polled, "a map is detached, polled queue");
 	tap_add(queue_closed, &plain, "a queue is closed");
 	tap_add(queue_closed, &polled, "a polled queue is closed");
-	tap_add(killed, NULL, "a process is killed");
+	tap_add(killed, &quiesced, "a process is killed");
 	tap_add(fence, NULL, "a fence signals");
 	tap_add(late, NULL, "commands that nobody waits for end");
 	tap_add(in_time, &plain, "a short hold costs no command an error");
 	tap_add(in_time, &polled, "a short hold costs no command an error, polled queue");
 	tap_add(frozen_detached, NULL, "no new requests: a map is detached");
-	tap_add(frozen_killed, NULL, "no new requests: a process is killed");
+	tap_add(killed, &frozen, "no new requests: a process is killed");
 	tap_add(frozen_entered, &plain, "no new requests: a timeout");
 	tap_add(frozen_entered, &polled, "no new requests: a timeout, polled queue");
 	tap_add(attach_killed, &quiesced, "a process is killed that attaches");
