@@ -155,6 +155,32 @@ static void revoked(const void *arg)
 	held_close(&h);
 }
 
+/* The same of commands by io_uring. */
+static void revoked_uring(const void *arg)
+{
+	struct nvme_dmabuf_completion c;
+	struct exporter_move move;
+	struct io_uring ring;
+	struct held h;
+
+	(void)arg;
+	held_open(&h);
+	ring_open(&ring, COMMANDS, 0);
+	namespace_hold(&h.w.drive, QUIESCE);
+	for (unsigned int i = 0; i < COMMANDS; i++)
+		ring_prepare(&ring, nvmedmabuf_fd(h.w.ctx), &h.commands[i]);
+	check_eq(io_uring_submit(&ring), COMMANDS);
+	check_eq(exported_move(&h.b, COPY | FORCE | WAIT, &move), 0);
+	check_eq(move.out_held, 0);
+	for (unsigned int i = 0; i < COMMANDS; i++) {
+		ring_wait(&ring, &c);
+		check_eq(c.error, -ESTALE);
+		check_eq(c.reason, NVME_DMABUF_REASON_REVOKED);
+	}
+	io_uring_queue_exit(&ring);
+	held_close(&h);
+}
+
 /* The same of PRP lists that are copies. */
 static void revoked_aligned(const void *arg)
 {
@@ -273,11 +299,11 @@ static void killed(const void *arg)
 	held_close(&h);
 }
 
-/* For the nvme driver's timeout, where nobody else waits; in milliseconds. */
-static void set_timeout(const struct drive *drive, char before[16], const char *ms)
+/* For where nobody else waits: the driver's own timeout is long. */
+static void set_timeouts(struct held *h)
 {
-	check(drive_attribute(drive->path, "queue/io_timeout", before, 16));
-	drive_attribute_put(drive->path, "queue/io_timeout", ms);
+	for (unsigned int i = 0; i < COMMANDS; i++)
+		h->commands[i].timeout_ms = 1000;
 }
 
 /* Of the map only the fence and its commands are left. */
@@ -286,11 +312,10 @@ static void fence(const void *arg)
 	struct nvme_dmabuf_submit args = { .size = sizeof(args), .count = COMMANDS };
 	struct pollfd p = { .events = POLLIN };
 	struct held h;
-	char before[16];
 
 	(void)arg;
 	held_open(&h);
-	set_timeout(&h.w.drive, before, "1000");
+	set_timeouts(&h);
 	namespace_hold(&h.w.drive, QUIESCE);
 	args.flags = NVME_DMABUF_SUBMIT_OUT_FENCE;
 	args.commands = (uintptr_t)h.commands;
@@ -299,7 +324,6 @@ static void fence(const void *arg)
 	check_eq(check_sys(poll(&p, 1, 0)), 0);
 	check_eq(check_sys(poll(&p, 1, SOON)), 1);
 	check_sys(close(p.fd));
-	drive_attribute_put(h.w.drive.path, "queue/io_timeout", before);
 	held_close(&h);
 }
 
@@ -310,12 +334,11 @@ static void late(const void *arg)
 	struct nvme_dmabuf_completion c;
 	struct line line;
 	struct held h;
-	char before[16];
 
 	(void)arg;
 	held_open(&h);
 	ring_open(&ring, COMMANDS, 0);
-	set_timeout(&h.w.drive, before, "1000");
+	set_timeouts(&h);
 	namespace_hold(&h.w.drive, QUIESCE);
 	line_open(&line, nvmedmabuf_fd(h.w.ctx), COMMANDS, 0, 0);
 	line_submit(&line, h.commands, COMMANDS);
@@ -325,7 +348,6 @@ static void late(const void *arg)
 	ring_wait(&ring, &c);
 	check_eq(c.error, -EIO);
 	check_eq(c.reason, NVME_DMABUF_REASON_CANCELLED);
-	drive_attribute_put(h.w.drive.path, "queue/io_timeout", before);
 	line_close(&line);
 	io_uring_queue_exit(&ring);
 	held_close(&h);
@@ -472,6 +494,7 @@ int main(int argc, char **argv)
 	require_erase();
 	tap_add(revoked, &plain, "a buffer is taken back");
 	tap_add(revoked, &polled, "a buffer is taken back, polled queue");
+	tap_add(revoked_uring, NULL, "a buffer is taken back, io_uring");
 	tap_add(revoked_aligned, &plain, "a buffer is taken back, lists with alignment");
 	tap_add(revoked_parts, NULL, "a buffer is taken back, two maps and split commands");
 	tap_add(detached, &plain, "a map is detached");
