@@ -392,7 +392,7 @@ static struct request *nvdm_command_poll_request(struct nvdm_submitter *sub,
 			return rq;
 		if (nvdm_namespace_is_gone(ns))
 			return ERR_PTR(-ENODEV);
-		if (signal_pending_state(state, current))
+		if (nvdm_wait_is_over(state))
 			return ERR_PTR(-EINTR);
 		if ((long)(jiffies - begin) >= patience)
 			return ERR_PTR(-ETIME);
@@ -421,9 +421,6 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	u32 id = map->id;
 	struct request *rq;
 
-	/* A worker of io_uring's is so told to give up. */
-	if (current->flags & PF_IO_WORKER)
-		state = TASK_INTERRUPTIBLE;
 	if (first && sub->deadline != KTIME_MAX)
 		patience = min_t(s64, patience, nvdm_jiffies_until(sub->deadline));
 	nvdm_command_flush_plug();

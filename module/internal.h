@@ -117,6 +117,7 @@
 #include <linux/nvme.h>
 #include <linux/pci.h>
 #include <linux/percpu-refcount.h>
+#include <linux/sched/signal.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -359,6 +360,18 @@ int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason);
 void nvdm_probe_free(struct nvdm_controller *ctrl);
 void nvdm_plug_check(const struct nvdm_namespace *ns, u64 prp1, u64 prp2);
+
+/*
+ * Is whoever waits in this state to give up? A worker of io_uring's waits for more than a
+ * signal: it is told to by a notification. Signals other than SIGKILL are not for it; that
+ * one is pending means that its process is to stop, or to be frozen, and to go on later.
+ */
+static inline bool nvdm_wait_is_over(unsigned int state)
+{
+	if (current->flags & PF_IO_WORKER)
+		return fatal_signal_pending(current) || test_thread_flag(TIF_NOTIFY_SIGNAL);
+	return signal_pending_state(state, current);
+}
 
 /**
  * struct nvdm_events - what poll() waits for

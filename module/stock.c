@@ -175,7 +175,7 @@ static void nvdm_stock_wait_thaw(struct request_queue *queue, unsigned int state
  * nvdm_stock_request_wait - wait for a request of the driver's
  * @ns: the namespace, of which @disk and @ctrl are looked at
  * @opcode: enum nvme_opcode
- * @state: TASK_KILLABLE or TASK_INTERRUPTIBLE
+ * @state: TASK_KILLABLE or TASK_INTERRUPTIBLE, of a worker of io_uring's the former
  * @patience: how long in jiffies, or MAX_SCHEDULE_TIMEOUT
  *
  * The driver may keep new requests out for ever, so that this waits as long: not with
@@ -197,7 +197,7 @@ struct request *nvdm_stock_request_wait(const struct nvdm_namespace *ns, u8 opco
 			return rq;
 		if (nvdm_namespace_is_gone(ns))
 			return ERR_PTR(-ENODEV);
-		if (signal_pending_state(state, current))
+		if (nvdm_wait_is_over(state))
 			return ERR_PTR(-EINTR);
 		timeout = min_t(long, STOCK_WAIT, patience - (long)(jiffies - begin));
 		if (timeout <= 0)

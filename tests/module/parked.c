@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
 #include <pthread.h>
@@ -438,6 +439,77 @@ static void frozen_entered(const void *arg)
 	held_close(&h);
 }
 
+/* Is a worker of this process's io_uring waiting in the module? */
+static bool worker_waits(pid_t process)
+{
+	char pattern[64], stack[4096];
+	bool found = false;
+	glob_t files;
+
+	snprintf(pattern, sizeof(pattern), "/proc/%d/task/*/stack", process);
+	if (glob(pattern, 0, NULL, &files))
+		return false;
+	for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+		int fd = open(files.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+		ssize_t length = fd < 0 ? -1 : read(fd, stack, sizeof(stack) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		stack[length < 0 ? 0 : length] = 0;
+		found = strstr(stack, "io_wq_") && strstr(stack, "nvdm_");
+	}
+	globfree(&files);
+	return found;
+}
+
+/*
+ * A process is stopped, and goes on, while workers of its io_uring wait for the driver. They
+ * are told by the same flag as of a signal, but no command fails for that. A process that is
+ * frozen, as for a suspend, is told in the same way.
+ */
+static void frozen_stopped(const void *arg)
+{
+	struct held h;
+	int status;
+	pid_t child;
+
+	(void)arg;
+	held_open(&h);
+	namespace_hold(&h.w.drive, QUIESCE | FREEZE);
+	child = check_sys(fork());
+	if (!child) {
+		struct nvme_dmabuf_completion c;
+		struct io_uring ring;
+		int failed = 0;
+
+		ring_open(&ring, COMMANDS, 0);
+		for (unsigned int i = 0; i < COMMANDS; i++)
+			ring_prepare(&ring, nvmedmabuf_fd(h.w.ctx), &h.commands[i]);
+		if (io_uring_submit(&ring) != COMMANDS)
+			_exit(99);
+		for (unsigned int i = 0; i < COMMANDS; i++) {
+			ring_wait(&ring, &c);
+			failed |= c.error ? -c.error : c.status;
+		}
+		_exit(failed);
+	}
+	wait_until(worker_waits(child));
+	for (unsigned int i = 0; i < 3; i++) {
+		check_sys(kill(child, SIGSTOP));
+		check_eq(check_sys(waitpid(child, &status, WUNTRACED)), child);
+		check(WIFSTOPPED(status));
+		check_sys(kill(child, SIGCONT));
+		pause_ms();
+	}
+	check(worker_waits(child));
+	namespace_hold(&h.w.drive, 0);
+	check_eq(check_sys(waitpid(child, &status, 0)), child);
+	check(WIFEXITED(status));
+	check_eq(WEXITSTATUS(status), 0);
+	memcpy(h.b.mirror, h.w.disk, WINDOW);
+	held_close(&h);
+}
+
 /* Test reads are given up with who waits for them. */
 static void attach_killed(const void *arg)
 {
@@ -510,6 +582,7 @@ int main(int argc, char **argv)
 	tap_add(killed, &frozen, "no new requests: a process is killed");
 	tap_add(frozen_entered, &plain, "no new requests: a timeout");
 	tap_add(frozen_entered, &polled, "no new requests: a timeout, polled queue");
+	tap_add(frozen_stopped, NULL, "no new requests: a process is stopped, io_uring");
 	tap_add(attach_killed, &quiesced, "a process is killed that attaches");
 	tap_add(attach_killed, &frozen, "no new requests: a process is killed that attaches");
 	tap_add(module_unloaded, NULL, "the module is unloaded");
