@@ -6,7 +6,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "batch.h"
 
 static void nvdm_batch_complete_one(struct nvdm_batch *batch)
 {

@@ -13,7 +13,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "internal.h"
+#include "batch.h"
+#include "entry.h"
+#include "queue.h"
 
 union ioctl_args {
 	struct {
@@ -154,7 +156,7 @@ static int nvdm_ioctl_placement(struct nvdm_context *ctx, struct nvdm_ioctl_call
 	srcu = srcu_read_lock(&ctx->srcu);
 	map = nvdm_context_map(ctx, placement->map);
 	if (map)
-		ret = nvdm_placement_find(map, runs, max, &placement->out_count);
+		ret = nvdm_placement_find(&map->memory, runs, max, &placement->out_count);
 	srcu_read_unlock(&ctx->srcu, srcu);
 
 	max = min(max, placement->out_count);
@@ -324,7 +326,8 @@ static int nvdm_ioctl_peer_info(struct nvdm_context *ctx, struct nvdm_ioctl_call
 						   info->pci_bdf & 0xff);
 		info->out_reason = NVME_DMABUF_REASON_NO_SUCH_PEER;
 		if (peer)
-			info->out_distance = nvdm_peer_distance(ns.ctrl, peer, &info->out_reason);
+			info->out_distance =
+				nvdm_peer_distance(ns.ctrl->importer.pdev, peer, &info->out_reason);
 		pci_dev_put(peer);
 	}
 	nvdm_namespace_close(&ns);

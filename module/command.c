@@ -10,8 +10,8 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
-#include "stock.h"
+#include "command.h"
+#include "storage/stock.h"
 
 /*
  * A command as it came, in words. Most commands are plain: a Read or Write without flags
@@ -172,7 +172,7 @@ static int nvdm_command_refresh_map(struct nvdm_submitter *sub, struct nvdm_map 
 	int ret;
 
 	ret = nvdm_map_refresh(map, false, NULL, reason);
-	if (ret != MAP_MOVES)
+	if (ret != MAPPING_MOVES)
 		return ret;
 
 	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
@@ -254,8 +254,8 @@ static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *m
 static int nvdm_command_start_aligned(struct nvdm_command *cmd, struct request *rq,
 				      struct nvdm_stock_io *io, u64 offset)
 {
-	struct nvdm_aligned_list *list =
-		nvdm_aligned_list_create(cmd, offset, io->prp1, io->length);
+	struct nvdm_aligned_list *list = nvdm_aligned_list_create(
+		&cmd->map->ns.ctrl->importer, &cmd->map->list, offset, io->prp1, io->length, cmd);
 	int ret;
 
 	if (!list) {

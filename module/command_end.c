@@ -4,8 +4,8 @@
  * driver keeps these from the drive for too long. Any context, and nothing is allocated.
  * Must not know dma-bufs, user memory, or who submits.
  */
-#include "internal.h"
-#include "stock.h"
+#include "entry.h"
+#include "storage/stock.h"
 
 /**
  * nvdm_command_fail - a part of a command has failed
@@ -95,7 +95,7 @@ enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
 {
 	struct nvdm_aligned_list *list = rq->end_io_data;
-	struct nvdm_command *cmd = list->cmd;
+	struct nvdm_command *cmd = list->owner;
 
 	nvdm_stock_request_ends(rq);
 	nvdm_aligned_list_destroy(list);
@@ -217,7 +217,7 @@ static bool nvdm_command_end_if_parked(struct request *rq, rq_end_io_fn *end_io,
 	if (end_io == nvdm_command_end_io)
 		return nvdm_command_end_if_wanted(which, rq, rq->end_io_data, NULL, false);
 	if (end_io == nvdm_command_end_io_aligned)
-		return nvdm_command_end_if_wanted(which, rq, list->cmd, list, false);
+		return nvdm_command_end_if_wanted(which, rq, list->owner, list, false);
 	if (end_io == nvdm_uring_end_io)
 		return nvdm_uring_end_if_wanted(which, rq);
 	return false;
@@ -235,4 +235,18 @@ static bool nvdm_command_end_if_parked(struct request *rq, rq_end_io_fn *end_io,
 void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_parked *which)
 {
 	nvdm_parked_find(ns, nvdm_command_end_if_parked, which);
+}
+
+/**
+ * nvdm_command_end_late - end commands that were kept from the drive for too long
+ * @ns: likewise
+ *
+ * They have no timeout, and perhaps nobody who waits for them but a fence, or an io_uring
+ * that was closed.
+ */
+void nvdm_command_end_late(const struct nvdm_namespace *ns)
+{
+	const struct nvdm_parked late = { .late = true };
+
+	nvdm_command_end_parked(ns, &late);
 }

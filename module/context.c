@@ -6,7 +6,7 @@
 #include <linux/poll.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "entry.h"
 
 #define TABLE_MIN_SLOTS 16U
 
@@ -246,7 +246,7 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 		if (map)
 			ret = nvdm_map_refresh(map, true, &args->out_generation, &args->out_reason);
 		srcu_read_unlock(&ctx->srcu, srcu);
-		if (ret != MAP_MOVES)
+		if (ret != MAPPING_MOVES)
 			return ret;
 		ret = nvdm_context_wait_fences(ctx, args->map, DMA_RESV_USAGE_KERNEL);
 	} while (!ret);
@@ -324,14 +324,14 @@ int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usa
 	srcu = srcu_read_lock(&ctx->srcu);
 	map = nvdm_context_map(ctx, id);
 	if (map) {
-		dmabuf = map->dmabuf;
+		dmabuf = map->memory.mapping->dmabuf;
 		get_dma_buf(dmabuf);
 	}
 	srcu_read_unlock(&ctx->srcu, srcu);
 	if (!dmabuf)
 		return 0;
 
-	ret = nvdm_map_wait_fences(dmabuf, usage);
+	ret = nvdm_mapping_wait_fences(dmabuf, usage);
 	dma_buf_put(dmabuf);
 	return ret;
 }

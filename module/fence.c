@@ -14,7 +14,7 @@
 #include <linux/slab.h>
 #include <linux/sync_file.h>
 
-#include "internal.h"
+#include "batch.h"
 
 struct nvdm_fence {
 	struct dma_fence base;

@@ -7,7 +7,7 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 
-#include "internal.h"
+#include "entry.h"
 
 #ifndef CONFIG_X86_64
 #error "so far only for x86-64, see the limits in README.md"
@@ -51,7 +51,7 @@ static int __init nvme_dmabuf_init(void)
 {
 	int ret;
 
-	ret = nvdm_controller_init();
+	ret = nvdm_controller_init(nvdm_command_end_late);
 	if (ret)
 		return ret;
 	ret = nvdm_chardev_register();

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Maps: a range of a dma-buf, mapped for DMA by one controller for as long as
- * the map lives or the exporter lets it. Must not know commands or user memory.
+ * Maps: a mapping of memory joined to a namespace, for as long as the map lives and both
+ * sides let it. Either can be taken back: then nothing new is let in, and what is in flight
+ * is waited for. Must not know user memory.
  */
-#include <linux/dma-mapping.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
-#include <linux/swiotlb.h>
 
-#include "internal.h"
-
-static struct device *nvdm_map_device(const struct nvdm_map *map)
-{
-	return &map->ns.ctrl->pdev->dev;
-}
+#include "command.h"
 
 static void nvdm_map_release_inflight(struct percpu_ref *ref)
 {
@@ -145,220 +139,7 @@ void nvdm_map_drain(struct nvdm_map *map)
 	}
 }
 
-/* Under the reservation lock. */
-static void nvdm_map_unmap(struct nvdm_map *map)
-{
-	if (!map->sgt)
-		return;
-	dma_buf_unmap_attachment(map->attach, map->sgt, map->direction);
-	map->sgt = NULL;
-}
-
-/*
- * Of all maps of the buffer that are told, so that the waits for their commands,
- * each a grace period at least, overlap.
- */
-static void nvdm_map_stop_all_of_buffer(struct nvdm_map *map)
-{
-	struct nvdm_controller *ctrl = map->ns.ctrl;
-	struct nvdm_map *other;
-
-	spin_lock(&ctrl->maps_lock);
-	list_for_each_entry(other, &ctrl->maps, node)
-		if (other->dmabuf == map->dmabuf && other->told)
-			nvdm_map_stop(other, NVME_DMABUF_STATE_REVOKED);
-	spin_unlock(&ctrl->maps_lock);
-}
-
-/**
- * nvdm_map_invalidate - the exporter wants the buffer back
- * @attach: the map's attachment
- *
- * The contract. Called with the reservation lock held, at any time, from inside
- * our own calls to the exporter as well. When this returns, the drive has
- * finished with the buffer and it is not mapped: exporters that wait for fences
- * find none of ours, and those that wait for the unmapping find it done. Commands
- * are refused until the map is refreshed.
- *
- * Nothing here allocates or takes a lock under which anything is allocated, and
- * completion of commands needs no lock that an exporter may hold. It takes as long
- * as the slowest command that the drive has: at most the nvme driver's timeout, after
- * which that disables the controller, without allocating, and ends the command. Commands
- * that the driver keeps from the drive, as during a reset, are ended here after
- * PARKED_PATIENCE.
- */
-static void nvdm_map_invalidate(struct dma_buf_attachment *attach)
-{
-	struct nvdm_map *map = attach->importer_priv;
-
-	dma_resv_assert_held(attach->dmabuf->resv);
-	if (!map->sgt)
-		return;
-	if (READ_ONCE(map->state) == NVME_DMABUF_STATE_LIVE)
-		nvdm_map_stop_all_of_buffer(map);
-	nvdm_map_stop(map, NVME_DMABUF_STATE_REVOKED);
-	nvdm_map_drain(map);
-	nvdm_map_unmap(map);
-}
-
-static const struct dma_buf_attach_ops map_attach_ops = {
-	.allow_peer2peer = true,
-	.invalidate_mappings = nvdm_map_invalidate,
-};
-
-/**
- * nvdm_map_detach - undo a map's DMA mapping
- * @map: a map that is stopped and drained
- *
- * Does nothing if it was done before. Waits for the exporter.
- */
-void nvdm_map_detach(struct nvdm_map *map)
-{
-	struct nvdm_controller *ctrl = map->ns.ctrl;
-
-	mutex_lock(&map->attach_lock);
-	if (map->attach) {
-		dma_resv_lock(map->dmabuf->resv, NULL);
-		nvdm_map_unmap(map);
-		nvdm_list_free(map);
-		dma_resv_unlock(map->dmabuf->resv);
-		dma_buf_detach(map->dmabuf, map->attach);
-		map->attach = NULL;
-		/* Last: a controller that leaves waits for the maps in its list. */
-		nvdm_controller_leave(ctrl, map);
-	}
-	mutex_unlock(&map->attach_lock);
-}
-
-/* What the DMA API says of a peer that is out of reach, and what vfio says. */
-static bool nvdm_map_error_is_of_peer(const struct nvdm_map *map, int error)
-{
-	return error == -EREMOTEIO ||
-	       (error == -EINVAL && !strncmp(map->dmabuf->exp_name, "vfio", strlen("vfio")));
-}
-
-/*
- * An exporter refused. Its error number is passed on; what it is likely to mean
- * is told by the reason.
- */
-static int nvdm_map_exporter_error(struct nvdm_map *map, int error, u32 *reason)
-{
-	u32 why;
-
-	if (error == -ERESTARTSYS || error == -EINTR)
-		return -EINTR;
-	*reason = error == -ENODEV ? NVME_DMABUF_REASON_EXPORTER_REVOKED :
-				     NVME_DMABUF_REASON_EXPORTER;
-	if (!map->attach && error == -EOPNOTSUPP && dma_buf_attaches_static(map->dmabuf))
-		*reason = NVME_DMABUF_REASON_NOT_DYNAMIC;
-	if (map->attach && nvdm_map_error_is_of_peer(map, error) &&
-	    nvdm_peer_unreachable(map->ns.ctrl, &why)) {
-		*reason = why;
-		return -EOPNOTSUPP;
-	}
-	return error;
-}
-
-/* Under the map's attach_lock. What is done is undone by nvdm_map_detach(). */
-static int nvdm_map_attach_locked(struct nvdm_map *map, u32 *reason)
-{
-	struct dma_buf_attachment *attach;
-	int ret;
-
-	attach = dma_buf_attach_directed(map->dmabuf, nvdm_map_device(map), &map_attach_ops, map);
-	if (IS_ERR(attach))
-		return nvdm_map_exporter_error(map, PTR_ERR(attach), reason);
-	map->told = attach->importer_ops;
-	ret = nvdm_controller_join(map->ns.ctrl, map);
-	if (ret) {
-		if (ret == -ENODEV)
-			*reason = NVME_DMABUF_REASON_GONE;
-		dma_buf_detach(map->dmabuf, attach);
-		return ret;
-	}
-	map->attach = attach;
-	if (COMPAT_MOVABLE && attach->importer_ops)
-		map->exporter_flags = NVME_DMABUF_MAP_DYNAMIC;
-	else if (dma_buf_is_dynamic(map->dmabuf))
-		map->exporter_flags = NVME_DMABUF_MAP_PINNED;
-	return 0;
-}
-
-static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
-{
-	int ret;
-
-	mutex_lock(&map->attach_lock);
-	ret = nvdm_map_attach_locked(map, reason);
-	mutex_unlock(&map->attach_lock);
-	return ret;
-}
-
-/* Under the reservation lock, with the map mapped and its list made. */
-static int nvdm_map_check_peers(struct nvdm_map *map, u32 *reason)
-{
-	if (!(map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P) || nvdm_placement_is_peers(map))
-		return 0;
-	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
-		*reason = NVME_DMABUF_REASON_NO_P2PDMA;
-	else if (map->attach->importer_ops && !map->attach->peer2peer)
-		*reason = NVME_DMABUF_REASON_EXPORTER_NO_PATH;
-	else
-		*reason = NVME_DMABUF_REASON_NOT_PEER;
-	return -EOPNOTSUPP;
-}
-
-/* Under the map's attach_lock and the reservation lock, of a map that is attached. */
-static int nvdm_map_make_mapping(struct nvdm_map *map, u32 *reason)
-{
-	struct sg_table *sgt;
-	u64 segments;
-	int ret;
-
-	sgt = dma_buf_map_attachment(map->attach, map->direction);
-	if (IS_ERR(sgt))
-		return nvdm_map_exporter_error(map, PTR_ERR(sgt), reason);
-
-	map->sgt = sgt;
-	nvdm_list_free(map);
-	ret = nvdm_list_build(map, &segments, reason) ?: nvdm_map_check_peers(map, reason);
-	if (ret) {
-		nvdm_map_unmap(map);
-		return ret;
-	}
-
-	spin_lock(&map->lock);
-	map->segments = segments;
-	map->list_bytes = PAGE_ALIGN((u64)map->list.nr_pages * PRP_PAGE_SIZE);
-	map->contiguous = prp_list_address(&map->list, 0);
-	map->sgl = segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
-	map->generation++;
-	spin_unlock(&map->lock);
-	return 0;
-}
-
-/**
- * nvdm_map_wait_fences - wait for those who use a dma-buf
- * @dmabuf: the dma-buf
- * @usage: for whom of them
- *
- * Such fences are others', and may take their time: hold nothing but the dma-buf.
- *
- * Return: 0 or -EINTR.
- */
-int nvdm_map_wait_fences(struct dma_buf *dmabuf, enum dma_resv_usage usage)
-{
-	long ret = dma_resv_wait_timeout(dmabuf->resv, usage, true, MAX_SCHEDULE_TIMEOUT);
-
-	return ret < 0 ? -EINTR : 0;
-}
-
-static bool nvdm_map_is_moving(const struct nvdm_map *map)
-{
-	return !dma_resv_test_signaled(map->dmabuf->resv, DMA_RESV_USAGE_KERNEL);
-}
-
-/* Under the reservation lock, of a map that is mapped. Not if it is to stop for good. */
+/* Under the reservation lock, of a map whose memory is mapped. Not if it is to stop for good. */
 static void nvdm_map_start(struct nvdm_map *map)
 {
 	spin_lock(&map->lock);
@@ -376,33 +157,163 @@ static void nvdm_map_start(struct nvdm_map *map)
 	spin_unlock(&map->lock);
 }
 
+static struct nvdm_map *nvdm_map_of_memory(struct nvdm_mapping_user *user)
+{
+	return container_of(user, struct nvdm_map, memory);
+}
+
+/* A mapping that the map has not seen. It is drained, so no command uses the last one. */
+static int nvdm_map_take_mapping(struct nvdm_map *map, u32 *reason)
+{
+	struct nvdm_mapping *mapping = map->memory.mapping;
+	int ret;
+
+	if (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P) {
+		ret = nvdm_placement_require_peers(mapping, reason);
+		if (ret)
+			return ret;
+	}
+	spin_lock(&map->lock);
+	map->list = mapping->list;
+	map->contiguous = prp_list_address(&mapping->list, 0);
+	map->sgl = mapping->segments == 1 && map->ns.flags & NVME_DMABUF_NS_SGL;
+	map->exporter_flags = mapping->exporter_flags;
+	map->segments = mapping->segments;
+	map->list_bytes = mapping->list_bytes;
+	map->mapped = mapping->generation;
+	map->generation++;
+	spin_unlock(&map->lock);
+	return 0;
+}
+
+static int nvdm_map_begin_memory(struct nvdm_mapping_user *user, u32 *reason)
+{
+	struct nvdm_map *map = nvdm_map_of_memory(user);
+	int ret = 0;
+
+	if (map->mapped != user->mapping->generation)
+		ret = nvdm_map_take_mapping(map, reason);
+	if (!ret)
+		nvdm_map_start(map);
+	return ret;
+}
+
+static void nvdm_map_stop_memory(struct nvdm_mapping_user *user)
+{
+	nvdm_map_stop(nvdm_map_of_memory(user), NVME_DMABUF_STATE_REVOKED);
+}
+
+static void nvdm_map_drain_memory(struct nvdm_mapping_user *user)
+{
+	nvdm_map_drain(nvdm_map_of_memory(user));
+}
+
+static int nvdm_map_memory_stopped(struct nvdm_mapping_user *user)
+{
+	u32 reason;
+
+	return nvdm_map_stopped(nvdm_map_of_memory(user), &reason);
+}
+
+static const struct nvdm_mapping_user_ops map_memory_ops = {
+	.begin = nvdm_map_begin_memory,
+	.stop = nvdm_map_stop_memory,
+	.drain = nvdm_map_drain_memory,
+	.stopped = nvdm_map_memory_stopped,
+};
+
+/*
+ * Lets go of the memory of a map that is stopped and drained. Does nothing if it was done
+ * before. Waits for the exporter.
+ */
+static void nvdm_map_detach(struct nvdm_map *map)
+{
+	mutex_lock(&map->attach_lock);
+	if (map->attached) {
+		nvdm_mapping_leave(&map->memory);
+		map->attached = false;
+		/* Last: a controller that leaves waits for its users. */
+		nvdm_controller_leave(map->ns.ctrl, &map->storage);
+	}
+	mutex_unlock(&map->attach_lock);
+}
+
+static struct nvdm_map *nvdm_map_of_storage(struct nvdm_controller_user *user)
+{
+	return container_of(user, struct nvdm_map, storage);
+}
+
+static void nvdm_map_get_storage(struct nvdm_controller_user *user)
+{
+	kref_get(&nvdm_map_of_storage(user)->ref);
+}
+
+static void nvdm_map_stop_storage(struct nvdm_controller_user *user)
+{
+	nvdm_map_stop(nvdm_map_of_storage(user), NVME_DMABUF_STATE_GONE);
+}
+
+static void nvdm_map_leave_storage(struct nvdm_controller_user *user)
+{
+	struct nvdm_map *map = nvdm_map_of_storage(user);
+
+	/* The driver has ended all requests, and what else a map has may be gone. */
+	wait_for_completion(&map->idle);
+	nvdm_map_detach(map);
+	nvdm_map_put(map);
+}
+
+static const struct nvdm_controller_user_ops map_storage_ops = {
+	.get = nvdm_map_get_storage,
+	.stop = nvdm_map_stop_storage,
+	.leave = nvdm_map_leave_storage,
+};
+
+/* Under the map's attach_lock. What is done is undone by nvdm_map_detach(). */
+static int nvdm_map_attach_locked(struct nvdm_map *map, u32 *reason)
+{
+	struct nvdm_controller *ctrl = map->ns.ctrl;
+	int ret = 0;
+
+	if (map->list_align > sizeof(__le64))
+		ret = nvdm_aligned_list_prepare(&ctrl->importer);
+	/* First: from then on it does not go before the memory is let go. */
+	if (!ret)
+		ret = nvdm_controller_join(ctrl, &map->storage);
+	if (ret) {
+		if (ret == -ENODEV)
+			*reason = NVME_DMABUF_REASON_GONE;
+		return ret;
+	}
+	ret = nvdm_mapping_join(&map->memory, reason);
+	if (ret)
+		nvdm_controller_leave(ctrl, &map->storage);
+	map->attached = !ret;
+	return ret;
+}
+
+static int nvdm_map_attach(struct nvdm_map *map, u32 *reason)
+{
+	int ret;
+
+	mutex_lock(&map->attach_lock);
+	ret = nvdm_map_attach_locked(map, reason);
+	mutex_unlock(&map->attach_lock);
+	return ret;
+}
+
 /*
  * Maps the buffer, if it is not mapped, and lets commands in, unless a move is under
  * way: mapping may have begun one. Under the map's attach_lock.
  */
 static int nvdm_map_map(struct nvdm_map *map, u32 *reason)
 {
-	int ret = 0;
-
-	/*
-	 * Before, because for static exporters older kernels wait as they map,
-	 * with our locks held.
-	 */
-	if (nvdm_map_is_moving(map))
-		return MAP_MOVES;
 	/* If it goes after this, what is made here is undone when we let the lock go. */
-	if (!map->attach || READ_ONCE(map->ns.ctrl->gone)) {
+	if (!map->attached || nvdm_controller_is_gone(map->ns.ctrl)) {
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
 	}
-	if (dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
-		return -EINTR;
-	if (!map->sgt)
-		ret = nvdm_map_make_mapping(map, reason);
-	if (!ret && !nvdm_map_is_moving(map))
-		nvdm_map_start(map);
-	dma_resv_unlock(map->dmabuf->resv);
-	return ret;
+	return nvdm_mapping_begin(&map->memory, reason);
 }
 
 /* Takes over the format that the namespace has now, under the map's attach_lock. */
@@ -450,7 +361,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
  * @generation: where to return how often it was mapped, or NULL
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * Return: 0 if the map takes commands; MAP_MOVES if its KERNEL fences are to be waited
+ * Return: 0 if the map takes commands; MAPPING_MOVES if its KERNEL fences are to be waited
  * for first; or a negative error number.
  */
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason)
@@ -475,61 +386,41 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 	return ret;
 }
 
-/* Is this map's device one whose DMA needs no help from the CPU? */
-static int nvdm_map_check_device(const struct nvdm_map *map, u32 *reason)
-{
-	if (is_swiotlb_force_bounce(nvdm_map_device(map))) {
-		*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
-static int nvdm_map_check_range(const struct nvdm_map *map, u32 *reason)
+/* Checks what of the caller's request concerns the dma-buf alone. */
+static int nvdm_map_check_range(const struct nvme_dmabuf_attach *args, const struct dma_buf *dmabuf,
+				u32 *reason)
 {
 	u64 end;
 
-	if (!map->length) {
+	if (!args->length) {
 		*reason = NVME_DMABUF_REASON_ZERO_LENGTH;
 		return -EINVAL;
 	}
-	if (map->offset & 3) {
+	if (args->offset & 3) {
 		*reason = NVME_DMABUF_REASON_DWORD_ALIGN;
 		return -EINVAL;
 	}
 	*reason = NVME_DMABUF_REASON_OUTSIDE_DMABUF;
-	if (check_add_overflow(map->offset, map->length, &end))
+	if (check_add_overflow(args->offset, args->length, &end))
 		return -EOVERFLOW;
-	if (end > map->dmabuf->size)
+	if (end > dmabuf->size)
 		return -ERANGE;
 	*reason = NVME_DMABUF_REASON_NONE;
 	return 0;
 }
 
-static int nvdm_map_check_dmabuf_access(const struct nvdm_map *map, u32 *reason)
+static int nvdm_map_check_dmabuf_access(u32 access, const struct dma_buf *dmabuf, u32 *reason)
 {
-	fmode_t mode = map->dmabuf->file->f_mode;
+	fmode_t mode = dmabuf->file->f_mode;
 
-	if (map->access & NVME_DMABUF_ACCESS_READ && !(mode & FMODE_WRITE)) {
+	if (access & NVME_DMABUF_ACCESS_READ && !(mode & FMODE_WRITE)) {
 		*reason = NVME_DMABUF_REASON_DMABUF_NOT_WRITABLE;
 		return -EACCES;
 	}
-	if (map->access & NVME_DMABUF_ACCESS_WRITE && !(mode & FMODE_READ)) {
+	if (access & NVME_DMABUF_ACCESS_WRITE && !(mode & FMODE_READ)) {
 		*reason = NVME_DMABUF_REASON_DMABUF_NOT_READABLE;
 		return -EACCES;
 	}
-	return 0;
-}
-
-static int nvdm_map_get_dmabuf(struct nvdm_map *map, int fd, u32 *reason)
-{
-	struct dma_buf *dmabuf = dma_buf_get(fd);
-
-	if (IS_ERR(dmabuf)) {
-		*reason = NVME_DMABUF_REASON_NOT_DMABUF;
-		return -EBADF;
-	}
-	map->dmabuf = dmabuf;
 	return 0;
 }
 
@@ -549,8 +440,8 @@ static void nvdm_map_release(struct kref *ref)
 {
 	struct nvdm_map *map = container_of(ref, struct nvdm_map, ref);
 
-	if (map->dmabuf)
-		dma_buf_put(map->dmabuf);
+	if (map->memory.mapping)
+		nvdm_mapping_put(map->memory.mapping);
 	nvdm_namespace_close(&map->ns);
 	cancel_work_sync(&map->gone);
 	percpu_ref_exit(&map->inflight);
@@ -578,27 +469,44 @@ static void nvdm_map_namespace_gone(struct nvdm_namespace *ns)
 	schedule_work(&container_of(ns, struct nvdm_map, ns)->gone);
 }
 
-static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
-			    u32 *reason)
+/* Opens both sides, with nothing attached yet. */
+static int nvdm_map_open(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
+			 struct dma_buf *dmabuf, u32 *reason)
 {
 	int ret;
 
 	/* What costs nothing first; the test reads of nvdm_namespace_open() last. */
-	ret = nvdm_map_get_dmabuf(map, args->dmabuf_fd, reason);
-	if (ret)
-		return ret;
-	ret = nvdm_map_check_range(map, reason);
-	if (ret)
-		return ret;
-	ret = nvdm_map_check_dmabuf_access(map, reason);
+	ret = nvdm_map_check_range(args, dmabuf, reason) ?:
+		      nvdm_map_check_dmabuf_access(args->access, dmabuf, reason);
 	if (ret)
 		return ret;
 	ret = nvdm_namespace_open(&map->ns, args->ns_fd, nvdm_map_namespace_gone, reason);
 	if (ret)
 		return ret;
 	ret = nvdm_namespace_access(&map->ns, map->access, reason) ?:
-		      nvdm_map_check_device(map, reason);
-	return ret ?: nvdm_namespace_begin(&map->ns, map->access, reason);
+		      nvdm_importer_check(&map->ns.ctrl->importer, reason);
+	ret = ret ?: nvdm_namespace_begin(&map->ns, map->access, reason);
+	if (ret)
+		return ret;
+	map->storage.disk = map->ns.disk;
+	map->memory.mapping = nvdm_mapping_get(&map->ns.ctrl->importer, dmabuf, args->offset,
+					       args->length, nvdm_map_direction(args->access));
+	return map->memory.mapping ? 0 : -ENOMEM;
+}
+
+static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attach *args,
+			    u32 *reason)
+{
+	struct dma_buf *dmabuf = dma_buf_get(args->dmabuf_fd);
+	int ret;
+
+	if (IS_ERR(dmabuf)) {
+		*reason = NVME_DMABUF_REASON_NOT_DMABUF;
+		return -EBADF;
+	}
+	ret = nvdm_map_open(map, args, dmabuf, reason);
+	dma_buf_put(dmabuf);
+	return ret;
 }
 
 /**
@@ -637,9 +545,9 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->poll = poll;
 	map->access = args->access;
 	map->flags = args->flags;
-	map->direction = nvdm_map_direction(args->access);
-	map->offset = args->offset;
 	map->length = args->length;
+	map->memory.ops = &map_memory_ops;
+	map->storage.ops = &map_storage_ops;
 
 	ret = nvdm_map_prepare(map, args, reason);
 	if (ret) {
@@ -651,8 +559,8 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->list_align = max(READ_ONCE(prp_list_align), map->ns.list_align);
 
 	ret = nvdm_map_attach(map, reason);
-	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAP_MOVES)
-		ret = nvdm_map_wait_fences(map->dmabuf, DMA_RESV_USAGE_KERNEL);
+	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAPPING_MOVES)
+		ret = nvdm_mapping_wait_fences(map->memory.mapping->dmabuf, DMA_RESV_USAGE_KERNEL);
 	if (ret) {
 		nvdm_map_destroy(map);
 		return ERR_PTR(ret);
@@ -722,7 +630,7 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 {
 	spin_lock(&map->lock);
 	info->out_state = map->state;
-	info->out_offset = map->offset;
+	info->out_offset = map->memory.mapping->offset;
 	info->out_length = map->length;
 	info->out_segments = map->segments;
 	info->out_list_bytes = map->list_bytes;

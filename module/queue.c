@@ -13,7 +13,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "internal.h"
+#include "queue.h"
 
 static struct nvme_dmabuf_completion *nvdm_queue_slot(const struct nvdm_queue *queue, u32 tail)
 {

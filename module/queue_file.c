@@ -13,7 +13,8 @@
 #include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
 
-#include "internal.h"
+#include "entry.h"
+#include "queue.h"
 
 /*
  * What is copied is as long as a number of words, and they are few: no loop of the

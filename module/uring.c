@@ -10,8 +10,8 @@
  */
 #include <linux/slab.h>
 
-#include "internal.h"
-#include "stock.h"
+#include "entry.h"
+#include "storage/stock.h"
 
 /* In flags of struct io_uring_cmd, of which io_uring uses other bits. */
 #define URING_KEPT (1U << 29)

@@ -153,6 +153,35 @@ static void attach_in_cgroup(const void *arg)
 	cgroup_close(&group);
 }
 
+/* A list of 2 MiB, which a thousand maps share, in a cgroup of 16 MiB. */
+static void shared_in_cgroup(const void *arg)
+{
+	struct cgroup group;
+	struct exported b;
+	uint32_t map, reason;
+	struct wire w;
+	pid_t child;
+
+	(void)arg;
+	cgroup_open(&group, 16 * MIB);
+	wire_open(&w, main_drive(), 64 * KIB);
+	large_create(&b, GIB / 2);
+	child = check_sys(fork());
+	if (!child) {
+		cgroup_enter(&group);
+		for (int i = 0; i < 1000; i++)
+			check_eq(wire_attach(&w, &b, 0, GIB / 2, &map, &reason), 0);
+		_exit(0);
+	}
+	child_succeeded(child);
+	check_eq(cgroup_oom_kills(&group), 0);
+	check_eq(exported_query(&b).out_maps, 1);
+	wire_close(&w);
+	check_unused(&b);
+	exported_close(&b);
+	cgroup_close(&group);
+}
+
 /*
  * Each takes a megabyte or so, and gives it back if that is too much: this leaves enough for
  * the test itself. Without the library, whose own memory may not run out.
@@ -296,6 +325,7 @@ int main(int argc, char **argv)
 	require_device();
 	require_exporter();
 	tap_add(attach_in_cgroup, NULL, "a list that the memory cgroup has no room for");
+	tap_add(shared_in_cgroup, NULL, "a list that a thousand maps share");
 	tap_add(queues_in_cgroup, NULL, "queues that the memory cgroup has no room for");
 	tap_add(absurd, NULL, "lists that no machine has room for");
 	tap_add(killed, NULL, "killed while a list is made");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A range of segments and the PRP list that module/prp.c makes of it, and the
+ * A range of segments and the PRP list that module/memory/prp.c makes of it, and the
  * check of one against the other through the naive controller. The segments
  * are only ever walked from the first one on.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Long-lived PRP lists (module/prp.c) as a controller reads them. In the
+ * Long-lived PRP lists (module/memory/prp.c) as a controller reads them. In the
  * environment, SEED is the seed and CASES the number of the random cases.
  */
 #include <stdarg.h>

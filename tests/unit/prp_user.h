@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What module/prp.c needs of the kernel's headers, in user space. */
+/* What module/memory/prp.c needs of the kernel's headers, in user space. */
 #ifndef NVME_DMABUF_PRP_USER_H
 #define NVME_DMABUF_PRP_USER_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Test reads (module/trial.c), of drives that do what they should, and of drives that are
+ * Test reads (module/storage/trial.c), of drives that do what they should, and of drives that are
  * wrong in one way each. Whatever a drive does, it must find no address but those of the
  * trial's own memory.
  */

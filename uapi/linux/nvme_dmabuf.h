@@ -414,7 +414,8 @@ struct nvme_dmabuf_events {
  * @out_offset: first byte of the range in the dma-buf
  * @out_length: bytes of the range
  * @out_segments: DMA-contiguous segments that the range consists of
- * @out_list_bytes: memory that holds the map's PRP lists
+ * @out_list_bytes: memory that holds the PRP lists, which all maps of the same range,
+ *	direction and controller share
  * @out_generation: counts the mappings made for this map, from 1
  * @out_access: NVME_DMABUF_ACCESS_*
  * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC, _PINNED,

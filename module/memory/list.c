@@ -1,32 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A map's PRP list: its memory, which the drive reads, and how it is filled from the
- * exporter's DMA segments. Must not know exporters, commands or user memory.
+ * A mapping's PRP list: its memory, which the drive reads, and how it is filled from the
+ * exporter's DMA segments. Must not know exporters or users.
  */
 #include <linux/dma-mapping.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "memory.h"
 
 /*
  * Lists are allocated in pieces of up to 256 KiB, of whole kernel pages. A kernel page may
- * hold several list pages, but only of one map, for all of it is mapped for the drive.
+ * hold several list pages, but only of one mapping, for all of it is mapped for the drive.
  */
 #define LIST_MAX_ORDER get_order(256 << 10)
 #define LIST_PER_PAGE  (PAGE_SIZE / PRP_PAGE_SIZE)
 
 static_assert(PAGE_SIZE % PRP_PAGE_SIZE == 0);
 
-/* Bytes of a map after which others get the processor. */
+/* Bytes of a mapping after which others get the processor. */
 #define LIST_REST (4ULL << 20)
 
-static struct device *nvdm_list_device(const struct nvdm_map *map)
-{
-	return &map->ns.ctrl->pdev->dev;
-}
-
-/* A map may be very large: what is done for all of it lets others run, and can be killed. */
+/* A mapping may be very large: what is done for all of it lets others run, and can be killed. */
 static int nvdm_list_rest(void)
 {
 	cond_resched();
@@ -57,20 +52,20 @@ static bool nvdm_list_piece(const struct prp_list *list, u32 at, struct nvdm_lis
 }
 
 /**
- * nvdm_list_free - free a map's list
- * @map: the map, under the reservation lock, that no command uses
+ * nvdm_list_free - free a mapping's list
+ * @mapping: the mapping, under the reservation lock, that no command uses
  *
  * Does nothing if there is none.
  */
-void nvdm_list_free(struct nvdm_map *map)
+void nvdm_list_free(struct nvdm_mapping *mapping)
 {
-	struct prp_list *list = &map->list;
+	struct prp_list *list = &mapping->list;
 	struct nvdm_list_piece piece;
 	u32 at;
 
 	for (at = 0; nvdm_list_piece(list, at, &piece); at += piece.count) {
-		dma_unmap_page(nvdm_list_device(map), piece.first->dma, PAGE_SIZE << piece.order,
-			       DMA_TO_DEVICE);
+		dma_unmap_page(nvdm_mapping_device(mapping), piece.first->dma,
+			       PAGE_SIZE << piece.order, DMA_TO_DEVICE);
 		free_pages((unsigned long)piece.first->slots, piece.order);
 		cond_resched();
 	}
@@ -94,10 +89,10 @@ static struct page *nvdm_list_alloc_pages(unsigned int max_order, unsigned int *
 }
 
 /* On failure the list has the pieces that were allocated so far. */
-static int nvdm_list_alloc(struct nvdm_map *map)
+static int nvdm_list_alloc(struct nvdm_mapping *mapping)
 {
-	struct device *dev = nvdm_list_device(map);
-	struct prp_list *list = &map->list;
+	struct device *dev = nvdm_mapping_device(mapping);
+	struct prp_list *list = &mapping->list;
 	unsigned int max_order = LIST_MAX_ORDER, order;
 	u32 at = 0, i, count;
 
@@ -139,13 +134,13 @@ static int nvdm_list_alloc(struct nvdm_map *map)
 }
 
 /* The CPU has written the entries; the drive may read them. */
-static void nvdm_list_sync(struct nvdm_map *map)
+static void nvdm_list_sync(struct nvdm_mapping *mapping)
 {
 	struct nvdm_list_piece piece;
 	u32 at;
 
-	for (at = 0; nvdm_list_piece(&map->list, at, &piece); at += piece.count) {
-		dma_sync_single_for_device(nvdm_list_device(map), piece.first->dma,
+	for (at = 0; nvdm_list_piece(&mapping->list, at, &piece); at += piece.count) {
+		dma_sync_single_for_device(nvdm_mapping_device(mapping), piece.first->dma,
 					   PAGE_SIZE << piece.order, DMA_TO_DEVICE);
 		cond_resched();
 	}
@@ -155,10 +150,10 @@ static void nvdm_list_sync(struct nvdm_map *map)
  * The part of a DMA segment that lies in the range. Successive segments are
  * given in order; @pos is the segment's first byte in the dma-buf.
  */
-static bool nvdm_list_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *length)
+static bool nvdm_list_clip(const struct nvdm_mapping *mapping, u64 pos, u64 *addr, u64 *length)
 {
-	u64 start = max(pos, map->offset);
-	u64 end = min(pos + *length, map->offset + map->length);
+	u64 start = max(pos, mapping->offset);
+	u64 end = min(pos + *length, mapping->offset + mapping->length);
 
 	if (start >= end)
 		return false;
@@ -172,32 +167,33 @@ static bool nvdm_list_clip(const struct nvdm_map *map, u64 pos, u64 *addr, u64 *
  * a long-lived mapping gives it no occasion to do. Where DMA is translated,
  * unaligned segments of untrusted devices are bounced.
  */
-static __always_inline bool nvdm_list_is_bounced(const struct nvdm_map *map, struct scatterlist *sg)
+static __always_inline bool nvdm_list_is_bounced(const struct nvdm_mapping *mapping,
+						 struct scatterlist *sg)
 {
-	if (map->ns.flags & NVME_DMABUF_NS_IOMMU)
-		return map->ns.ctrl->pdev->untrusted &&
+	if (mapping->importer->translated)
+		return mapping->importer->pdev->untrusted &&
 		       !PAGE_ALIGNED(sg_dma_address(sg) | sg_dma_len(sg));
-	return dma_need_sync(nvdm_list_device(map), sg_dma_address(sg));
+	return dma_need_sync(nvdm_mapping_device(mapping), sg_dma_address(sg));
 }
 
-/* Of a map that is mapped: may any segment be? */
-static bool nvdm_list_may_bounce(const struct nvdm_map *map)
+/* Of a mapping that is mapped: may any segment be? */
+static bool nvdm_list_may_bounce(const struct nvdm_mapping *mapping)
 {
-	return map->ns.flags & NVME_DMABUF_NS_IOMMU ? map->ns.ctrl->pdev->untrusted :
-						      dma_dev_need_sync(nvdm_list_device(map));
+	return mapping->importer->translated ? mapping->importer->pdev->untrusted :
+					       dma_dev_need_sync(nvdm_mapping_device(mapping));
 }
 
-static int nvdm_list_first_address(struct nvdm_map *map, u64 *first)
+static int nvdm_list_first_address(struct nvdm_mapping *mapping, u64 *first)
 {
 	struct scatterlist *sg;
 	u64 pos = 0, rest = LIST_REST;
 	int i, ret;
 
-	for_each_sgtable_dma_sg(map->sgt, sg, i) {
+	for_each_sgtable_dma_sg(mapping->sgt, sg, i) {
 		u64 addr = sg_dma_address(sg);
 		u64 length = sg_dma_len(sg);
 
-		if (nvdm_list_clip(map, pos, &addr, &length)) {
+		if (nvdm_list_clip(mapping, pos, &addr, &length)) {
 			*first = addr;
 			return 0;
 		}
@@ -223,7 +219,7 @@ static struct scatterlist *nvdm_list_next_sg(struct scatterlist *sg)
  * A run of segments of one page each, in the range: most of scattered memory. Returns the
  * first segment that is not one of them, or the last one.
  */
-static __always_inline struct scatterlist *nvdm_list_fill_pages(struct nvdm_map *map,
+static __always_inline struct scatterlist *nvdm_list_fill_pages(struct nvdm_mapping *mapping,
 								struct prp_builder *builder,
 								struct scatterlist *sg, u32 *left,
 								bool bounces)
@@ -243,7 +239,7 @@ static __always_inline struct scatterlist *nvdm_list_fill_pages(struct nvdm_map 
 			if (sg_is_last(sg))
 				break;
 		}
-		if ((bounces && nvdm_list_is_bounced(map, sg)) ||
+		if ((bounces && nvdm_list_is_bounced(mapping, sg)) ||
 		    !prp_run_add(&run, sg_dma_address(sg), sg_dma_len(sg), no_page))
 			break;
 	}
@@ -254,22 +250,22 @@ static __always_inline struct scatterlist *nvdm_list_fill_pages(struct nvdm_map 
 	return unlikely(sg_is_chain(sg)) ? sg_chain_ptr(sg) : sg;
 }
 
-static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
+static int nvdm_list_fill(struct nvdm_mapping *mapping, u64 *segments, u32 *reason)
 {
-	struct scatterlist *sg = map->sgt->sgl;
-	u32 left = map->sgt->nents, before;
-	bool bounces = nvdm_list_may_bounce(map);
+	struct scatterlist *sg = mapping->sgt->sgl;
+	u32 left = mapping->sgt->nents, before;
+	bool bounces = nvdm_list_may_bounce(mapping);
 	u64 pos = 0, rest = LIST_REST;
 	struct prp_builder builder;
 	int ret;
 
-	prp_builder_init(&builder, &map->list);
+	prp_builder_init(&builder, &mapping->list);
 	while (left) {
 		u64 addr = sg_dma_address(sg);
 		u64 length = sg_dma_len(sg);
 
-		if (nvdm_list_clip(map, pos, &addr, &length)) {
-			if (bounces && nvdm_list_is_bounced(map, sg)) {
+		if (nvdm_list_clip(mapping, pos, &addr, &length)) {
+			if (bounces && nvdm_list_is_bounced(mapping, sg)) {
 				*reason = NVME_DMABUF_REASON_DMA_BOUNCED;
 				return -EOPNOTSUPP;
 			}
@@ -281,12 +277,12 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
 		if (!--left || sg_is_last(sg))
 			break;
 		pos += sg_dma_len(sg);
-		if (pos >= map->offset + map->length)
+		if (pos >= mapping->offset + mapping->length)
 			break;
 		before = left;
 		sg = nvdm_list_next_sg(sg);
-		sg = bounces ? nvdm_list_fill_pages(map, &builder, sg, &left, true) :
-			       nvdm_list_fill_pages(map, &builder, sg, &left, false);
+		sg = bounces ? nvdm_list_fill_pages(mapping, &builder, sg, &left, true) :
+			       nvdm_list_fill_pages(mapping, &builder, sg, &left, false);
 		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
 		if (pos >= rest) {
 			rest = pos + LIST_REST;
@@ -296,7 +292,7 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
 		}
 	}
 	/* An exporter that maps less than it promised. */
-	if (prp_builder_pos(&builder) != map->list.first + map->list.length) {
+	if (prp_builder_pos(&builder) != mapping->list.first + mapping->list.length) {
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}
@@ -305,31 +301,31 @@ static int nvdm_list_fill(struct nvdm_map *map, u64 *segments, u32 *reason)
 }
 
 /**
- * nvdm_list_build - make a map's list
- * @map: the map, mapped, without a list, under the reservation lock
+ * nvdm_list_build - make a mapping's list
+ * @mapping: the mapping, mapped, without a list, under the reservation lock
  * @segments: where to return how many DMA-contiguous segments there are
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0; -EOPNOTSUPP; -ENOMEM; or -EINTR if the task is being killed. On failure there
  * is no list.
  */
-int nvdm_list_build(struct nvdm_map *map, u64 *segments, u32 *reason)
+int nvdm_list_build(struct nvdm_mapping *mapping, u64 *segments, u32 *reason)
 {
 	u64 first;
 	int ret;
 
-	ret = nvdm_list_first_address(map, &first);
-	if (!ret && prp_list_init(&map->list, first, map->length))
+	ret = nvdm_list_first_address(mapping, &first);
+	if (!ret && prp_list_init(&mapping->list, first, mapping->length))
 		ret = -EOPNOTSUPP;
 	if (ret) {
 		if (ret == -EOPNOTSUPP)
 			*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return ret;
 	}
-	ret = nvdm_list_alloc(map) ?: nvdm_list_fill(map, segments, reason);
+	ret = nvdm_list_alloc(mapping) ?: nvdm_list_fill(mapping, segments, reason);
 	if (ret)
-		nvdm_list_free(map);
+		nvdm_list_free(mapping);
 	else
-		nvdm_list_sync(map);
+		nvdm_list_sync(mapping);
 	return ret;
 }

@@ -15,7 +15,7 @@
  */
 #include <linux/dma-fence.h>
 
-#include "internal.h"
+#include "storage.h"
 
 /* Returns whether requests of polled queues were disowned. */
 static bool nvdm_parked_find_in(const struct request_queue *queue, const struct blk_mq_tags *tags,

@@ -14,7 +14,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
+#include "storage.h"
 
 /* For lists and SGLs: enough for each data page of a trial to be another. */
 #define PROBE_BYTES ((TRIAL_DATA_PAGES - 1) * PRP_PAGE_SIZE)
@@ -43,8 +43,8 @@ static int nvdm_probe_alloc(struct nvdm_controller *ctrl)
 
 	if (trial->words)
 		return 0;
-	trial->words =
-		dma_alloc_coherent(&ctrl->pdev->dev, TRIAL_PAGES * PRP_PAGE_SIZE, &dma, GFP_KERNEL);
+	trial->words = dma_alloc_coherent(nvdm_controller_device(ctrl), TRIAL_PAGES * PRP_PAGE_SIZE,
+					  &dma, GFP_KERNEL);
 	if (!trial->words)
 		return -ENOMEM;
 	trial->dma = dma;
@@ -62,8 +62,8 @@ void nvdm_probe_free(struct nvdm_controller *ctrl)
 
 	mutex_lock(&ctrl->probe_lock);
 	if (trial->words)
-		dma_free_coherent(&ctrl->pdev->dev, TRIAL_PAGES * PRP_PAGE_SIZE, trial->words,
-				  trial->dma);
+		dma_free_coherent(nvdm_controller_device(ctrl), TRIAL_PAGES * PRP_PAGE_SIZE,
+				  trial->words, trial->dma);
 	trial->words = NULL;
 	mutex_unlock(&ctrl->probe_lock);
 }
@@ -274,7 +274,7 @@ static int nvdm_probe_lists(struct nvdm_probe *probe, u32 *reason)
 			*reason = NVME_DMABUF_REASON_TRANSFER_LENGTH;
 			return -EOPNOTSUPP;
 		}
-		dev_info(&ctrl->pdev->dev,
+		dev_info(nvdm_controller_device(ctrl),
 			 "nvme-dmabuf: wants PRP lists to begin at pages, so they are copied\n");
 	}
 	ctrl->list_align = ns->list_align;
@@ -287,7 +287,7 @@ static int nvdm_probe_lists(struct nvdm_probe *probe, u32 *reason)
  */
 static bool nvdm_probe_may_take_more(const struct nvdm_namespace *ns, u32 known)
 {
-	size_t most = min_t(size_t, dma_opt_mapping_size(&ns->ctrl->pdev->dev), SZ_1G);
+	size_t most = min_t(size_t, dma_opt_mapping_size(nvdm_controller_device(ns->ctrl)), SZ_1G);
 
 	return known == rounddown_pow_of_two(most);
 }
@@ -360,8 +360,9 @@ static int nvdm_probe_alloc_sgl(struct nvdm_controller *ctrl, u32 *length, struc
 
 	for (; *length > PROBE_BYTES; *length /= 2) {
 		trial->nr_pages = TRIAL_DATA + *length / PRP_PAGE_SIZE + 2;
-		trial->words = dma_alloc_coherent(&ctrl->pdev->dev, trial->nr_pages * PRP_PAGE_SIZE,
-						  &dma, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+		trial->words = dma_alloc_coherent(nvdm_controller_device(ctrl),
+						  trial->nr_pages * PRP_PAGE_SIZE, &dma,
+						  GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
 		if (trial->words) {
 			trial->dma = dma;
 			return 0;
@@ -387,7 +388,8 @@ static int nvdm_probe_long_sgl(struct nvdm_probe *probe, enum trial_verdict *ver
 	trial_prepare_sgl(&trial, length, TRIAL_OFFSET);
 	ret = nvdm_probe_read(&longer, true, verdict);
 	probe->status = longer.status;
-	dma_free_coherent(&ctrl->pdev->dev, trial.nr_pages * PRP_PAGE_SIZE, trial.words, trial.dma);
+	dma_free_coherent(nvdm_controller_device(ctrl), trial.nr_pages * PRP_PAGE_SIZE, trial.words,
+			  trial.dma);
 	return ret;
 }
 
@@ -437,7 +439,7 @@ static int nvdm_probe_sgl(struct nvdm_probe *probe)
 		ctrl->sgl_works = works;
 		ctrl->sgl_checked = true;
 		if (!works)
-			dev_info(&ctrl->pdev->dev,
+			dev_info(nvdm_controller_device(ctrl),
 				 "nvme-dmabuf: SGLs do not work, PRPs are used\n");
 	}
 	if (!works)
@@ -452,7 +454,7 @@ static int nvdm_probe_begin(struct nvdm_probe *probe, struct nvdm_namespace *ns,
 	int ret;
 
 	/* Set before the controller's pages are freed for good. */
-	if (READ_ONCE(ctrl->gone))
+	if (nvdm_controller_is_gone(ctrl))
 		return -ENODEV;
 	ret = nvdm_probe_alloc(ctrl);
 	if (ret)
@@ -479,7 +481,7 @@ static int nvdm_probe_layout(struct nvdm_probe *probe, u32 *reason)
 					       NVME_DMABUF_REASON_PROBE_FAILED;
 		if (ret == -EOPNOTSUPP)
 			dev_err_ratelimited(
-				&ctrl->pdev->dev,
+				nvdm_controller_device(ctrl),
 				"nvme-dmabuf: unknown layout of the nvme driver, not used\n");
 		return ret;
 	}

@@ -7,56 +7,58 @@
 #include <linux/dmapool.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "memory.h"
 
 /**
- * nvdm_aligned_list_prepare - make copies possible for a controller
- * @ctrl: the controller
+ * nvdm_aligned_list_prepare - make copies possible for a device
+ * @importer: the device
  *
  * Return: 0, -ENODEV if it is gone, or -ENOMEM.
  */
-int nvdm_aligned_list_prepare(struct nvdm_controller *ctrl)
+int nvdm_aligned_list_prepare(struct nvdm_importer *importer)
 {
 	int ret = 0;
 
-	mutex_lock(&ctrl->lists_lock);
-	/* Set before the controller's pool goes for good. */
-	if (READ_ONCE(ctrl->gone))
+	mutex_lock(&importer->lists_lock);
+	/* Set before the device's pool goes for good. */
+	if (READ_ONCE(importer->gone))
 		ret = -ENODEV;
-	else if (!ctrl->lists)
-		ctrl->lists = dma_pool_create("nvme-dmabuf", &ctrl->pdev->dev, PRP_PAGE_SIZE,
-					      PRP_PAGE_SIZE, 0);
-	if (!ret && !ctrl->lists)
+	else if (!importer->lists)
+		importer->lists = dma_pool_create("nvme-dmabuf", &importer->pdev->dev,
+						  PRP_PAGE_SIZE, PRP_PAGE_SIZE, 0);
+	if (!ret && !importer->lists)
 		ret = -ENOMEM;
-	mutex_unlock(&ctrl->lists_lock);
+	mutex_unlock(&importer->lists_lock);
 	return ret;
 }
 
 /**
  * nvdm_aligned_list_exit - undo nvdm_aligned_list_prepare()
- * @ctrl: the controller, which has no command in flight
+ * @importer: the device, which has no command in flight
  */
-void nvdm_aligned_list_exit(struct nvdm_controller *ctrl)
+void nvdm_aligned_list_exit(struct nvdm_importer *importer)
 {
-	mutex_lock(&ctrl->lists_lock);
-	dma_pool_destroy(ctrl->lists);
-	ctrl->lists = NULL;
-	mutex_unlock(&ctrl->lists_lock);
+	mutex_lock(&importer->lists_lock);
+	dma_pool_destroy(importer->lists);
+	importer->lists = NULL;
+	mutex_unlock(&importer->lists_lock);
 }
 
 /**
  * nvdm_aligned_list_create - copy the part of a list that a command needs
- * @cmd: the command, whose controller is prepared
- * @offset: first byte of the transfer, from the start of the map
+ * @importer: the device, which is prepared
+ * @from: the list
+ * @offset: first byte of the transfer, from the start of the range
  * @prp1: the transfer's first byte
  * @length: its bytes, of at least three pages
+ * @owner: the caller's
  *
  * Return: the copy, or NULL if there is no memory.
  */
-struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64 offset, u64 prp1,
-						   u32 length)
+struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_importer *importer,
+						   const struct prp_list *from, u64 offset,
+						   u64 prp1, u32 length, void *owner)
 {
-	const struct prp_list *from = &cmd->map->list;
 	struct nvdm_aligned_list *list;
 	u32 pos, i = 0;
 
@@ -64,9 +66,9 @@ struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64
 	list = kmalloc(sizeof(*list), GFP_NOWAIT | __GFP_NOWARN);
 	if (!list)
 		return NULL;
-	list->cmd = cmd;
-	list->slots =
-		dma_pool_alloc(cmd->map->ns.ctrl->lists, GFP_NOWAIT | __GFP_NOWARN, &list->dma);
+	list->importer = importer;
+	list->owner = owner;
+	list->slots = dma_pool_alloc(importer->lists, GFP_NOWAIT | __GFP_NOWARN, &list->dma);
 	if (!list->slots) {
 		kfree(list);
 		return NULL;
@@ -84,6 +86,6 @@ struct nvdm_aligned_list *nvdm_aligned_list_create(struct nvdm_command *cmd, u64
  */
 void nvdm_aligned_list_destroy(struct nvdm_aligned_list *list)
 {
-	dma_pool_free(list->cmd->map->ns.ctrl->lists, list->slots, list->dma);
+	dma_pool_free(list->importer->lists, list->slots, list->dma);
 	kfree(list);
 }

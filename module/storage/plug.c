@@ -8,7 +8,7 @@
 
 #include <linux/moduleparam.h>
 
-#include "internal.h"
+#include "storage.h"
 #include "stock.h"
 
 /* On while plug_takes() may say yes. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where a map's memory really is: host memory or a PCI device's BAR. Found
+ * Where a mapping's memory really is: host memory or a PCI device's BAR. Found
  * from the addresses that the drive uses, not believed from the exporter. Must
  * not know commands or user memory.
  */
@@ -8,7 +8,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
+#include "memory.h"
 
 /* A place, and the physical addresses for which it is known to be the answer. */
 struct nvdm_place {
@@ -25,16 +25,16 @@ static phys_addr_t nvdm_placement_phys(struct iommu_domain *domain, dma_addr_t a
 	return phys ?: addr;
 }
 
-static bool nvdm_placement_find_bar(struct nvdm_controller *ctrl, phys_addr_t phys,
+static bool nvdm_placement_find_bar(struct pci_dev *pdev, phys_addr_t phys,
 				    struct nvdm_place *place)
 {
-	struct pci_dev *pdev = NULL;
+	struct pci_dev *peer = NULL;
 	unsigned int bar;
 	u32 reason;
 
-	for_each_pci_dev(pdev) {
+	for_each_pci_dev(peer) {
 		for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
-			struct resource *res = &pdev->resource[bar];
+			struct resource *res = &peer->resource[bar];
 
 			if (!(res->flags & IORESOURCE_MEM) || !res->start || phys < res->start ||
 			    phys > res->end)
@@ -42,19 +42,18 @@ static bool nvdm_placement_find_bar(struct nvdm_controller *ctrl, phys_addr_t ph
 			place->start = res->start;
 			place->end = res->end;
 			place->run.kind = NVME_DMABUF_PLACEMENT_PCI;
-			place->run.pci_domain = pci_domain_nr(pdev->bus);
-			place->run.pci_bdf = pci_dev_id(pdev);
+			place->run.pci_domain = pci_domain_nr(peer->bus);
+			place->run.pci_bdf = pci_dev_id(peer);
 			place->run.bar = bar;
-			place->run.distance = nvdm_peer_distance(ctrl, pdev, &reason);
-			pci_dev_put(pdev);
+			place->run.distance = nvdm_peer_distance(pdev, peer, &reason);
+			pci_dev_put(peer);
 			return true;
 		}
 	}
 	return false;
 }
 
-static void nvdm_placement_look_up(struct nvdm_controller *ctrl, phys_addr_t phys,
-				   struct nvdm_place *place)
+static void nvdm_placement_look_up(struct pci_dev *pdev, phys_addr_t phys, struct nvdm_place *place)
 {
 	if (phys >= place->start && phys <= place->end)
 		return;
@@ -64,7 +63,7 @@ static void nvdm_placement_look_up(struct nvdm_controller *ctrl, phys_addr_t phy
 	place->end = phys | ~PAGE_MASK;
 	if (page_is_ram(PHYS_PFN(phys)))
 		place->run.kind = NVME_DMABUF_PLACEMENT_RAM;
-	else if (!nvdm_placement_find_bar(ctrl, phys, place))
+	else if (!nvdm_placement_find_bar(pdev, phys, place))
 		place->run.kind = NVME_DMABUF_PLACEMENT_UNKNOWN;
 }
 
@@ -75,9 +74,9 @@ static bool nvdm_placement_continues(const struct nvme_dmabuf_placement_run *run
 	       run->pci_bdf == next->pci_bdf && run->bar == next->bar;
 }
 
-/* What is known while a map is walked, a part at a time. */
+/* What is known while a mapping is walked, a part at a time. */
 struct nvdm_placement_walk {
-	struct nvdm_map *map;
+	struct nvdm_mapping *mapping;
 	struct nvme_dmabuf_placement_run *runs;
 	u32 max;
 	u32 count;
@@ -88,24 +87,24 @@ struct nvdm_placement_walk {
 };
 
 /*
- * Under the reservation lock, with the map mapped. Returns false if it did not get
+ * Under the reservation lock, with the range mapped. Returns false if it did not get
  * to the end: the task is dying, or peers were asked for and others found.
  */
 static bool nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 {
-	struct nvdm_map *map = walk->map;
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&map->ns.ctrl->pdev->dev);
+	struct nvdm_mapping *mapping = walk->mapping;
+	struct pci_dev *pdev = mapping->importer->pdev;
+	struct iommu_domain *domain = NULL;
 	u64 length;
 
-	if (!(map->ns.flags & NVME_DMABUF_NS_IOMMU))
-		domain = NULL;
+	if (mapping->importer->translated)
+		domain = iommu_get_domain_for_dev(&pdev->dev);
 
 	for (; walk->offset < end; walk->offset += length) {
-		u64 addr = prp_list_address(&map->list, walk->offset);
+		u64 addr = prp_list_address(&mapping->list, walk->offset);
 
 		length = min_t(u64, end - walk->offset, PRP_PAGE_SIZE - (addr & PRP_PAGE_MASK));
-		nvdm_placement_look_up(map->ns.ctrl, nvdm_placement_phys(domain, addr),
-				       &walk->place);
+		nvdm_placement_look_up(pdev, nvdm_placement_phys(domain, addr), &walk->place);
 		if (walk->only_peers && walk->place.run.kind != NVME_DMABUF_PLACEMENT_PCI)
 			return false;
 		if (nvdm_placement_continues(&walk->run, &walk->place.run)) {
@@ -126,67 +125,78 @@ static bool nvdm_placement_walk_part(struct nvdm_placement_walk *walk, u64 end)
 }
 
 /**
- * nvdm_placement_is_peers - is all of a map's memory that of other PCI devices?
- * @map: the map, mapped, under the reservation lock
+ * nvdm_placement_require_peers - refuse memory that is not all other PCI devices'
+ * @mapping: the mapping, mapped, under the reservation lock
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Return: 0 or -EOPNOTSUPP.
  */
-bool nvdm_placement_is_peers(struct nvdm_map *map)
+int nvdm_placement_require_peers(struct nvdm_mapping *mapping, u32 *reason)
 {
 	struct nvdm_placement_walk walk = {
-		.map = map,
+		.mapping = mapping,
 		.only_peers = true,
 		.place = { .start = 1 },
 	};
 
-	return nvdm_placement_walk_part(&walk, map->length);
+	if (nvdm_placement_walk_part(&walk, mapping->length))
+		return 0;
+	if (!IS_ENABLED(CONFIG_PCI_P2PDMA))
+		*reason = NVME_DMABUF_REASON_NO_P2PDMA;
+	else if (mapping->attach->importer_ops && !mapping->attach->peer2peer)
+		*reason = NVME_DMABUF_REASON_EXPORTER_NO_PATH;
+	else
+		*reason = NVME_DMABUF_REASON_NOT_PEER;
+	return -EOPNOTSUPP;
 }
 
 /* Bytes looked at before others get the reservation lock. */
 #define PLACEMENT_PART (16ULL << 20)
 
 /**
- * nvdm_placement_find - find where a map's memory is
- * @map: the map
+ * nvdm_placement_find - find where a mapping's memory is
+ * @user: who uses it
  * @runs: array to fill
  * @max: number of its elements
- * @count: number of runs that the map has
+ * @count: number of runs that there are
  *
- * Return: 0, -ESTALE or -ENODEV if the map is not mapped, or -EINTR.
+ * Return: 0, what the user's stopped() says if it does not use it, or -EINTR.
  */
-int nvdm_placement_find(struct nvdm_map *map, struct nvme_dmabuf_placement_run *runs, u32 max,
-			u32 *count)
+int nvdm_placement_find(struct nvdm_mapping_user *user, struct nvme_dmabuf_placement_run *runs,
+			u32 max, u32 *count)
 {
+	struct nvdm_mapping *mapping = user->mapping;
 	struct nvdm_placement_walk walk = {
-		.map = map,
+		.mapping = mapping,
 		.runs = runs,
 		.max = max,
 		.place = { .start = 1 },
 	};
 	u64 generation = 0;
-	u32 reason;
 	int ret = 0;
 
-	while (!ret && walk.offset < map->length) {
+	while (!ret && walk.offset < mapping->length) {
 		/* What was found is not given up for every signal: the call would begin again. */
 		if (fatal_signal_pending(current) ||
-		    dma_resv_lock_interruptible(map->dmabuf->resv, NULL))
+		    dma_resv_lock_interruptible(mapping->dmabuf->resv, NULL))
 			return -EINTR;
 		/* A new mapping may be elsewhere: what was found counts no more. */
-		if (map->generation != generation) {
+		if (mapping->generation != generation) {
 			/* An exporter that moves the buffer all the time is not waited for. */
 			if (generation && signal_pending(current))
 				ret = -EINTR;
-			generation = map->generation;
+			generation = mapping->generation;
 			walk.offset = 0;
 			walk.count = 0;
 			walk.run.length = 0;
 		}
-		/* Of a controller whose namespace has gone, a map stays mapped. */
-		if (map->sgt && READ_ONCE(map->state) != NVME_DMABUF_STATE_GONE)
-			nvdm_placement_walk_part(&walk,
-						 min(map->length, walk.offset + PLACEMENT_PART));
-		else if (!ret)
-			ret = nvdm_map_stopped(map, &reason) ?: -ESTALE;
-		dma_resv_unlock(map->dmabuf->resv);
+		if (!ret)
+			ret = user->ops->stopped(user);
+		/* Who uses it has it mapped. */
+		if (!ret)
+			nvdm_placement_walk_part(&walk, min(mapping->length,
+							    walk.offset + PLACEMENT_PART));
+		dma_resv_unlock(mapping->dmabuf->resv);
 		cond_resched();
 	}
 	*count = walk.count;

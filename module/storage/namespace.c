@@ -9,7 +9,7 @@
 #include <linux/nvme_ioctl.h>
 #include <linux/pagemap.h>
 
-#include "internal.h"
+#include "storage.h"
 
 static bool nvdm_device_in_class(const struct device *dev, const char *name)
 {
@@ -131,7 +131,7 @@ static int nvdm_namespace_find_controller(struct nvdm_namespace *ns, unsigned in
 	}
 
 	ns->ctrl = ctrl;
-	if (nvdm_controller_translates(ctrl))
+	if (ctrl->importer.translated)
 		ns->flags |= NVME_DMABUF_NS_IOMMU;
 	if (READ_ONCE(use_sgl) && nvdm_stock_uses_sgl(ns->disk))
 		ns->flags |= NVME_DMABUF_NS_SGL;
@@ -179,7 +179,7 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 	nvdm_namespace_set_block_size(ns, block_size);
 	if (!get_capacity(ns->disk)) {
 		/* Also the first thing that the driver does to one that goes. */
-		if (READ_ONCE(ns->ctrl->gone) || nvdm_disk_is_dead(ns->disk)) {
+		if (nvdm_controller_is_gone(ns->ctrl) || nvdm_disk_is_dead(ns->disk)) {
 			*reason = NVME_DMABUF_REASON_GONE;
 			return -ENODEV;
 		}

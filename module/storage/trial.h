@@ -17,7 +17,7 @@
 #ifndef NVME_DMABUF_TRIAL_H
 #define NVME_DMABUF_TRIAL_H
 
-#include "prp.h"
+#include "../memory/prp.h"
 
 enum {
 	TRIAL_LIST, /* the PRP list */

@@ -13,7 +13,7 @@
 
 #include <linux/blk-integrity.h>
 
-#include "internal.h"
+#include "storage.h"
 
 /* Exported by the driver, and declared in a header of its own. */
 void nvme_init_request(struct request *req, struct nvme_command *cmd);

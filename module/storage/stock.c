@@ -8,7 +8,7 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 
-#include "internal.h"
+#include "storage.h"
 #include "stock.h"
 
 /* How long a wait lasts before it is looked whether there is still something to wait for. */

@@ -5,7 +5,7 @@
  * for a command, or for a map, can look; and all of a drive that had no request left, for
  * those who have them may not be looking. Must not know commands or user memory.
  */
-#include "internal.h"
+#include "storage.h"
 
 void nvdm_poll_init(struct nvdm_poll *poll)
 {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Controllers: PCI devices bound to the stock nvme driver, and what happens to
- * the maps of one whose driver is unbound or which is unplugged. Must not know
- * commands or user memory.
+ * the users of one whose driver is unbound or which is unplugged. Must not know
+ * maps, commands or user memory.
  */
 #include <linux/device.h>
-#include <linux/iommu.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
-#include "internal.h"
+#include "storage.h"
 
 /* How often it is looked whether the driver keeps commands from a drive. */
 #define WATCH_PERIOD (2 * HZ)
@@ -22,6 +21,8 @@ static DEFINE_MUTEX(controllers_lock);
 static DECLARE_WAIT_QUEUE_HEAD(controllers_wait);
 /* Reclaim may wait for a fence, and a fence for this. */
 static struct workqueue_struct *controllers_queue;
+/* Ends commands that the driver has kept from a drive for too long. */
+static void (*controllers_end_late)(const struct nvdm_namespace *ns);
 
 static void nvdm_controller_release_devres(struct device *dev, void *res);
 static void nvdm_controller_watch(struct work_struct *work);
@@ -48,13 +49,12 @@ static struct nvdm_controller *nvdm_controller_create(struct pci_dev *pdev)
 	}
 	*ctrl->release = ctrl;
 	kref_init(&ctrl->ref);
-	spin_lock_init(&ctrl->maps_lock);
+	nvdm_importer_init(&ctrl->importer, pci_dev_get(pdev));
+	spin_lock_init(&ctrl->users_lock);
 	mutex_init(&ctrl->probe_lock);
 	mutex_init(&ctrl->parked_lock);
-	mutex_init(&ctrl->lists_lock);
-	INIT_LIST_HEAD(&ctrl->maps);
+	INIT_LIST_HEAD(&ctrl->users);
 	INIT_DELAYED_WORK(&ctrl->watch, nvdm_controller_watch);
-	ctrl->pdev = pci_dev_get(pdev);
 	return ctrl;
 }
 
@@ -64,7 +64,7 @@ static struct nvdm_controller *nvdm_controller_find(struct device *dev)
 	struct nvdm_controller *ctrl;
 
 	list_for_each_entry(ctrl, &controllers, node) {
-		if (&ctrl->pdev->dev == dev) {
+		if (nvdm_controller_device(ctrl) == dev) {
 			kref_get(&ctrl->ref);
 			return ctrl;
 		}
@@ -121,7 +121,7 @@ static void nvdm_controller_release(struct kref *ref)
 	struct nvdm_controller *ctrl = container_of(ref, struct nvdm_controller, ref);
 
 	devres_free(ctrl->release);
-	pci_dev_put(ctrl->pdev);
+	pci_dev_put(ctrl->importer.pdev);
 	kfree(ctrl);
 }
 
@@ -130,50 +130,38 @@ void nvdm_controller_put(struct nvdm_controller *ctrl)
 	kref_put(&ctrl->ref, nvdm_controller_release);
 }
 
-/* Is the controller's DMA translated, so that DMA addresses mean something else? */
-bool nvdm_controller_translates(struct nvdm_controller *ctrl)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(&ctrl->pdev->dev);
-
-	return domain && domain->type != IOMMU_DOMAIN_IDENTITY;
-}
-
 /**
- * nvdm_controller_join - a map is to use a controller
+ * nvdm_controller_join - somebody is to use a controller
  * @ctrl: the controller
- * @map: the map, which is not mapped yet
+ * @user: who, with ops and disk filled in; nothing is mapped yet
  *
- * Return: 0, -ENODEV if the controller is gone, or -ENOMEM.
+ * Return: 0, or -ENODEV if the controller is gone.
  */
-int nvdm_controller_join(struct nvdm_controller *ctrl, struct nvdm_map *map)
+int nvdm_controller_join(struct nvdm_controller *ctrl, struct nvdm_controller_user *user)
 {
 	int ret = 0;
 
-	if (map->list_align > sizeof(__le64))
-		ret = nvdm_aligned_list_prepare(ctrl);
-	if (ret)
-		return ret;
-	spin_lock(&ctrl->maps_lock);
-	if (ctrl->gone)
+	spin_lock(&ctrl->users_lock);
+	if (ctrl->importer.gone)
 		ret = -ENODEV;
 	else
-		list_add_tail(&map->node, &ctrl->maps);
-	spin_unlock(&ctrl->maps_lock);
+		list_add_tail(&user->node, &ctrl->users);
+	spin_unlock(&ctrl->users_lock);
 	if (!ret)
 		queue_delayed_work(controllers_queue, &ctrl->watch, WATCH_PERIOD);
 	return ret;
 }
 
 /**
- * nvdm_controller_leave - a map uses a controller no more
+ * nvdm_controller_leave - somebody uses a controller no more
  * @ctrl: the controller
- * @map: the map, of which nothing is mapped
+ * @user: who joined, and has nothing mapped
  */
-void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map)
+void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_controller_user *user)
 {
-	spin_lock(&ctrl->maps_lock);
-	list_del(&map->node);
-	spin_unlock(&ctrl->maps_lock);
+	spin_lock(&ctrl->users_lock);
+	list_del(&user->node);
+	spin_unlock(&ctrl->users_lock);
 }
 
 /**
@@ -183,9 +171,9 @@ void nvdm_controller_leave(struct nvdm_controller *ctrl, struct nvdm_map *map)
  */
 void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk)
 {
-	spin_lock(&ctrl->maps_lock);
+	spin_lock(&ctrl->users_lock);
 	/* A driver that leaves ends them all. */
-	if (!ctrl->gone) {
+	if (!ctrl->importer.gone) {
 		if (!ctrl->orphans) {
 			get_device(disk_to_dev(disk));
 			ctrl->orphans = disk;
@@ -193,17 +181,17 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
 		ctrl->orphans_until = jiffies + disk->queue->rq_timeout;
 		mod_delayed_work(controllers_queue, &ctrl->watch, ORPHANS_PERIOD);
 	}
-	spin_unlock(&ctrl->maps_lock);
+	spin_unlock(&ctrl->users_lock);
 }
 
 static void nvdm_controller_forget_orphans(struct nvdm_controller *ctrl)
 {
 	struct gendisk *disk;
 
-	spin_lock(&ctrl->maps_lock);
+	spin_lock(&ctrl->users_lock);
 	disk = ctrl->orphans;
 	ctrl->orphans = NULL;
-	spin_unlock(&ctrl->maps_lock);
+	spin_unlock(&ctrl->users_lock);
 	if (disk)
 		put_device(disk_to_dev(disk));
 }
@@ -226,20 +214,20 @@ static bool nvdm_controller_poll_orphans(struct nvdm_controller *ctrl)
 	return true;
 }
 
-/* The next disk that maps use, in the order of their addresses, with a reference. */
+/* The next disk that is used, in the order of their addresses, with a reference. */
 static struct gendisk *nvdm_controller_next_disk(struct nvdm_controller *ctrl,
 						 const struct gendisk *last)
 {
+	struct nvdm_controller_user *user;
 	struct gendisk *next = NULL;
-	struct nvdm_map *map;
 
-	spin_lock(&ctrl->maps_lock);
-	list_for_each_entry(map, &ctrl->maps, node)
-		if (map->ns.disk > last && (!next || map->ns.disk < next))
-			next = map->ns.disk;
+	spin_lock(&ctrl->users_lock);
+	list_for_each_entry(user, &ctrl->users, node)
+		if (user->disk > last && (!next || user->disk < next))
+			next = user->disk;
 	if (next)
 		get_device(disk_to_dev(next));
-	spin_unlock(&ctrl->maps_lock);
+	spin_unlock(&ctrl->users_lock);
 	return next;
 }
 
@@ -251,12 +239,11 @@ static void nvdm_controller_watch(struct work_struct *work)
 {
 	struct nvdm_controller *ctrl =
 		container_of(to_delayed_work(work), struct nvdm_controller, watch);
-	const struct nvdm_parked late = { .late = true };
 	struct nvdm_namespace ns = { .ctrl = ctrl };
 	struct gendisk *last = NULL;
 
 	while ((ns.disk = nvdm_controller_next_disk(ctrl, last))) {
-		nvdm_command_end_parked(&ns, &late);
+		controllers_end_late(&ns);
 		last = ns.disk;
 		put_device(disk_to_dev(last));
 	}
@@ -270,26 +257,26 @@ static void nvdm_controller_watch(struct work_struct *work)
 /* The driver is about to leave: let no new command in. It ends the others. */
 static void nvdm_controller_stop(struct nvdm_controller *ctrl)
 {
-	struct nvdm_map *map;
+	struct nvdm_controller_user *user;
 
-	spin_lock(&ctrl->maps_lock);
-	WRITE_ONCE(ctrl->gone, true);
-	list_for_each_entry(map, &ctrl->maps, node)
-		nvdm_map_stop(map, NVME_DMABUF_STATE_GONE);
-	spin_unlock(&ctrl->maps_lock);
+	spin_lock(&ctrl->users_lock);
+	WRITE_ONCE(ctrl->importer.gone, true);
+	list_for_each_entry(user, &ctrl->users, node)
+		user->ops->stop(user);
+	spin_unlock(&ctrl->users_lock);
 }
 
 /* With a reference. */
-static struct nvdm_map *nvdm_controller_first_map(struct nvdm_controller *ctrl)
+static struct nvdm_controller_user *nvdm_controller_first_user(struct nvdm_controller *ctrl)
 {
-	struct nvdm_map *map;
+	struct nvdm_controller_user *user;
 
-	spin_lock(&ctrl->maps_lock);
-	map = list_first_entry_or_null(&ctrl->maps, struct nvdm_map, node);
-	if (map)
-		kref_get(&map->ref);
-	spin_unlock(&ctrl->maps_lock);
-	return map;
+	spin_lock(&ctrl->users_lock);
+	user = list_first_entry_or_null(&ctrl->users, struct nvdm_controller_user, node);
+	if (user)
+		user->ops->get(user);
+	spin_unlock(&ctrl->users_lock);
+	return user;
 }
 
 /*
@@ -298,19 +285,15 @@ static struct nvdm_map *nvdm_controller_first_map(struct nvdm_controller *ctrl)
  */
 static void nvdm_controller_remove(struct nvdm_controller *ctrl)
 {
-	struct nvdm_map *map;
+	struct nvdm_controller_user *user;
 
 	nvdm_controller_stop(ctrl);
 	nvdm_probe_free(ctrl);
-	while ((map = nvdm_controller_first_map(ctrl))) {
-		/* The driver has ended all requests, and what else a map has may be gone. */
-		wait_for_completion(&map->idle);
-		nvdm_map_detach(map);
-		nvdm_map_put(map);
-	}
+	while ((user = nvdm_controller_first_user(ctrl)))
+		user->ops->leave(user);
 	cancel_delayed_work_sync(&ctrl->watch);
 	nvdm_controller_forget_orphans(ctrl);
-	nvdm_aligned_list_exit(ctrl);
+	nvdm_aligned_list_exit(&ctrl->importer);
 
 	mutex_lock(&controllers_lock);
 	list_del(&ctrl->node);
@@ -328,7 +311,7 @@ static void nvdm_controller_release_devres(struct device *dev, void *res)
  * The driver's resources are released after it has left, and ours among them: that is where
  * to wait for exporters, for it holds up this device alone. The notifier's lock is all
  * drives'. Only a controller that was made while the driver was leaving is first seen after
- * that, and has no map to wait for, unless one was attached in that moment.
+ * that, and has no user to wait for, unless one joined in that moment.
  */
 static int nvdm_controller_notify(struct notifier_block *nb, unsigned long event, void *data)
 {
@@ -362,10 +345,18 @@ static struct notifier_block controller_notifier = {
 	.priority = 1,
 };
 
-int nvdm_controller_init(void)
+/**
+ * nvdm_controller_init - begin to look after controllers
+ * @end_late: ends commands that the driver has kept from the drive for longer than the drive
+ *	might take; of the namespace, of which it gets disk and ctrl, and of others alike
+ *
+ * Return: 0 or a negative error number.
+ */
+int nvdm_controller_init(void (*end_late)(const struct nvdm_namespace *ns))
 {
 	int ret;
 
+	controllers_end_late = end_late;
 	controllers_queue = alloc_workqueue("nvme-dmabuf", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!controllers_queue)
 		return -ENOMEM;
@@ -388,7 +379,7 @@ static bool nvdm_controller_any_leaves(void)
 	return leaves;
 }
 
-/* Called when no context is open, so no map is left. */
+/* Called when no context is open, so no user is left. */
 void nvdm_controller_exit(void)
 {
 	struct nvdm_controller *ctrl, *next;
@@ -397,7 +388,7 @@ void nvdm_controller_exit(void)
 	mutex_lock(&controllers_lock);
 	list_for_each_entry(ctrl, &controllers, node) {
 		nvdm_probe_free(ctrl);
-		nvdm_aligned_list_exit(ctrl);
+		nvdm_aligned_list_exit(&ctrl->importer);
 	}
 	mutex_unlock(&controllers_lock);
 
