@@ -8,6 +8,7 @@
 
 #include <nvmedmabuf.h>
 
+#include "subcommands.h"
 #include "tool.h"
 
 static const struct subcommand {

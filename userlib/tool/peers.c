@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf peers [--json] NAMESPACE [PEER]...\n"

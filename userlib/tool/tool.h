@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the nvme-dmabuf tool share: the exit codes, the report
- * (text or one JSON document), numbers, and the table of subcommands. Nothing
- * here knows the module or NVMe.
+ * (text or one JSON document), numbers, patterns, the progress line and digests.
+ * Nothing here knows the module, NVMe or a subcommand.
  */
 #ifndef NVME_DMABUF_TOOL_H
 #define NVME_DMABUF_TOOL_H
@@ -23,14 +23,6 @@
 #define TOOL_USAGE     2 /* the command line makes no sense */
 #define TOOL_NO_MODULE 3 /* no module, or no access to its device */
 #define TOOL_REFUSED   4 /* the namespace cannot, or must not, be used */
-
-/* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
-int cmd_info(int argc, char **argv);
-int cmd_peers(int argc, char **argv);
-int cmd_read(int argc, char **argv);
-int cmd_write(int argc, char **argv);
-int cmd_selftest(int argc, char **argv);
-int cmd_bench(int argc, char **argv);
 
 /*
  * The report. Errors go to stderr as text. With --json nothing but the
