@@ -8,8 +8,8 @@
 
 #include <nvmedmabuf.h>
 
+#include "common/common.h"
 #include "subcommands.h"
-#include "tool.h"
 
 static const struct subcommand {
 	const char *name;

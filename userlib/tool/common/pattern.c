@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tool.h"
+#include "common.h"
 
 uint64_t random_seed(void)
 {

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "common.h"
 
 #define SECOND_NS 1000000000ULL
 

@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-#include "tool.h"
+#include "common.h"
 
 struct digest {
 	EVP_MD_CTX *ctx;

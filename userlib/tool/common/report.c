@@ -13,7 +13,7 @@
 
 #include <json-c/json.h>
 
-#include "tool.h"
+#include "common.h"
 
 static struct {
 	struct json_object *root;

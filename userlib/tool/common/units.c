@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tool.h"
+#include "common.h"
 
 static int digit(char c)
 {

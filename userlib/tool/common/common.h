@@ -4,8 +4,8 @@
  * (text or one JSON document), numbers, patterns, the progress line and digests.
  * Nothing here knows the module, NVMe or a subcommand.
  */
-#ifndef NVME_DMABUF_TOOL_H
-#define NVME_DMABUF_TOOL_H
+#ifndef NVME_DMABUF_TOOL_COMMON_H
+#define NVME_DMABUF_TOOL_COMMON_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -152,4 +152,4 @@ int digest_add(struct digest *d, const void *data, size_t length);
 int digest_end(struct digest *d, char text[SHA256_TEXT]);
 void digest_free(struct digest *d);
 
-#endif /* NVME_DMABUF_TOOL_H */
+#endif /* NVME_DMABUF_TOOL_COMMON_H */
