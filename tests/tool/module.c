@@ -12,7 +12,7 @@
 static FILE *open_modules(const char *path, const char *mode);
 
 #define fopen open_modules
-#include "../../userlib/tool/module.c"
+#include "../../userlib/tool/device/module.c"
 #undef fopen
 
 static struct {

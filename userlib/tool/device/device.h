@@ -13,7 +13,7 @@
 
 #include <nvmedmabuf.h>
 
-#include "common/common.h"
+#include "../common/common.h"
 
 /*
  * Open the module's device. Reports. *@state gets a stable token: "ready", or
