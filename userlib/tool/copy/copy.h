@@ -3,7 +3,7 @@
 #ifndef NVME_DMABUF_TOOL_COPY_H
 #define NVME_DMABUF_TOOL_COPY_H
 
-#include "device/device.h"
+#include "../device/device.h"
 
 struct copy {
 	/* What was asked for. */

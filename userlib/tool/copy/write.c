@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "copy.h"
-#include "subcommands.h"
+#include "../subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf write NAMESPACE -i FILE --start LBA [OPTION]...\n"

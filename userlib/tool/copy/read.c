@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "copy.h"
-#include "subcommands.h"
+#include "../subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf read NAMESPACE --count BLOCKS | --bytes N [OPTION]...\n"
