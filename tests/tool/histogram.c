@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "histogram.h"
+#include "../../userlib/tool/bench/histogram.h"
 
 #define LIMIT	  (1ULL << HISTOGRAM_MAX_BITS)
 #define PRECISION (1U << HISTOGRAM_BITS)

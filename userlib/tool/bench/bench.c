@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "bench.h"
-#include "subcommands.h"
+#include "../subcommands.h"
 
 #define MAX_SIZE    "1G"
 #define MAX_DEPTH   "4096"

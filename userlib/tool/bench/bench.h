@@ -6,7 +6,7 @@
 #ifndef NVME_DMABUF_TOOL_BENCH_H
 #define NVME_DMABUF_TOOL_BENCH_H
 
-#include "device/device.h"
+#include "../device/device.h"
 #include "histogram.h"
 
 enum bench_direction {
