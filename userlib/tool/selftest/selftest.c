@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "selftest.h"
-#include "subcommands.h"
+#include "../subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf selftest NAMESPACE [OPTION]...\n"

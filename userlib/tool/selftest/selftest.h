@@ -6,7 +6,7 @@
 #ifndef NVME_DMABUF_TOOL_SELFTEST_H
 #define NVME_DMABUF_TOOL_SELFTEST_H
 
-#include "device/device.h"
+#include "../device/device.h"
 
 struct selftest {
 	/* What was asked for. */
