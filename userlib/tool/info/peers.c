@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/device.h"
-#include "subcommands.h"
+#include "../device/device.h"
+#include "../subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf peers [--json] NAMESPACE [PEER]...\n"

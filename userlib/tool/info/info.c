@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 
 #include "info.h"
-#include "subcommands.h"
+#include "../subcommands.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf info [--json] [NAMESPACE]...\n"

@@ -3,7 +3,7 @@
 #ifndef NVME_DMABUF_TOOL_INFO_H
 #define NVME_DMABUF_TOOL_INFO_H
 
-#include "device/device.h"
+#include "../device/device.h"
 
 /*
  * All about one namespace or partition, into @obj and as text. @ctx may be NULL
