@@ -62,6 +62,16 @@ reasons_are_documented()
 	return "$missing"
 }
 
+# A folder of the tool includes its own headers and those named here: no subcommand knows
+# another, and what they share knows none.
+tool_folders_know_what_they_may()
+{
+	! files 'userlib/tool/*/*.[ch]' | xargs -r grep -oE '^#include ".*' -- |
+		grep -vE -e ':#include "[a-z_]+\.h"$' \
+			-e '/device/.*"\.\./common/common\.h"$' \
+			-e '/(bench|copy|info|selftest)/.*"\.\./(common/common|device/device|subcommands)\.h"$'
+}
+
 no_leftovers()
 {
 	! files '*.c' '*.h' | grep -v '^tests/' |
@@ -75,6 +85,7 @@ check "every source file names its licence" sources_have_licence
 check "the version is the same everywhere" version_agrees
 check "every reason is documented in nvme-dmabuf(4)" reasons_are_documented
 check "a complaint in a kernel log is found" tests/vm/scan-log --self-test
+check "the tool's folders include what they may" tool_folders_know_what_they_may
 check "no version checks, BUG_ON or leftovers" no_leftovers
 echo "1..$count"
 exit $status

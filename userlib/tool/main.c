@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * nvme-dmabuf: looks at, tests and uses /dev/nvme-dmabuf from the command line.
- * This file finds the subcommand; each has a file of its own.
+ * This file finds the subcommand. info/, copy/, selftest/ and bench/ have the
+ * subcommands and do not know each other. They share device/ and common/.
  */
 #include <stdio.h>
 #include <string.h>

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
 #include "../subcommands.h"
+#include "bench.h"
 
 #define MAX_SIZE    "1G"
 #define MAX_DEPTH   "4096"

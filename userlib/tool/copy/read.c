@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "copy.h"
 #include "../subcommands.h"
+#include "copy.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf read NAMESPACE --count BLOCKS | --bytes N [OPTION]...\n"

@@ -12,8 +12,8 @@
 
 #include <sys/stat.h>
 
-#include "copy.h"
 #include "../subcommands.h"
+#include "copy.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf write NAMESPACE -i FILE --start LBA [OPTION]...\n"

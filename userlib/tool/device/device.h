@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tool knows of the module, of namespaces and of dma-bufs. Functions
- * that say "reports" have told the user why they failed, and return the exit
- * code to end with; all others return a negative errno and are silent.
+ * What the tool knows of the module, of namespaces and of dma-bufs; it knows no
+ * subcommand. Functions that say "reports" have told the user why they failed, and
+ * return the exit code to end with; all others return a negative errno and are silent.
  */
 #ifndef NVME_DMABUF_TOOL_DEVICE_H
 #define NVME_DMABUF_TOOL_DEVICE_H

@@ -11,8 +11,8 @@
 
 #include <sys/utsname.h>
 
-#include "info.h"
 #include "../subcommands.h"
+#include "info.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf info [--json] [NAMESPACE]...\n"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "selftest.h"
 #include "../subcommands.h"
+#include "selftest.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf selftest NAMESPACE [OPTION]...\n"
