@@ -31,7 +31,7 @@ files() { git ls-files --cached --others --exclude-standard "$@"; }
 scripts() { files | xargs -r grep -lE -m1 '^#!/bin/(ba)?sh|^# shellcheck shell=' -- 2>/dev/null; }
 
 # The tables of tests and the columns of public headers are laid out by hand.
-module_is_formatted() { files 'module/*.[ch]' | xargs -r clang-format --dry-run -Werror; }
+sources_are_formatted() { files 'module/*.[ch]' 'userlib/tool/*.[ch]' | xargs -r clang-format --dry-run -Werror; }
 shell_is_clean() { scripts | xargs -r shellcheck; }
 pages_are_clean() { files 'userlib/man/*.[0-9]' | xargs -r mandoc -Tlint -Wwarning; }
 sources_have_licence()
@@ -78,7 +78,7 @@ no_leftovers()
 		xargs -r grep -nE 'LINUX_VERSION_CODE|BUG_ON\(|TODO|FIXME|XXX|%px' --
 }
 
-check "the module: clang-format" module_is_formatted
+check "the module and the tool: clang-format" sources_are_formatted
 check "shell scripts: shellcheck" shell_is_clean
 check "man pages: mandoc -Tlint" pages_are_clean
 check "every source file names its licence" sources_have_licence

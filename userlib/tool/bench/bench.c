@@ -320,8 +320,8 @@ static int check_zones(const struct bench *b)
 {
 	if (!writes(b) || !(b->info.out_flags & NVME_DMABUF_NS_ZONED))
 		return TOOL_OK;
-	return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(NVME_DMABUF_REASON_ZONED), "%s: %s",
-			    b->ns.path, nvmedmabuf_reason_text(NVME_DMABUF_REASON_ZONED));
+	return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(NVME_DMABUF_REASON_ZONED),
+			    "%s: %s", b->ns.path, nvmedmabuf_reason_text(NVME_DMABUF_REASON_ZONED));
 }
 
 static int open_namespace(struct bench *b)

@@ -309,8 +309,9 @@ static int run(struct selftest *st)
 	if (writes && !st->failed && !stop_requested())
 		selftest_write(st, list, count);
 	else if (st->write && !writes)
-		selftest_skip(st, "writing",
-			      "not tested, since a zoned namespace can only be read; nothing was written");
+		selftest_skip(
+			st, "writing",
+			"not tested, since a zoned namespace can only be read; nothing was written");
 	else if (st->write)
 		selftest_skip(
 			st, "writing",
