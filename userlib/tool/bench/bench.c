@@ -326,12 +326,12 @@ static int check_zones(const struct bench *b)
 
 static int open_namespace(struct bench *b)
 {
-	int forced, ret;
+	int ret;
 
 	ret = module_open(&b->ctx, &b->module, NULL);
 	if (ret)
 		return ret;
-	ret = writes(b) ? ns_open_for_write(&b->ns, b->ns_word, false, &forced) :
+	ret = writes(b) ? ns_open_for_write(&b->ns, b->ns_word, false) :
 			  ns_open_or_report(&b->ns, b->ns_word, O_RDONLY);
 	if (ret)
 		return ret;

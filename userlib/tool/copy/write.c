@@ -121,12 +121,12 @@ static int set_total(struct copy *c)
 
 static int open_namespace(struct copy *c)
 {
-	int forced, ret;
+	int ret;
 
 	ret = module_open(&c->ctx, &c->module, NULL);
 	if (ret)
 		return ret;
-	ret = ns_open_for_write(&c->ns, c->ns_word, c->force, &forced);
+	ret = ns_open_for_write(&c->ns, c->ns_word, c->force);
 	if (ret)
 		return ret;
 	return ns_query(c->ctx, &c->ns, &c->info);

@@ -104,9 +104,9 @@ bool ns_is_busy(const struct ns *ns);
 /*
  * Open to write to it. Unless @force, claims it exclusively, so that nobody
  * mounts it meanwhile, and reports anyone who uses it already. With @force
- * those are only warned of. *@forced tells how many were ignored.
+ * those are only warned of.
  */
-int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced);
+int ns_open_for_write(struct ns *ns, const char *word, bool force);
 
 /* What a person is shown, and agrees to, before blocks are overwritten. */
 struct overwrite {

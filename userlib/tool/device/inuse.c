@@ -233,13 +233,12 @@ static int report_uses(const struct ns *ns, const struct use *list, int count)
  * The claim comes before the look around, so that nothing can be mounted in
  * between.
  */
-int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced)
+int ns_open_for_write(struct ns *ns, const char *word, bool force)
 {
 	struct use list[MAX_USES];
 	bool claimed = true;
 	int count, ret;
 
-	*forced = 0;
 	ret = ns_open(ns, word, O_RDWR | O_EXCL);
 	if (ret == -EBUSY) {
 		claimed = false;
@@ -257,7 +256,6 @@ int ns_open_for_write(struct ns *ns, const char *word, bool force, int *forced)
 	}
 	if (!count)
 		return TOOL_OK;
-	*forced = count;
 	if (force) {
 		warn_of_uses(list, count);
 		return TOOL_OK;

@@ -203,12 +203,12 @@ static int parse(struct selftest *st, int argc, char **argv)
 
 static int open_namespace(struct selftest *st)
 {
-	int forced, ret;
+	int ret;
 
 	ret = module_open(&st->ctx, &st->module, NULL);
 	if (ret)
 		return ret;
-	ret = st->write ? ns_open_for_write(&st->ns, st->ns_word, false, &forced) :
+	ret = st->write ? ns_open_for_write(&st->ns, st->ns_word, false) :
 			  ns_open_or_report(&st->ns, st->ns_word, O_RDONLY);
 	if (ret)
 		return ret;
