@@ -285,15 +285,13 @@ static int set_range(struct bench *b)
 {
 	uint64_t bs = b->info.out_block_size, capacity = b->info.out_capacity;
 	char text[SIZE_TEXT];
+	int ret;
 
 	if (!b->has_count && b->start < capacity)
 		b->count = capacity - b->start;
-	if (b->start >= capacity || b->count > capacity - b->start)
-		return report_error(TOOL_FAILED,
-				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_OUTSIDE_NAMESPACE),
-				    "%" PRIu64 " blocks from block %" PRIu64
-				    " do not fit: %s has %" PRIu64 " blocks of %" PRIu64 " bytes",
-				    b->count, b->start, b->ns.path, capacity, bs);
+	ret = ns_check_range(&b->ns, &b->info, b->start, b->count);
+	if (ret)
+		return ret;
 	for (unsigned int i = 0; i < b->sizes.count; i++) {
 		if (b->sizes.values[i] % bs)
 			return report_usage("--size must be multiples of the block size, %" PRIu64
@@ -508,11 +506,9 @@ static int run(struct bench *b)
 	if (ret)
 		return ret;
 	bs = b->info.out_block_size;
-	ret = ns_cache_write_back(&b->ns, b->start * bs, b->count * bs);
+	ret = ns_cache_write_back_or_report(&b->ns, b->start * bs, b->count * bs);
 	if (ret)
-		return report_error(TOOL_FAILED, "write-back",
-				    "cannot write back what the page cache has of %s: %s",
-				    b->ns.path, strerror(-ret));
+		return ret;
 	if (!b->has_seed)
 		b->seed = random_seed();
 	stop_on_signals();

@@ -108,14 +108,11 @@ int copy_set_range(struct copy *c)
 	/* Rounded up by hand: the sum in copy_in_blocks() might wrap. */
 	uint64_t blocks = c->total / bs + !!(c->total % bs);
 	uint64_t bytes;
+	int ret;
 
-	if (c->start > c->info.out_capacity || blocks > c->info.out_capacity - c->start)
-		return report_error(TOOL_FAILED,
-				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_OUTSIDE_NAMESPACE),
-				    "%" PRIu64 " blocks from block %" PRIu64
-				    " do not fit: %s has %" PRIu64 " blocks of %" PRIu64 " bytes",
-				    blocks, c->start, c->ns.path, (uint64_t)c->info.out_capacity,
-				    bs);
+	ret = ns_check_range(&c->ns, &c->info, c->start, blocks);
+	if (ret)
+		return ret;
 	bytes = blocks * bs;
 	if (c->chunk % bs)
 		return report_usage(

@@ -78,13 +78,8 @@ static int open_namespace(struct copy *c)
 	ret = copy_set_range(c);
 	if (ret)
 		return ret;
-	ret = ns_cache_write_back(&c->ns, c->start * c->info.out_block_size,
-				  copy_in_blocks(c, c->total));
-	if (ret)
-		return report_error(TOOL_FAILED, "write-back",
-				    "cannot write back what the page cache has of %s: %s",
-				    c->ns.path, strerror(-ret));
-	return TOOL_OK;
+	return ns_cache_write_back_or_report(&c->ns, c->start * c->info.out_block_size,
+					     copy_in_blocks(c, c->total));
 }
 
 static int open_output(struct copy *c, bool to_stdout)

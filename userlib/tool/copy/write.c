@@ -233,11 +233,9 @@ static int copy_all(struct copy *c, struct channel *back)
 	uint64_t first = c->start * c->info.out_block_size;
 	int ret, flushed;
 
-	ret = ns_cache_write_back(&c->ns, first, copy_in_blocks(c, c->total));
+	ret = ns_cache_write_back_or_report(&c->ns, first, copy_in_blocks(c, c->total));
 	if (ret)
-		return report_error(TOOL_FAILED, "write-back",
-				    "cannot write back what the page cache has of %s: %s",
-				    c->ns.path, strerror(-ret));
+		return ret;
 
 	progress_begin(&c->progress, c->total, c->progress_forced);
 	while (!ret && c->done < c->total && !stop_requested()) {

@@ -67,6 +67,10 @@ int ns_report_open(const struct ns *ns, int open_flags, int err);
 /* Reports if the module cannot use the namespace. */
 int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_info *info);
 
+/* Reports unless block @start and all @count blocks from there on are on the namespace. */
+int ns_check_range(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, uint64_t start,
+		   uint64_t count);
+
 /* Names of all whole NVMe namespaces that can be opened. */
 int ns_list(char ***names);
 
@@ -126,6 +130,7 @@ int overwrite_confirm(const struct overwrite *o);
 
 /* Write back, and then forget, what the page cache has of a byte range. */
 int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
+int ns_cache_write_back_or_report(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
 
 /* A namespace by the block layer, past the page cache and past the module. */

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +172,20 @@ int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_
 			    nvmedmabuf_reason_text(info->out_reason));
 }
 
+int ns_check_range(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, uint64_t start,
+		   uint64_t count)
+{
+	uint64_t capacity = info->out_capacity;
+
+	if (start < capacity && count <= capacity - start)
+		return TOOL_OK;
+	return report_error(TOOL_FAILED,
+			    nvmedmabuf_reason_name(NVME_DMABUF_REASON_OUTSIDE_NAMESPACE),
+			    "%" PRIu64 " blocks from block %" PRIu64 " do not fit: %s has %" PRIu64
+			    " blocks of %" PRIu32 " bytes",
+			    count, start, ns->path, capacity, info->out_block_size);
+}
+
 static bool is_controller(const char *name)
 {
 	return strncmp(name, "nvme", 4) == 0 && isdigit((unsigned char)name[4]) &&
@@ -222,6 +237,17 @@ int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length)
 				    SYNC_FILE_RANGE_WAIT_AFTER))
 		return -errno;
 	return 0;
+}
+
+int ns_cache_write_back_or_report(const struct ns *ns, uint64_t start, uint64_t length)
+{
+	int ret = ns_cache_write_back(ns, start, length);
+
+	if (ret)
+		return report_error(TOOL_FAILED, "write-back",
+				    "cannot write back what the page cache has of %s: %s", ns->path,
+				    strerror(-ret));
+	return TOOL_OK;
 }
 
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length)
