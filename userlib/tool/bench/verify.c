@@ -161,16 +161,14 @@ static uint32_t find_difference(struct verify *v, int *err)
 
 static bool report_difference(struct verify *v, uint32_t command)
 {
-	const uint8_t *seen = v->q->mem + command * v->q->point->size;
-	uint64_t at = 0;
+	uint64_t size = v->q->point->size;
+	uint64_t at = first_difference(v->q->mem + command * size, v->expected, size);
 	char text[200];
 
-	while (seen[at] == v->expected[at])
-		at++;
 	snprintf(text, sizeof(text),
 		 "what was %s differs from what pread reads at byte %" PRIu64 " of the %" PRIu64
 		 " from block %" PRIu64 " on",
-		 v->q->point->direction == BENCH_WRITE ? "written" : "read", at, v->q->point->size,
+		 v->q->point->direction == BENCH_WRITE ? "written" : "read", at, size,
 		 v->slbas[command]);
 	return end(v, BENCH_WRONG_DATA, "wrong-data", text);
 }

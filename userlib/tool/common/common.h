@@ -101,6 +101,9 @@ uint64_t random_below(uint64_t *state, uint64_t limit);
 void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
 uint64_t pattern_find(const uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt);
 
+/* The first byte in which two pieces of memory differ, or @length. */
+uint64_t first_difference(const uint8_t *a, const uint8_t *b, uint64_t length);
+
 /* Nothing but zeroes; @length is not 0. */
 bool is_zero(const uint8_t *mem, uint64_t length);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Random numbers that a seed repeats, and patterns in memory.
+ * Random numbers that a seed repeats, patterns in memory, and what differs in it.
  */
 #include <string.h>
 #include <time.h>
@@ -38,6 +38,15 @@ void pattern_fill(uint8_t *mem, uint64_t from, uint64_t to, uint32_t salt)
 
 		memcpy(mem + at, &word, 4);
 	}
+}
+
+uint64_t first_difference(const uint8_t *a, const uint8_t *b, uint64_t length)
+{
+	uint64_t at = 0;
+
+	while (at < length && a[at] == b[at])
+		at++;
+	return at;
 }
 
 bool is_zero(const uint8_t *mem, uint64_t length)

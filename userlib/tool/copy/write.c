@@ -192,8 +192,7 @@ static int verify_chunk(struct copy *c, struct channel *back, uint64_t length)
 	    nvmedmabuf_buffer_begin_cpu(c->channel.buf, NVMEDMABUF_CPU_READ))
 		return report_error(TOOL_FAILED, "cpu-access", "the CPU may not read the buffers");
 	if (memcmp(back->mem, c->channel.mem, length)) {
-		for (at = 0; back->mem[at] == c->channel.mem[at]; at++)
-			;
+		at = first_difference(back->mem, c->channel.mem, length);
 		ret = report_error(
 			TOOL_FAILED, "verify-mismatch",
 			"what was read back differs from what was written, first in byte %" PRIu64

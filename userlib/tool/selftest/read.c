@@ -121,11 +121,8 @@ static bool pread_extent(struct read_test *t, const struct extent *e, uint8_t *m
 
 static bool report_difference(struct read_test *t, const struct extent *e)
 {
-	const uint8_t *seen = t->ch.mem + e->offset;
-	uint64_t at = 0;
+	uint64_t at = first_difference(t->ch.mem + e->offset, t->expected, e->length);
 
-	while (at < e->length && seen[at] == t->expected[at])
-		at++;
 	selftest_fail(t->st, t->part,
 		      "Read of %" PRIu64 " bytes at block %" PRIu64 " to offset %" PRIu64
 		      " differs from pread at byte %" PRIu64,

@@ -51,7 +51,7 @@ static bool failed(struct write_test *t, const char *what, int err)
 /* The whole window, by the block layer, equals the image. */
 static bool window_holds(struct write_test *t, const uint8_t *image, const char *when)
 {
-	uint64_t at = 0, block;
+	uint64_t at, block;
 	int ret;
 
 	ret = direct_read(&t->st->direct, t->seen, t->first, t->bytes);
@@ -59,8 +59,7 @@ static bool window_holds(struct write_test *t, const uint8_t *image, const char 
 		return failed(t, "pread", ret);
 	if (memcmp(t->seen, image, t->bytes) == 0)
 		return true;
-	while (t->seen[at] == image[at])
-		at++;
+	at = first_difference(t->seen, image, t->bytes);
 	block = t->first + at / t->st->info.out_block_size;
 	selftest_fail(t->st, t->part, "%s, block %" PRIu64 " differs at byte %" PRIu64 "%s", when,
 		      block, at % t->st->info.out_block_size,
