@@ -364,7 +364,7 @@ static int confirm(struct bench *b)
 
 	mem = direct_alloc(o.looked_at * b->info.out_block_size);
 	if (!mem)
-		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+		return report_no_memory();
 	o.contents = mem;
 	ret = direct_read(&b->direct, mem, b->start, o.looked_at * b->info.out_block_size);
 	if (ret)
@@ -419,7 +419,7 @@ static int measure_point(struct bench *b, const struct bench_point *point)
 	unsigned int count = 0;
 
 	if (!results)
-		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+		return report_no_memory();
 	for (unsigned int path = 0; path < BENCH_PATHS && !stop_requested(); path++) {
 		if (!(b->paths & 1U << path))
 			continue;

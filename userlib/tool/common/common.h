@@ -45,6 +45,8 @@ struct json_object *report_root(void);
 /* Record why the command ends and return @exit_code; the first error counts. */
 int report_error(int exit_code, const char *reason, const char *fmt, ...) PRINTF(3, 4);
 
+int report_no_memory(void);
+
 /* The same for a wrong command line; points to --help. */
 int report_usage(const char *fmt, ...) PRINTF(1, 2);
 

@@ -93,6 +93,11 @@ int report_error(int exit_code, const char *reason, const char *fmt, ...)
 	return exit_code;
 }
 
+int report_no_memory(void)
+{
+	return report_error(TOOL_FAILED, "no-memory", "out of memory");
+}
+
 int report_usage(const char *fmt, ...)
 {
 	char message[512];

@@ -124,13 +124,23 @@ int copy_set_range(struct copy *c)
 	return TOOL_OK;
 }
 
+static int no_digest(void)
+{
+	return report_error(TOOL_FAILED, "no-digest", "libcrypto cannot compute SHA-256");
+}
+
+int copy_digest(struct copy *c, const uint8_t *data, uint64_t length)
+{
+	return digest_add(c->digest, data, length) ? no_digest() : TOOL_OK;
+}
+
 int copy_open_channel(struct copy *c, uint32_t access, FILE *out)
 {
 	int ret;
 
 	c->digest = digest_new();
 	if (!c->digest)
-		return report_error(TOOL_FAILED, "no-digest", "libcrypto cannot compute SHA-256");
+		return no_digest();
 	ret = channel_open_or_report(&c->channel, c->ctx, &c->ns, &c->info, &c->exporter, c->chunk,
 				     access);
 	if (ret || !c->show_map)
@@ -205,7 +215,7 @@ int copy_end(struct copy *c, int ret, FILE *out)
 
 	complete = !ret && !digest_end(c->digest, sha256);
 	if (!ret && !complete)
-		ret = report_error(TOOL_FAILED, "no-digest", "libcrypto cannot compute SHA-256");
+		ret = no_digest();
 	summary_to_json(c, complete ? sha256 : NULL);
 	if (!report_json() && complete)
 		summary_to_text(c, sha256, out);

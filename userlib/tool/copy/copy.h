@@ -71,6 +71,9 @@ int copy_set_range(struct copy *c);
 /* Allocate, map and, if asked to, show the buffer. Reports. */
 int copy_open_channel(struct copy *c, uint32_t access, FILE *out);
 
+/* Add @length bytes to the digest of what was copied. Reports. */
+int copy_digest(struct copy *c, const uint8_t *data, uint64_t length);
+
 /* Bytes of the file's side that the next chunk has; and, in whole blocks. */
 uint64_t copy_next(const struct copy *c);
 uint64_t copy_in_blocks(const struct copy *c, uint64_t bytes);

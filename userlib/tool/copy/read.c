@@ -100,6 +100,7 @@ static int write_out(struct copy *c, const uint8_t *data, uint64_t length)
 {
 	while (length) {
 		ssize_t n = write(c->fd, data, length);
+		int ret;
 
 		if (n < 0 && errno == EINTR) {
 			if (stop_requested())
@@ -109,9 +110,9 @@ static int write_out(struct copy *c, const uint8_t *data, uint64_t length)
 		if (n < 0)
 			return report_error(TOOL_FAILED, "output", "cannot write to %s: %s",
 					    c->file ? c->file : "standard output", strerror(errno));
-		if (digest_add(c->digest, data, n))
-			return report_error(TOOL_FAILED, "no-digest",
-					    "libcrypto cannot compute SHA-256");
+		ret = copy_digest(c, data, n);
+		if (ret)
+			return ret;
 		data += n;
 		length -= n;
 		c->done += n;

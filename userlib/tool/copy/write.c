@@ -169,9 +169,7 @@ static int load_chunk(struct copy *c, uint64_t want, uint64_t *got)
 	ret = fill(c, mem, want, got);
 	if (!ret && *got == want) {
 		memset(mem + want, 0, copy_in_blocks(c, want) - want);
-		if (digest_add(c->digest, mem, want))
-			ret = report_error(TOOL_FAILED, "no-digest",
-					   "libcrypto cannot compute SHA-256");
+		ret = copy_digest(c, mem, want);
 	}
 	if (nvmedmabuf_buffer_end_cpu(c->channel.buf, flags) && !ret)
 		ret = report_error(TOOL_FAILED, "cpu-access",

@@ -254,7 +254,7 @@ int info_show_namespace(struct nvmedmabuf *ctx, const char *word, bool named,
 	int ret;
 
 	if (!f)
-		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+		return report_no_memory();
 
 	ret = ns_open(&f->ns, word, O_RDONLY);
 	if (ret)

@@ -370,7 +370,7 @@ static int prepare(struct write_test *t)
 	t->image = direct_alloc(t->bytes);
 	t->seen = direct_alloc(t->bytes);
 	if (!t->saved || !t->image || !t->seen)
-		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+		return report_no_memory();
 	ns_cache_write_back(&st->ns, t->first * st->info.out_block_size, t->bytes);
 	ret = direct_read(&st->direct, t->saved, t->first, t->bytes);
 	if (ret)
@@ -388,7 +388,7 @@ int selftest_write_prepare(struct selftest *st)
 	int ret;
 
 	if (!t)
-		return report_error(TOOL_FAILED, "no-memory", "out of memory");
+		return report_no_memory();
 	t->st = st;
 	st->write_test = t;
 	ret = set_range(t);
