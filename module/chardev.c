@@ -62,7 +62,8 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 		(IS_ENABLED(CONFIG_PCI_P2PDMA) ? NVME_DMABUF_FEATURE_PEER_TO_PEER : 0) |
 		(COMPAT_MOVABLE ? NVME_DMABUF_FEATURE_MOVABLE : 0) |
 		(READ_ONCE(use_sgl) ? NVME_DMABUF_FEATURE_SGL : 0) |
-		(IS_ENABLED(CONFIG_IO_URING) ? NVME_DMABUF_FEATURE_URING : 0);
+		(IS_ENABLED(CONFIG_IO_URING) ? NVME_DMABUF_FEATURE_URING : 0) |
+		NVME_DMABUF_FEATURE_FILE;
 	info->out_max_maps = READ_ONCE(max_maps);
 	info->out_max_command = COMMAND_MAX_BYTES;
 	info->out_min_timeout_ms = COMMAND_MIN_TIMEOUT_MS;
@@ -75,7 +76,33 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 /* That a block device cannot be used is the answer, not a failure. */
 static int nvdm_ns_info_result(int ret)
 {
-	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO || ret == -ESTALE ? 0 : ret;
+	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO || ret == -ESTALE ||
+			       ret == -EBUSY || ret == -ETXTBSY ?
+		       0 :
+		       ret;
+}
+
+static void nvdm_ns_info_ignore(struct nvdm_file *file)
+{
+}
+
+/* Nothing is read by it. */
+static const struct nvdm_file_ops ns_info_file_ops = {
+	.stop = nvdm_ns_info_ignore,
+	.drain = nvdm_ns_info_ignore,
+};
+
+/* The only way to find out about a file is to hold it. */
+static int nvdm_ns_info_of_file(struct nvdm_namespace *ns, struct nvme_dmabuf_ns_info *info)
+{
+	struct nvdm_file file = {};
+	int ret;
+
+	nvdm_file_open(&file, ns->file, &ns_info_file_ops);
+	ret = nvdm_file_hold(&file, ns, &info->out_reason);
+	info->out_capacity = file.blocks;
+	nvdm_file_close(&file);
+	return ret;
 }
 
 static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
@@ -88,11 +115,16 @@ static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *
 	info->out_nsid = ns.nsid;
 	info->out_max_command = ns.max_command;
 	info->out_flags = ns.flags;
-	info->out_start = ns.start;
+	info->out_start = ns.base;
 	info->out_block_size = ns.block_shift ? 1U << ns.block_shift : 0;
 	info->out_capacity = ns.block_shift ? nvdm_namespace_capacity(&ns) : 0;
 	info->out_pci_domain = ns.ctrl ? ns.ctrl->domain : 0;
 	info->out_pci_bdf = ns.ctrl ? ns.ctrl->bdf : 0;
+	if (ns.flags & NVME_DMABUF_NS_FILE) {
+		info->out_capacity = 0;
+		if (!ret)
+			ret = nvdm_ns_info_of_file(&ns, info);
+	}
 	nvdm_namespace_close(&ns);
 
 	return nvdm_ns_info_result(ret);

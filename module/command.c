@@ -80,6 +80,21 @@ static int nvdm_command_check_timeout(struct nvdm_command *cmd)
 	return 0;
 }
 
+/* With an inflight reference, which keeps the file's blocks where they are. */
+static int nvdm_command_check_blocks(struct nvdm_command *cmd, u64 slba, u64 end)
+{
+	const struct nvdm_file *file = &cmd->map->file;
+
+	if (end > file->blocks)
+		return nvdm_command_refusal(cmd, -ERANGE,
+					    file->tail && end == file->blocks + 1 ?
+						    NVME_DMABUF_REASON_FILE_TAIL :
+						    NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+	if (nvdm_file_has_hole(file, slba, end - slba))
+		return nvdm_command_refusal(cmd, -ENODATA, NVME_DMABUF_REASON_FILE_HOLE);
+	return 0;
+}
+
 static int nvdm_command_check_range(struct nvdm_command *cmd)
 {
 	const struct nvme_dmabuf_command *uapi = &cmd->uapi;
@@ -100,6 +115,8 @@ static int nvdm_command_check_range(struct nvdm_command *cmd)
 
 	if (check_add_overflow(uapi->slba, uapi->length >> map->ns.block_shift, &end))
 		return nvdm_command_refusal(cmd, -EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
+	if (nvdm_map_is_of_file(map))
+		return nvdm_command_check_blocks(cmd, uapi->slba, end);
 	capacity = nvdm_namespace_capacity(&map->ns);
 	if (!capacity)
 		return nvdm_namespace_lost(&map->ns) == -ENODEV ?
@@ -450,6 +467,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 {
 	bool last = cmd->uapi.length - pos == io->length;
 	struct nvdm_map *map = cmd->map;
+	u64 moves = map->moves;
 	struct request *rq;
 	int ret;
 
@@ -481,6 +499,12 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 			return ISSUE_AGAIN;
 		}
 		smp_acquire__after_ctrl_dep();
+		/* The file's blocks may be elsewhere than when @io was made. */
+		if (map->moves != moves) {
+			blk_mq_free_request(rq);
+			percpu_ref_put(&map->inflight);
+			return ISSUE_AGAIN;
+		}
 	}
 
 	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
@@ -511,23 +535,52 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 	return ret;
 }
 
-/* How long parts of a command may be, of a namespace as it was when that was checked. */
-struct nvdm_part_limits {
-	u64 zone_blocks;
-	u32 max_command;
-	u32 block_shift;
-};
-
-/* The length of a part that begins here: up to what one command moves, and within a zone. */
-static u32 nvdm_command_part_length(const struct nvdm_part_limits *limits, u64 slba, u64 left)
+/*
+ * Where a part begins on the namespace, and how long it is: up to what one command moves,
+ * within a zone, and within an extent of a file. With an inflight reference.
+ */
+static void nvdm_command_place(const struct nvdm_command *cmd, struct nvdm_stock_io *io, u64 pos)
 {
-	u64 length = min_t(u64, left, limits->max_command), in_zone;
+	const struct nvdm_namespace *ns = &cmd->map->ns;
+	u64 count, in_zone, length;
 
-	if (limits->zone_blocks) {
-		in_zone = limits->zone_blocks - (slba & (limits->zone_blocks - 1));
-		length = min(length, in_zone << limits->block_shift);
+	if (cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH)
+		return;
+	io->slba = nvdm_map_locate(cmd->map, cmd->uapi.slba + (pos >> ns->block_shift), &count);
+	length = min_t(u64, cmd->uapi.length - pos, ns->max_command);
+	if (ns->zone_blocks) {
+		in_zone = ns->zone_blocks - (io->slba & (ns->zone_blocks - 1));
+		length = min(length, in_zone << ns->block_shift);
 	}
-	return length;
+	if (count <= length >> ns->block_shift)
+		length = count << ns->block_shift;
+	io->length = length;
+}
+
+/*
+ * Where the next part begins, if all that was checked before the first one still holds: the
+ * map may have been refreshed since. With an inflight reference, which is put on failure.
+ */
+static int nvdm_command_place_next(struct nvdm_command *cmd, struct nvdm_stock_io *io, u64 pos,
+				   u32 *reason)
+{
+	struct nvdm_map *map = cmd->map;
+	u64 at = cmd->uapi.slba + (pos >> cmd->block_shift);
+	u64 end = cmd->uapi.slba + (cmd->uapi.length >> cmd->block_shift);
+	u32 changed = NVME_DMABUF_REASON_NONE;
+
+	if (cmd->block_shift != map->ns.block_shift)
+		changed = NVME_DMABUF_REASON_FORMAT_CHANGED;
+	else if (nvdm_map_is_of_file(map) &&
+		 (end > map->file.blocks || nvdm_file_has_hole(&map->file, at, end - at)))
+		changed = NVME_DMABUF_REASON_FILE_CHANGED;
+	if (changed) {
+		percpu_ref_put(&map->inflight);
+		*reason = changed;
+		return -ESTALE;
+	}
+	nvdm_command_place(cmd, io, pos);
+	return 0;
 }
 
 /*
@@ -535,7 +588,7 @@ static u32 nvdm_command_part_length(const struct nvdm_part_limits *limits, u64 s
  * has taken over the issuer's count: then the command may be complete, and gone.
  */
 static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_command *cmd,
-				    struct nvdm_stock_io io, const struct nvdm_part_limits *limits)
+				    struct nvdm_stock_io io)
 {
 	u32 reason = NVME_DMABUF_REASON_NONE;
 	u64 length = cmd->uapi.length;
@@ -545,12 +598,12 @@ static bool nvdm_command_issue_rest(struct nvdm_submitter *sub, struct nvdm_comm
 	for (pos = io.length; pos < length; pos += io.length) {
 		if (READ_ONCE(cmd->failed_at) != U64_MAX)
 			return false;
-		io.slba += io.length >> limits->block_shift;
-		io.length = nvdm_command_part_length(limits, io.slba, length - pos);
 		do {
 			ret = fatal_signal_pending(current) ?
 				      -EINTR :
 				      nvdm_command_get_map(sub, cmd->map, &reason);
+			if (!ret)
+				ret = nvdm_command_place_next(cmd, &io, pos, &reason);
 			if (!ret)
 				ret = nvdm_command_issue_part(sub, cmd, &io, pos, &reason);
 		} while (ret == ISSUE_AGAIN);
@@ -577,33 +630,27 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 			   (uapi->flags & NVME_DMABUF_CMD_LIMITED_RETRY ? NVME_RW_LR : 0),
 		.timeout = uapi->timeout_ms ? msecs_to_jiffies(uapi->timeout_ms) : 0,
 	};
-	const struct nvdm_namespace *ns = &cmd->map->ns;
 	u32 reason = NVME_DMABUF_REASON_NONE;
-	struct nvdm_part_limits limits;
 	u64 length = uapi->length;
 	int ret;
 
 	ret = nvdm_command_get_map(sub, cmd->map, &reason);
 	if (ret)
 		goto refuse;
-	limits = (struct nvdm_part_limits){
-		.zone_blocks = ns->zone_blocks,
-		.max_command = ns->max_command,
-		.block_shift = ns->block_shift,
-	};
-	io.slba = ns->start + uapi->slba;
-	io.length = nvdm_command_part_length(&limits, io.slba, length);
+	cmd->block_shift = cmd->map->ns.block_shift;
 	ret = nvdm_command_check_timeout(cmd) ?: nvdm_command_check_opcode(cmd);
-	if (!ret && unlikely(length > io.length && sub->nonblock))
-		ret = ISSUE_LATER;
+	if (!ret) {
+		nvdm_command_place(cmd, &io, 0);
+		if (unlikely(length > io.length && sub->nonblock))
+			ret = ISSUE_LATER;
+	}
 	if (ret) {
 		percpu_ref_put(&cmd->map->inflight);
 		return ret;
 	}
-	cmd->block_shift = limits.block_shift;
 	ret = nvdm_command_issue_part(sub, cmd, &io, 0, &reason);
 	if (!ret) {
-		*taken = length == io.length || nvdm_command_issue_rest(sub, cmd, io, &limits);
+		*taken = length == io.length || nvdm_command_issue_rest(sub, cmd, io);
 		return 0;
 	}
 	if (ret == ISSUE_AGAIN && fatal_signal_pending(current))
@@ -654,7 +701,7 @@ void nvdm_command_init(struct nvdm_command *cmd,
  * inflight reference.
  */
 static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
-					     const struct command_words *words)
+					     const struct command_words *words, u64 *slba)
 {
 	const struct nvdm_namespace *ns = &map->ns;
 	u64 capacity = nvdm_namespace_capacity(ns);
@@ -668,6 +715,7 @@ static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
 		return false;
 	}
 	blocks = length >> (ns->block_shift & 63);
+	*slba = ns->start + words->slba;
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) && length - 1 < ns->max_plain &&
 	       !(length & (ns->block_size - 1)) && !(words->offset & 3) && length <= map->length &&
 	       words->offset <= map->length - length && blocks <= capacity &&
@@ -697,7 +745,7 @@ static __always_inline bool nvdm_plain_point(const struct nvdm_map *map,
 /* The next of a run. If it returns false, nothing has happened. */
 static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
 					    struct nvdm_stock_run *run, const struct nvdm_map *map,
-					    const struct nvme_dmabuf_command *uapi,
+					    const struct nvme_dmabuf_command *uapi, u64 slba,
 					    rq_end_io_fn *end_io, void *data)
 {
 	struct request *rq;
@@ -711,20 +759,20 @@ static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
 	/* The request, though still in the plug, has kept freezes out since the run began. */
 	if (unlikely(!rq || nvdm_namespace_is_still_unverified(&map->ns)))
 		return false;
-	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags,
-				map->ns.start + uapi->slba, uapi->length, dptr);
+	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags, slba, uapi->length,
+				dptr);
 	return true;
 }
 
 /* If the plug does not take it. */
 static noinline int nvdm_plain_start(const struct nvdm_map *map, struct request *rq,
-				     const struct nvme_dmabuf_command *uapi, rq_end_io_fn *end_io,
-				     void *data, const u64 dptr[2])
+				     const struct nvme_dmabuf_command *uapi, u64 slba,
+				     rq_end_io_fn *end_io, void *data, const u64 dptr[2])
 {
 	const struct nvdm_stock_io io = {
 		.opcode = uapi->opcode,
 		.sgl = map->sgl,
-		.slba = map->ns.start + uapi->slba,
+		.slba = slba,
 		.length = uapi->length,
 		.prp1 = dptr[0],
 		.prp2 = dptr[1],
@@ -738,7 +786,7 @@ static noinline int nvdm_plain_start(const struct nvdm_map *map, struct request 
  * in the plug, or NULL.
  */
 static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct nvdm_map *map,
-					     const struct nvme_dmabuf_command *uapi,
+					     const struct nvme_dmabuf_command *uapi, u64 slba,
 					     rq_end_io_fn *end_io, void *data,
 					     struct request **joined)
 {
@@ -758,9 +806,9 @@ static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct 
 		return false;
 	}
 	if (!plug_takes(plug, rq, end_io, &last))
-		return !nvdm_plain_start(map, rq, uapi, end_io, data, dptr);
-	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags,
-				    map->ns.start + uapi->slba, uapi->length, dptr))
+		return !nvdm_plain_start(map, rq, uapi, slba, end_io, data, dptr);
+	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags, slba,
+				    uapi->length, dptr))
 		return false;
 	*joined = rq;
 	return true;
@@ -773,12 +821,43 @@ static noinline void nvdm_plain_put(struct nvdm_map *map)
 }
 
 /*
- * The map of a plain command, with an inflight reference, or NULL. Inside RCU, which keeps
- * the map's memory. That each command takes a reference of its own costs four instructions,
+ * A command that is not plain as it is: perhaps one of a file in many pieces, within one of
+ * them, which else differs in nothing. If not, the reference is put.
+ */
+static noinline struct nvdm_map *nvdm_plain_take_file(struct nvdm_map *map,
+						      const struct command_words *words, u64 *slba)
+{
+	const struct nvdm_namespace *ns = &map->ns;
+	const struct nvdm_file *file = &map->file;
+	u64 blocks = words->length >> ns->block_shift;
+	const struct nvdm_extent *extent;
+
+	if (file->count < 2 || ns->zone_blocks || words->kind != map->plain_read ||
+	    words->rest[0] | words->rest[1] | words->rest[2] ||
+	    words->length - 1 >= ns->max_command || words->length & (ns->block_size - 1) ||
+	    words->offset & 3 || words->length > map->length ||
+	    words->offset > map->length - words->length || blocks > file->blocks ||
+	    words->slba > file->blocks - blocks)
+		goto put;
+	/* As in nvdm_command_start_part(). */
+	extent = nvdm_file_find(file, array_index_nospec(words->slba, file->blocks));
+	if (extent->start == EXTENT_HOLE || words->slba + blocks > extent[1].first)
+		goto put;
+	*slba = extent->start + (words->slba - extent->first);
+	return map;
+put:
+	nvdm_plain_put(map);
+	return NULL;
+}
+
+/*
+ * The map of a plain command, with an inflight reference, or NULL; and its first block on the
+ * namespace. Inside RCU, which keeps the map's memory. That each command takes a reference of its own costs four instructions,
  * and as much for many maps as for one.
  */
 static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
-							    const struct nvme_dmabuf_command *uapi)
+							    const struct nvme_dmabuf_command *uapi,
+							    u64 *slba)
 {
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
 
@@ -786,10 +865,9 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 		return NULL;
 	/* As in nvdm_command_get_map(). */
 	smp_acquire__after_ctrl_dep();
-	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi))))
+	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi), slba)))
 		return map;
-	nvdm_plain_put(map);
-	return NULL;
+	return nvdm_plain_take_file(map, nvdm_command_words(uapi), slba);
 }
 
 /*
@@ -803,15 +881,16 @@ static noinline u32 nvdm_command_join(const struct nvdm_submitter *sub, struct n
 	struct nvdm_command *cmd = *list, *next;
 
 	for (; count; count--) {
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
+		u64 slba;
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
 
 		if (unlikely(!map))
 			break;
 		/* Though it waits in the plug, it may be ended: see parked.c. */
 		next = cmd->next;
 		cmd->map = map;
-		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, nvdm_command_end_io_plain,
-					      cmd))) {
+		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, slba,
+					      nvdm_command_end_io_plain, cmd))) {
 			nvdm_plain_put(map);
 			break;
 		}
@@ -837,13 +916,14 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 	table = rcu_dereference(sub->ctx->table);
 	do {
 		struct nvdm_command *cmd = *list, *next = cmd->next;
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
+		u64 slba;
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
 
 		if (unlikely(!map))
 			break;
 		cmd->map = map;
-		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, nvdm_command_end_io_plain, cmd,
-					       &joined))) {
+		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, slba,
+					       nvdm_command_end_io_plain, cmd, &joined))) {
 			nvdm_plain_put(map);
 			break;
 		}
@@ -876,12 +956,13 @@ bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_comm
 	struct request *joined;
 	struct nvdm_map *taken;
 	bool submitted = false;
+	u64 slba;
 
 	rcu_read_lock();
-	taken = nvdm_plain_take_map(rcu_dereference(sub->ctx->table), uapi);
+	taken = nvdm_plain_take_map(rcu_dereference(sub->ctx->table), uapi, &slba);
 	if (likely(taken)) {
 		*map = taken;
-		submitted = nvdm_plain_begin(sub, taken, uapi, end_io, data, &joined);
+		submitted = nvdm_plain_begin(sub, taken, uapi, slba, end_io, data, &joined);
 		if (unlikely(!submitted))
 			nvdm_plain_put(taken);
 	}

@@ -34,14 +34,21 @@ void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, 
 /* Where in the command's data its part begins that this request is. */
 static u64 nvdm_command_part_at(const struct nvdm_command *cmd, struct request *rq)
 {
+	const struct nvdm_map *map = cmd->map;
+	u64 lba = nvdm_stock_request_slba(rq);
+
 	if (cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH)
 		return 0;
-	return (nvdm_stock_request_slba(rq) - cmd->map->ns.start - cmd->uapi.slba)
-	       << cmd->map->ns.block_shift;
+	if (nvdm_map_is_of_file(map))
+		lba = nvdm_file_block_at(&map->file, cmd->uapi.slba,
+					 cmd->uapi.length >> map->ns.block_shift, lba);
+	else
+		lba -= map->ns.start;
+	return (lba - cmd->uapi.slba) << map->ns.block_shift;
 }
 
 /* A part that the drive did not complete, or not well. */
-static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq)
+static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct request *rq, u64 at)
 {
 	const struct nvdm_stock_result result = nvdm_stock_request_result(rq);
 	const struct nvdm_map *map = cmd->map;
@@ -60,7 +67,7 @@ static noinline void nvdm_command_fail_part(struct nvdm_command *cmd, struct req
 		reason = NVME_DMABUF_REASON_GONE;
 		error = -ENODEV;
 	}
-	nvdm_command_fail(cmd, nvdm_command_part_at(cmd, rq), error, result.status, reason);
+	nvdm_command_fail(cmd, at, error, result.status, reason);
 }
 
 /* Whoever waits for the reference may free the map and unload this module. */
@@ -79,7 +86,7 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	u64 result;
 
 	if (unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
-		nvdm_command_fail_part(cmd, rq);
+		nvdm_command_fail_part(cmd, rq, nvdm_command_part_at(cmd, rq));
 	WRITE_ONCE(cmd->result, result);
 	nvdm_command_put_last(cmd, poll_ctx);
 }
@@ -145,11 +152,7 @@ void nvdm_plain_failed(struct nvdm_command *cmd, struct nvdm_map *map, struct re
 	nvdm_command_init(cmd, NULL, NULL, NULL);
 	nvdm_command_start(cmd);
 	cmd->map = map;
-	cmd->uapi = (struct nvme_dmabuf_command){
-		.opcode = NVME_DMABUF_OP_READ,
-		.slba = nvdm_stock_request_slba(rq) - map->ns.start,
-	};
-	nvdm_command_fail_part(cmd, rq);
+	nvdm_command_fail_part(cmd, rq, 0);
 }
 
 static bool nvdm_parked_is_wanted(const struct nvdm_parked *which, struct request *rq,

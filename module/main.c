@@ -51,17 +51,23 @@ static int __init nvme_dmabuf_init(void)
 {
 	int ret;
 
-	ret = nvdm_controller_init(nvdm_command_end_late);
+	ret = nvdm_lease_init();
 	if (ret)
 		return ret;
+	ret = nvdm_controller_init(nvdm_command_end_late);
+	if (ret)
+		goto exit_lease;
 	ret = nvdm_chardev_register();
-	if (ret) {
-		nvdm_controller_exit();
-		return ret;
-	}
+	if (ret)
+		goto exit_controller;
 	pr_info("version %s, up to %u KiB per command\n", NVME_DMABUF_VERSION,
 		COMMAND_MAX_BYTES / 1024);
 	return 0;
+exit_controller:
+	nvdm_controller_exit();
+exit_lease:
+	nvdm_lease_exit();
+	return ret;
 }
 module_init(nvme_dmabuf_init);
 
@@ -69,6 +75,7 @@ static void __exit nvme_dmabuf_exit(void)
 {
 	nvdm_chardev_unregister();
 	nvdm_controller_exit();
+	nvdm_lease_exit();
 	/* A completion that let the last context go may still be returning. */
 	synchronize_rcu_tasks();
 	rcu_barrier();

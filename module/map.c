@@ -30,13 +30,16 @@ static void nvdm_map_set_event(struct nvdm_map *map, bool event)
 	}
 }
 
-static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
+/* @why: NVME_DMABUF_REASON_*, which counts if the state is REVOKED. */
+static void nvdm_map_change_state(struct nvdm_map *map, int state, u32 why, bool tell)
 {
 	spin_lock(&map->lock);
 	if (map->state < state) {
 		bool live = map->state == NVME_DMABUF_STATE_LIVE;
 
 		/* Before the reference is killed: who gets none looks here why. */
+		WRITE_ONCE(map->why, why);
+		smp_wmb();
 		WRITE_ONCE(map->state, state);
 		smp_wmb();
 		if (live) {
@@ -59,7 +62,7 @@ static void nvdm_map_change_state(struct nvdm_map *map, int state, bool tell)
  */
 void nvdm_map_stop(struct nvdm_map *map, int state)
 {
-	nvdm_map_change_state(map, state, state != STATE_DETACHED);
+	nvdm_map_change_state(map, state, NVME_DMABUF_REASON_REVOKED, state != STATE_DETACHED);
 }
 
 /**
@@ -105,7 +108,8 @@ int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason)
 	case NVME_DMABUF_STATE_LIVE:
 		return 0;
 	case NVME_DMABUF_STATE_REVOKED:
-		*reason = NVME_DMABUF_REASON_REVOKED;
+		smp_rmb();
+		*reason = READ_ONCE(map->why);
 		return -ESTALE;
 	case NVME_DMABUF_STATE_GONE:
 		*reason = NVME_DMABUF_REASON_GONE;
@@ -139,11 +143,14 @@ void nvdm_map_drain(struct nvdm_map *map)
 	}
 }
 
-/* Under the reservation lock, of a map whose memory is mapped. Not if it is to stop for good. */
+/*
+ * Under the reservation lock, of a map whose memory is mapped. Not if it is to stop for good,
+ * or somebody waits for the leases of its file.
+ */
 static void nvdm_map_start(struct nvdm_map *map)
 {
 	spin_lock(&map->lock);
-	if (map->state == NVME_DMABUF_STATE_REVOKED) {
+	if (map->state == NVME_DMABUF_STATE_REVOKED && !nvdm_file_is_broken(&map->file)) {
 		reinit_completion(&map->idle);
 		/*
 		 * All that was changed is visible to who gets a reference: see
@@ -221,6 +228,56 @@ static const struct nvdm_mapping_user_ops map_memory_ops = {
 	.drain = nvdm_map_drain_memory,
 	.stopped = nvdm_map_memory_stopped,
 };
+
+static struct nvdm_map *nvdm_map_of_file(struct nvdm_file *file)
+{
+	return container_of(file, struct nvdm_map, file);
+}
+
+static void nvdm_map_stop_file(struct nvdm_file *file)
+{
+	nvdm_map_change_state(nvdm_map_of_file(file), NVME_DMABUF_STATE_REVOKED,
+			      NVME_DMABUF_REASON_FILE_CHANGED, true);
+}
+
+static void nvdm_map_drain_file(struct nvdm_file *file)
+{
+	nvdm_map_drain(nvdm_map_of_file(file));
+}
+
+static const struct nvdm_file_ops map_file_ops = {
+	.stop = nvdm_map_stop_file,
+	.drain = nvdm_map_drain_file,
+};
+
+/* Only the plain commands of a file in one piece need not look where its blocks are. */
+static void nvdm_map_take_blocks(struct nvdm_map *map)
+{
+	const struct nvdm_file *file = &map->file;
+	bool whole = file->count == 1 && file->pieces == 1 && !map->ns.zone_blocks;
+
+	spin_lock(&map->lock);
+	map->ns.start = whole ? file->extents[0].start : 0;
+	map->ns.max_plain = whole ? map->ns.max_command : 0;
+	map->extents = file->pieces;
+	map->blocks = file->blocks;
+	map->file_bytes = file->bytes;
+	map->moves++;
+	spin_unlock(&map->lock);
+}
+
+/* Holds the leases of a map's file, and knows its blocks. The map is stopped and drained. */
+static int nvdm_map_hold_file(struct nvdm_map *map, u32 *reason)
+{
+	int ret;
+
+	if (!nvdm_map_is_of_file(map))
+		return 0;
+	ret = nvdm_file_hold(&map->file, &map->ns, reason);
+	if (!ret)
+		nvdm_map_take_blocks(map);
+	return ret;
+}
 
 /*
  * Lets go of the memory of a map that is stopped and drained. Does nothing if it was done
@@ -325,6 +382,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 		.ctrl = map->ns.ctrl,
 		.nsid = map->ns.nsid,
 		.flags = map->ns.flags,
+		.sectors = map->ns.sectors,
 	};
 	int ret;
 
@@ -340,12 +398,18 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	if (ret || now.block_shift == map->ns.block_shift)
 		return ret;
 
+	/* A file system's blocks do not change their size. */
+	if (nvdm_map_is_of_file(map)) {
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
+		return -ESTALE;
+	}
 	/* Its user knows. */
-	nvdm_map_change_state(map, NVME_DMABUF_STATE_REVOKED, false);
+	nvdm_map_change_state(map, NVME_DMABUF_STATE_REVOKED, NVME_DMABUF_REASON_REVOKED, false);
 	nvdm_map_drain(map);
 	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
 	map->ns.block_size = now.block_size;
+	map->ns.base = now.base;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
 	map->ns.max_plain = now.max_plain;
@@ -376,7 +440,9 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 	while (!ret && (ret = nvdm_map_stopped(map, reason)) == -ESTALE) {
 		*reason = NVME_DMABUF_REASON_NONE;
 		/* An exporter that moves the buffer all the time is not waited for. */
-		ret = again && signal_pending(current) ? -EINTR : nvdm_map_map(map, reason);
+		ret = again && signal_pending(current) ? -EINTR : nvdm_map_hold_file(map, reason);
+		if (!ret)
+			ret = nvdm_map_map(map, reason);
 		again = true;
 	}
 	/* Changed only under this lock. */
@@ -442,6 +508,7 @@ static void nvdm_map_release(struct kref *ref)
 
 	if (map->memory.mapping)
 		nvdm_mapping_put(map->memory.mapping);
+	nvdm_file_close(&map->file);
 	nvdm_namespace_close(&map->ns);
 	cancel_work_sync(&map->gone);
 	percpu_ref_exit(&map->inflight);
@@ -488,6 +555,10 @@ static int nvdm_map_open(struct nvdm_map *map, const struct nvme_dmabuf_attach *
 	ret = ret ?: nvdm_namespace_begin(&map->ns, map->access, reason);
 	if (ret)
 		return ret;
+	if (map->ns.flags & NVME_DMABUF_NS_FILE) {
+		nvdm_file_open(&map->file, map->ns.file, &map_file_ops);
+		map->ns.sectors = &map->file.sectors;
+	}
 	map->storage.disk = map->ns.disk;
 	map->memory.mapping = nvdm_mapping_get(&map->ns.ctrl->importer, dmabuf, args->offset,
 					       args->length, nvdm_map_direction(args->access));
@@ -541,6 +612,7 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	spin_lock_init(&map->lock);
 	mutex_init(&map->attach_lock);
 	map->state = NVME_DMABUF_STATE_REVOKED;
+	map->why = NVME_DMABUF_REASON_REVOKED;
 	map->events = events;
 	map->poll = poll;
 	map->access = args->access;
@@ -600,6 +672,7 @@ void nvdm_map_destroy(struct nvdm_map *map)
 	nvdm_map_stop(map, STATE_DETACHED);
 	nvdm_map_drain(map);
 	nvdm_map_detach(map);
+	nvdm_file_close(&map->file);
 	nvdm_namespace_end(&map->ns, map->access);
 	nvdm_map_put(map);
 }
@@ -616,6 +689,10 @@ static u32 nvdm_map_info_flags(const struct nvdm_map *map)
 		flags |= NVME_DMABUF_MAP_AUTO_REFRESH;
 	if (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P)
 		flags |= NVME_DMABUF_MAP_REQUIRE_P2P;
+	if (nvdm_map_is_of_file(map))
+		flags |= NVME_DMABUF_MAP_FILE;
+	if (map->file.layout.file)
+		flags |= NVME_DMABUF_MAP_LAYOUT;
 	return flags;
 }
 
@@ -639,6 +716,9 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_flags = nvdm_map_info_flags(map);
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
+	info->out_extents = map->extents;
+	info->out_blocks = map->blocks;
+	info->out_file_bytes = map->file_bytes;
 	spin_unlock(&map->lock);
 	info->out_nsid = map->ns.nsid;
 	info->out_pci_domain = map->ns.ctrl->domain;

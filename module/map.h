@@ -32,6 +32,8 @@ struct nvdm_events {
  * @inflight: one reference for each NVMe command in flight; dead unless LIVE
  * @idle: no command is in flight and none will be, unless LIVE
  * @ns: the namespace
+ * @file: the file on it, if commands address one
+ * @moves: counts how often the file's blocks were found
  * @list: the mapping's list, as of when the map last became LIVE
  * @contiguous: DMA address of the range if it is one segment, for SGLs
  * @sgl: commands carry an SGL descriptor
@@ -44,8 +46,12 @@ struct nvdm_events {
  * @segments: likewise
  * @list_bytes: likewise
  * @mapped: likewise its generation
+ * @extents: pieces of @file
+ * @blocks: its blocks that may be read
+ * @file_bytes: its size
  * @generation: counts the mappings that the map has had
  * @state: NVME_DMABUF_STATE_* or STATE_DETACHED
+ * @why: NVME_DMABUF_REASON_* if @state is REVOKED
  * @event: the map has stopped, and nobody has read so
  * @events: the context's
  * @poll: the context's
@@ -66,6 +72,8 @@ struct nvdm_map {
 	struct percpu_ref inflight;
 	struct completion idle;
 	struct nvdm_namespace ns;
+	struct nvdm_file file;
+	u64 moves;
 	struct prp_list list;
 	u64 contiguous;
 	bool sgl;
@@ -78,8 +86,12 @@ struct nvdm_map {
 	u64 segments;
 	u64 list_bytes;
 	u64 mapped;
+	u64 extents;
+	u64 blocks;
+	u64 file_bytes;
 	u64 generation;
 	int state;
+	u32 why;
 	bool event;
 	struct nvdm_events *events;
 	struct nvdm_poll *poll;
@@ -102,6 +114,31 @@ static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 {
 	/* Pairs with nvdm_command_note_request(). */
 	return smp_load_acquire(&map->polled);
+}
+
+static inline bool nvdm_map_is_of_file(const struct nvdm_map *map)
+{
+	return map->file.file;
+}
+
+/**
+ * nvdm_map_locate - where does a block stand on the namespace?
+ * @map: the map, with an inflight reference
+ * @block: as a command says it; of a file, one that it has
+ * @count: how many stand there together, from this one on
+ *
+ * Return: the block, or EXTENT_HOLE.
+ */
+static inline u64 nvdm_map_locate(const struct nvdm_map *map, u64 block, u64 *count)
+{
+	const struct nvdm_extent *extent;
+
+	*count = U64_MAX;
+	if (likely(!nvdm_map_is_of_file(map)))
+		return map->ns.start + block;
+	extent = nvdm_file_find(&map->file, block);
+	*count = extent[1].first - block;
+	return extent->start == EXTENT_HOLE ? EXTENT_HOLE : extent->start + (block - extent->first);
 }
 
 struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct nvdm_events *events,

@@ -16,6 +16,9 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/t10-pi.h>
+/* Needs what comes before it. */
+#include <linux/fs.h>
+#include <linux/fileattr.h>
 #include "uring_header.h"
 
 /* Delete when 6.13 is the oldest kernel. */
@@ -72,6 +75,60 @@ static inline void io_comp_batch_set_poll_ctx(struct io_comp_batch *iob, void *p
 #else
 #define invalidate_mappings move_notify
 #define COMPAT_MOVABLE	    IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY)
+#endif
+
+/* Delete when 6.3 is the oldest kernel: leases had no header of their own. */
+#if __has_include(<linux/filelock.h>)
+#include <linux/filelock.h>
+#endif
+
+/* Delete when 6.9 is the oldest kernel: a lease was a file lock. */
+#ifdef HAVE_FILE_LEASE
+#define LEASE_CORE(fl, member) ((fl)->c.flc_##member)
+#else
+#define LEASE_CORE(fl, member)	 ((fl)->fl_##member)
+#define file_lease		 file_lock
+#define lease_manager_operations lock_manager_operations
+#define locks_alloc_lease	 locks_alloc_lock
+#define locks_free_lease	 locks_free_lock
+#endif
+
+/* Delete when 7.0 is the oldest kernel: whose lease it is decides who is in its way. */
+#ifdef HAVE_LEASE_OPEN_CONFLICT
+#define LEASE_OPEN_CONFLICT(function) .lm_open_conflict = function,
+#else
+#define LEASE_OPEN_CONFLICT(function)
+#endif
+
+/* A lease for reading, or of a layout, of which the owner is asked to give it back. */
+static inline void lease_fill(struct file_lease *fl, struct file *file, unsigned int flags,
+			      const struct lease_manager_operations *ops, void *owner)
+{
+	fl->fl_lmops = ops;
+	LEASE_CORE(fl, flags) = flags;
+	LEASE_CORE(fl, type) = F_RDLCK;
+	LEASE_CORE(fl, owner) = owner;
+	LEASE_CORE(fl, pid) = current->tgid;
+	LEASE_CORE(fl, file) = file;
+#ifndef HAVE_FILE_LEASE
+	fl->fl_end = OFFSET_MAX;
+#endif
+}
+
+static inline void *lease_owner(const struct file_lease *fl)
+{
+	return LEASE_CORE(fl, owner);
+}
+
+static inline void lease_never_times_out(struct file_lease *fl)
+{
+	fl->fl_break_time = 0;
+	fl->fl_downgrade_time = 0;
+}
+
+/* Delete when 6.17 is the oldest kernel. */
+#ifndef HAVE_FILE_KATTR
+#define file_kattr fileattr
 #endif
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Namespaces: from an open file of a block device to the queue, the namespace
- * identifier and the PCI device behind it. Must not know dma-bufs or commands.
+ * Namespaces: from an open file, of a block device or on a file system, to the queue, the
+ * namespace identifier and the PCI device behind it. Must not know dma-bufs or commands.
  */
 #include <linux/blk-integrity.h>
 #include <linux/file.h>
@@ -99,7 +99,8 @@ static int nvdm_namespace_find_disk(struct nvdm_namespace *ns, unsigned int path
 	if (nvdm_device_in_class(ctrl, "nvme-subsystem"))
 		return nvdm_namespace_find_path(ns, path, pdev, reason);
 
-	*reason = NVME_DMABUF_REASON_NOT_NVME;
+	*reason = ns->flags & NVME_DMABUF_NS_FILE ? NVME_DMABUF_REASON_FILE_DEVICE :
+						    NVME_DMABUF_REASON_NOT_NVME;
 	if (!nvdm_device_in_class(ctrl, "nvme"))
 		return -EOPNOTSUPP;
 	*reason = NVME_DMABUF_REASON_NOT_PCIE;
@@ -187,12 +188,14 @@ static int nvdm_namespace_find_format(struct nvdm_namespace *ns, u32 *reason)
 		return -EOPNOTSUPP;
 	}
 	if (bdev_is_partition(ns->bdev)) {
-		ns->flags |= NVME_DMABUF_NS_PARTITION;
+		if (!(ns->flags & NVME_DMABUF_NS_FILE))
+			ns->flags |= NVME_DMABUF_NS_PARTITION;
 		if ((start | bdev_nr_sectors(ns->bdev)) & (sectors - 1)) {
 			*reason = NVME_DMABUF_REASON_PARTITION_UNALIGNED;
 			return -EOPNOTSUPP;
 		}
-		ns->start = start >> (ns->block_shift - SECTOR_SHIFT);
+		ns->base = start >> (ns->block_shift - SECTOR_SHIFT);
+		ns->start = ns->base;
 	}
 	if (bdev_read_only(ns->bdev))
 		ns->flags |= NVME_DMABUF_NS_READ_ONLY;
@@ -275,6 +278,8 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
 {
 	int ret;
 
+	if (S_ISREG(ns->inode->i_mode))
+		ns->flags |= NVME_DMABUF_NS_FILE;
 	ret = nvdm_namespace_find_controller(ns, path, reason);
 	if (ret)
 		return ret;
@@ -289,8 +294,31 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
 	return nvdm_namespace_probe(ns, reason);
 }
 
+/* What the caller has opened, and the block device that this is or is on. */
+static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reason)
+{
+	int ret;
+
+	ns->file = fget(fd);
+	if (ns->file && nvdm_file_is_regular(ns->file)) {
+		ret = nvdm_file_check(ns->file, reason);
+		if (ret)
+			return ret;
+		ns->inode = file_inode(ns->file);
+		ns->bdev = ns->inode->i_sb->s_bdev;
+	} else if (ns->file && S_ISBLK(file_inode(ns->file)->i_mode)) {
+		ns->inode = ns->file->f_mapping->host;
+		ns->bdev = I_BDEV(ns->inode);
+	} else {
+		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
+		return -EBADF;
+	}
+	ns->sectors = &ns->bdev->bd_nr_sectors;
+	return 0;
+}
+
 /**
- * nvdm_namespace_open - find what is behind an open file of a block device
+ * nvdm_namespace_open - find what is behind an open file
  * @ns: filled in; on failure with what could be found
  * @fd: the caller's file descriptor
  * @on_gone: called when the namespace has left its controller, in any context, or NULL
@@ -299,7 +327,7 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
  * To be undone by nvdm_namespace_close(), on failure too. Of a multipath device the
  * first path that works is taken.
  *
- * Return: 0, -EBADF, -EOPNOTSUPP, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
+ * Return: 0, -EBADF, -EOPNOTSUPP, -ETXTBSY, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
  */
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason)
@@ -309,13 +337,9 @@ int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 	int ret, path_ret;
 
 	memset(ns, 0, sizeof(*ns));
-	ns->file = fget(fd);
-	if (!ns->file || !S_ISBLK(file_inode(ns->file)->i_mode)) {
-		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
-		return -EBADF;
-	}
-	ns->inode = ns->file->f_mapping->host;
-	ns->bdev = I_BDEV(ns->inode);
+	ret = nvdm_namespace_open_file(ns, fd, reason);
+	if (ret)
+		return ret;
 	if (nvdm_disk_is_dead(ns->bdev->bd_disk)) {
 		*reason = NVME_DMABUF_REASON_GONE;
 		return -ENODEV;
@@ -377,7 +401,7 @@ void nvdm_namespace_close(struct nvdm_namespace *ns)
  * Writes to a zone must arrive in order, and the block layer, which keeps the write
  * pointers of zones, would not hear of them.
  *
- * Return: 0, -EACCES, -ETXTBSY, or -EOPNOTSUPP for writes to a zoned namespace.
+ * Return: 0, -EACCES, -ETXTBSY, or -EOPNOTSUPP for writes to a file or a zoned namespace.
  */
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
@@ -394,6 +418,10 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 		*reason = NVME_DMABUF_REASON_SWAP;
 		return -ETXTBSY;
 	}
+	if (access & NVME_DMABUF_ACCESS_WRITE && ns->flags & NVME_DMABUF_NS_FILE) {
+		*reason = NVME_DMABUF_REASON_FILE_WRITE;
+		return -EOPNOTSUPP;
+	}
 	if (access & NVME_DMABUF_ACCESS_WRITE && ns->flags & NVME_DMABUF_NS_ZONED) {
 		*reason = NVME_DMABUF_REASON_ZONED;
 		return -EOPNOTSUPP;
@@ -401,10 +429,10 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 	return 0;
 }
 
-/* Security modules are asked as by read(2) and write(2), for the whole device at once. */
+/* Security modules are asked as by read(2) and write(2), for the whole device or file at once. */
 static int nvdm_namespace_ask_security(const struct nvdm_namespace *ns, u32 access)
 {
-	size_t count = min_t(u64, bdev_nr_bytes(ns->bdev), MAX_RW_COUNT);
+	size_t count = min_t(u64, i_size_read(ns->file->f_mapping->host), MAX_RW_COUNT);
 	loff_t pos = 0;
 	int ret = 0;
 

@@ -568,3 +568,34 @@ int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason)
 	}
 	return ret;
 }
+
+/**
+ * nvdm_probe_tail - is the end of a block all zero?
+ * @ns: the namespace, whose format is known
+ * @slba: the block, on the namespace
+ * @from: where in the block the end begins
+ * @zero: where to return the answer: not if the drive does not say
+ *
+ * Return: 0, -ENODEV, -ESTALE, -EIO, -ENOMEM or -EINTR.
+ */
+int nvdm_probe_tail(struct nvdm_namespace *ns, u64 slba, u32 from, bool *zero)
+{
+	struct nvdm_probe probe;
+	int ret, freezes;
+
+	*zero = false;
+	if (ns->block_size > PRP_PAGE_SIZE)
+		return 0;
+	if (mutex_lock_killable(&ns->ctrl->probe_lock))
+		return -EINTR;
+	ret = nvdm_probe_begin(&probe, ns, &freezes);
+	if (!ret) {
+		trial_prepare(probe.trial, ns->block_size, 0, 0);
+		ret = nvdm_probe_execute(&probe, slba, ns->block_size, false);
+	}
+	if (!ret && !probe.status)
+		*zero = !memchr_inv((u8 *)probe.trial->words + TRIAL_DATA * PRP_PAGE_SIZE + from, 0,
+				    ns->block_size - from);
+	mutex_unlock(&ns->ctrl->probe_lock);
+	return ret;
+}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Storage: namespaces, the controllers behind them, and the stock nvme driver whose requests
+ * Storage: namespaces, files on them, the controllers behind them, and the stock nvme driver whose requests
  * carry commands. Knows of memory only that a controller is an importer. Must not know
  * dma-bufs, maps, commands or user memory.
  *
  *   controller  a PCI device bound to the stock nvme driver
  *   namespace   an open namespace and the path by which it is reached
+ *   file        a regular file on a namespace, and where its blocks are: file.h
  *   poll        polled hardware queues, of which somebody must look for completions
  */
 #ifndef NVME_DMABUF_STORAGE_H
@@ -22,6 +23,7 @@
 
 #include "../memory/memory.h"
 #include "../nvdm.h"
+#include "file.h"
 #include "trial.h"
 
 struct nvdm_controller_user;
@@ -122,12 +124,15 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
  * @file: the caller's file, which gives access and keeps the device open
- * @bdev: what the caller opened: the namespace or a partition
- * @inode: of @bdev
+ * @bdev: what the caller opened, or what the file system of that is on: the namespace or a
+ *	partition
+ * @inode: of what the caller opened
  * @disk: the disk whose queue takes the commands: the namespace's own, or that
  *	of one path of a multipath device
  * @ctrl: the controller behind @disk
- * @start: first logical block of @bdev on the namespace
+ * @base: first logical block of @bdev on the namespace
+ * @start: that, or of a file in one piece its first block: what is added to a command's
+ * @sectors: sectors of 512 bytes of what commands may address
  * @nsid: namespace identifier
  * @block_shift: log2 of the block size, when the namespace was opened
  * @block_size: the block size
@@ -149,7 +154,9 @@ struct nvdm_namespace {
 	struct inode *inode;
 	struct gendisk *disk;
 	struct nvdm_controller *ctrl;
+	u64 base;
 	u64 start;
+	const sector_t *sectors;
 	u32 nsid;
 	u32 block_shift;
 	u32 block_size;
@@ -210,11 +217,11 @@ static inline int nvdm_namespace_lost(const struct nvdm_namespace *ns)
 	return nvdm_namespace_is_gone(ns) || !nvdm_namespace_is_unverified(ns) ? -ENODEV : -ESTALE;
 }
 
-/* The namespace's blocks now; it may have been resized since it was opened. */
+/* The blocks now: a namespace may have been resized since it was opened. */
 static inline u64 nvdm_namespace_capacity(const struct nvdm_namespace *ns)
 {
 	/* The mask spares a check of the shift's range. */
-	return bdev_nr_sectors(ns->bdev) >> ((ns->block_shift - SECTOR_SHIFT) & 63);
+	return READ_ONCE(*ns->sectors) >> ((ns->block_shift - SECTOR_SHIFT) & 63);
 }
 
 /**
@@ -264,6 +271,7 @@ int nvdm_stock_check_layout(const struct nvdm_namespace *ns, u64 prp1, u64 prp2)
 
 int nvdm_probe_namespace(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_probe_again(struct nvdm_namespace *ns, u32 *reason);
+int nvdm_probe_tail(struct nvdm_namespace *ns, u64 slba, u32 from, bool *zero);
 void nvdm_probe_free(struct nvdm_controller *ctrl);
 void nvdm_plug_check(const struct nvdm_namespace *ns, u64 prp1, u64 prp2);
 

@@ -56,7 +56,7 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_ns_info), 56);
 	check_eq(sizeof(struct nvme_dmabuf_attach), 48);
 	check_eq(sizeof(struct nvme_dmabuf_detach), 16);
-	check_eq(sizeof(struct nvme_dmabuf_map_info), 88);
+	check_eq(sizeof(struct nvme_dmabuf_map_info), 112);
 	check_eq(sizeof(struct nvme_dmabuf_placement_run), 40);
 	check_eq(sizeof(struct nvme_dmabuf_placement), 32);
 	check_eq(sizeof(struct nvme_dmabuf_command), 64);

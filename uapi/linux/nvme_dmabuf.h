@@ -27,7 +27,10 @@
  *  EACCES      the files' access modes, or the map's, do not allow this, or a security
  *              module does not (which may have an error number of its own)
  *  EPERM       only an administrator may do this: it needs CAP_SYS_ADMIN
- *  ETXTBSY     the block device is swap space, and must not be written to
+ *  ETXTBSY     the block device or the file is swap space, and must not be written to, or
+ *              be attached to
+ *  EBUSY       somebody has the file open for writing
+ *  ENODATA     a part of the file that was never written
  *  EOPNOTSUPP  this device, exporter or kernel cannot do it
  *  ESTALE      the mapping was revoked, or the namespace's format changed
  *  ENODEV      the controller or the namespace is gone
@@ -149,11 +152,34 @@
 #define NVME_DMABUF_REASON_SECURITY		46	/* a security module refused; errno is its own */
 #define NVME_DMABUF_REASON_ZONED		47	/* EOPNOTSUPP: no writes to zoned namespaces */
 
+/* About files on a mounted file system. */
+#define NVME_DMABUF_REASON_FILE_SYSTEM		48	/* EOPNOTSUPP: neither XFS nor ext4 */
+#define NVME_DMABUF_REASON_FILE_DEVICE		49	/* EOPNOTSUPP: file system not on one NVMe namespace, */
+							/* or a partition of one */
+#define NVME_DMABUF_REASON_FILE_BUSY		50	/* EBUSY: somebody has the file open for writing, */
+							/* perhaps the caller by this descriptor */
+#define NVME_DMABUF_REASON_FILE_CHANGED		51	/* ESTALE: somebody opened the file for writing, or */
+							/* changed where its blocks are */
+#define NVME_DMABUF_REASON_FILE_HOLE		52	/* ENODATA: a hole, or a part never written */
+#define NVME_DMABUF_REASON_FILE_TAIL		53	/* ERANGE: the last block, with something behind the */
+							/* end of the file */
+#define NVME_DMABUF_REASON_FILE_SHARED		54	/* EOPNOTSUPP: blocks shared with another file, as by */
+							/* cp --reflink; cp --reflink=never makes a copy */
+#define NVME_DMABUF_REASON_FILE_ENCRYPTED	55	/* EOPNOTSUPP: encrypted by the file system */
+#define NVME_DMABUF_REASON_FILE_VERITY		56	/* EOPNOTSUPP: fs-verity would not be asked */
+#define NVME_DMABUF_REASON_FILE_INLINE		57	/* EOPNOTSUPP: data stands in the inode */
+#define NVME_DMABUF_REASON_FILE_DAX		58	/* EOPNOTSUPP: DAX */
+#define NVME_DMABUF_REASON_FILE_JOURNALLED	59	/* EOPNOTSUPP: data goes through the journal */
+#define NVME_DMABUF_REASON_FILE_REALTIME	60	/* EOPNOTSUPP: on the file system's realtime device */
+#define NVME_DMABUF_REASON_FILE_LEASE		61	/* EOPNOTSUPP: no lease to be had: fs.leases-enable */
+#define NVME_DMABUF_REASON_FILE_WRITE		62	/* EOPNOTSUPP: files can only be read */
+
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
 #define NVME_DMABUF_FEATURE_MOVABLE		(1ULL << 1) /* maps do not pin dynamic exporters' buffers */
 #define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs may be used: see NVME_DMABUF_NS_SGL */
 #define NVME_DMABUF_FEATURE_URING		(1ULL << 3) /* kernel has io_uring */
+#define NVME_DMABUF_FEATURE_FILE		(1ULL << 4) /* files can be attached to, for reading */
 
 /**
  * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
@@ -199,16 +225,20 @@ struct nvme_dmabuf_info {
 #define NVME_DMABUF_NS_READ_ONLY	(1U << 5) /* the block device is read-only */
 #define NVME_DMABUF_NS_POLL		(1U << 6) /* the controller has polled queues (nvme.poll_queues) */
 #define NVME_DMABUF_NS_ZONED		(1U << 7) /* a zoned namespace, which can only be read */
+#define NVME_DMABUF_NS_FILE		(1U << 8) /* a file, of which blocks are counted from the start */
 
 /**
  * struct nvme_dmabuf_ns_info - NVME_DMABUF_IOC_NS_INFO
  * @size: sizeof(struct nvme_dmabuf_ns_info)
  * @flags: 0
- * @ns_fd: open file of a block device: a namespace or a partition of one
- * @out_reason: NVME_DMABUF_REASON_NONE if this namespace can be attached to,
+ * @ns_fd: open file of a block device, a namespace or a partition of one, or of a regular
+ *	file on XFS or ext4
+ * @out_reason: NVME_DMABUF_REASON_NONE if this namespace or file can be attached to,
  *	else why not; written on failure too
- * @out_capacity: logical blocks of the namespace, or of the partition
- * @out_start: first logical block of the partition on the namespace, else 0
+ * @out_capacity: logical blocks of the namespace, of the partition, or of the file, the last
+ *	of which may be one in part
+ * @out_start: first logical block of the partition on the namespace, else 0; of a file,
+ *	that of the partition that the file system is on
  * @out_block_size: bytes of a logical block, without metadata
  * @out_nsid: namespace identifier on the path that is used
  * @out_max_command: bytes that one NVMe command may move. The module finds it
@@ -258,9 +288,10 @@ struct nvme_dmabuf_ns_info {
  * @flags: NVME_DMABUF_ATTACH_*
  * @dmabuf_fd: the dma-buf. Must be open for writing if @access has READ, and
  *	for reading if it has WRITE.
- * @ns_fd: open file of a block device: a namespace or a partition of one.
- *	Must be open for reading if @access has READ, and for writing if it has
- *	WRITE: this file is what gives access to the storage.
+ * @ns_fd: open file of a block device, a namespace or a partition of one, or of a regular
+ *	file. Must be open for reading if @access has READ, and for writing if it has
+ *	WRITE: this file is what gives access to the storage. A regular file must be open
+ *	for reading only, by everybody: see below.
  * @access: NVME_DMABUF_ACCESS_*, one or both. The DMA mapping gets exactly
  *	this direction, which an IOMMU then enforces.
  * @reserved: 0
@@ -287,7 +318,17 @@ struct nvme_dmabuf_ns_info {
  * its wait for the buffer's fences, and so does stopping or freezing the thread:
  * the command is refused with EINTR, and may be submitted again.
  *
- * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, ETXTBSY, EOPNOTSUPP,
+ * Files. A regular file on XFS or ext4, on a namespace or a partition of one, can be read:
+ * blocks (slba) are counted from its start. The caller needs no access to the block device.
+ * While the map takes commands the module holds leases of the file, so nobody has it open
+ * for writing (EBUSY). Who opens it for writing, truncates it, or would move its blocks
+ * waits until commands in flight have ended, and goes on; the map is then revoked, with
+ * NVME_DMABUF_REASON_FILE_CHANGED and an event. A refresh, also by
+ * NVME_DMABUF_ATTACH_AUTO_REFRESH, takes the leases again and finds out anew where the
+ * blocks are and how long the file is. A command that touches a hole, or what was
+ * allocated and never written, is refused with ENODATA, and reads nothing.
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EBUSY, ETXTBSY, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
  * NVME_DMABUF_REASON_EXPORTER or _EXPORTER_REVOKED) or a security module (with
  * NVME_DMABUF_REASON_SECURITY).
@@ -343,8 +384,8 @@ struct nvme_dmabuf_detach {
  * A call that failed may be repeated. A map that took no commands takes none after
  * a failure; one that was usable, but for its format, may take none.
  *
- * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EOPNOTSUPP, EIO, ENOMEM,
- * EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EBUSY, EOPNOTSUPP, ETXTBSY, EIO,
+ * ENOMEM, EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
  * _EXPORTER_REVOKED).
  */
 struct nvme_dmabuf_refresh {
@@ -357,7 +398,8 @@ struct nvme_dmabuf_refresh {
 
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
 #define NVME_DMABUF_STATE_LIVE	0	/* takes commands, unless its namespace was formatted */
-#define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back: ESTALE */
+#define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back, or the */
+						/* file was opened for writing: ESTALE */
 #define NVME_DMABUF_STATE_GONE	2	/* the controller or the namespace is gone: ENODEV */
 
 /**
@@ -404,6 +446,8 @@ struct nvme_dmabuf_events {
 #define NVME_DMABUF_MAP_PINNED		(1U << 3) /* it could, but this kernel pins it instead */
 #define NVME_DMABUF_MAP_AUTO_REFRESH	(1U << 4) /* NVME_DMABUF_ATTACH_AUTO_REFRESH */
 #define NVME_DMABUF_MAP_REQUIRE_P2P	(1U << 5) /* NVME_DMABUF_ATTACH_REQUIRE_P2P */
+#define NVME_DMABUF_MAP_FILE		(1U << 6) /* of a file, by a read lease (F_RDLCK) */
+#define NVME_DMABUF_MAP_LAYOUT		(1U << 7) /* and by a layout lease, as on XFS */
 
 /**
  * struct nvme_dmabuf_map_info - NVME_DMABUF_IOC_MAP_INFO
@@ -419,13 +463,19 @@ struct nvme_dmabuf_events {
  * @out_generation: counts the mappings made for this map, from 1
  * @out_access: NVME_DMABUF_ACCESS_*
  * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC, _PINNED,
- *	_AUTO_REFRESH, _REQUIRE_P2P
+ *	_AUTO_REFRESH, _REQUIRE_P2P, _FILE, _LAYOUT
  * @out_block_size: bytes of a logical block at attach, or when last refreshed
  * @out_max_command: bytes that one NVMe command of this map may move
  * @out_nsid: namespace identifier
  * @out_pci_domain: PCI domain (segment) of the controller
  * @out_pci_bdf: bus << 8 | device << 3 | function of the controller
  * @out_reserved: 0
+ * @out_extents: pieces of a file that lie together on the namespace, holes not counted; 0 if
+ *	this is no file
+ * @out_blocks: logical blocks of a file, from its start, that commands may address, holes
+ *	included; 0 if this is no file
+ * @out_file_bytes: size of the file when the map last began to take commands; 0 if this is no
+ *	file
  *
  * Errors: EFAULT, EINVAL, E2BIG, ENOENT.
  */
@@ -447,6 +497,9 @@ struct nvme_dmabuf_map_info {
 	__u32 out_pci_domain;
 	__u32 out_pci_bdf;
 	__u32 out_reserved;
+	__aligned_u64 out_extents;
+	__aligned_u64 out_blocks;
+	__aligned_u64 out_file_bytes;
 };
 
 /* kind of struct nvme_dmabuf_placement_run */
@@ -554,8 +607,8 @@ struct nvme_dmabuf_peer_info {
 /**
  * struct nvme_dmabuf_command - a Read, Write or Flush
  * @user_data: returned in the completion; not looked at
- * @slba: first logical block, relative to the block device that was attached
- *	(a partition's blocks are counted from its start)
+ * @slba: first logical block, relative to the block device or the file that was attached
+ *	(a partition's and a file's blocks are counted from its start)
  * @offset: first byte of the data, from the start of the map, a multiple of 4
  * @length: bytes of data, a multiple of the block size, not 0; may exceed
  *	out_max_command: the module then splits the command into several NVMe

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files: a regular file on XFS or ext4 as a sorted array of extents on a namespace. Found by
+ * bmap(), which writes back what the page cache holds and tells of no block that is a hole,
+ * was never written, or is shared with another file: what is there may be other people's.
+ * Must not know dma-bufs, maps or commands.
+ */
+#include <linux/file.h>
+#include <linux/magic.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "storage.h"
+
+/* Blocks after which others get the processor. */
+#define FILE_REST 1024
+
+static bool nvdm_file_is_on(const struct file *file, const char *type)
+{
+	return !strcmp(file_inode(file)->i_sb->s_type->name, type);
+}
+
+static int nvdm_file_refuse(u32 why, u32 *reason)
+{
+	*reason = why;
+	return -EOPNOTSUPP;
+}
+
+/* What the file system says of a file. If it does not tell, nothing is known against it. */
+static int nvdm_file_check_attributes(struct file *file, u32 *reason)
+{
+	struct file_kattr attr = { .flags = 0 };
+
+	if (vfs_fileattr_get(file->f_path.dentry, &attr))
+		return 0;
+	if (attr.flags & FS_INLINE_DATA_FL)
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_INLINE, reason);
+	if (attr.flags & FS_JOURNAL_DATA_FL)
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_JOURNALLED, reason);
+	if (attr.fsx_xflags & FS_XFLAG_REALTIME)
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_REALTIME, reason);
+	return 0;
+}
+
+/**
+ * nvdm_file_check - can the blocks of a file be read?
+ * @file: an open regular file
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * Looks at nothing that a file may be while it is not leased.
+ *
+ * Return: 0, -EOPNOTSUPP or -ETXTBSY.
+ */
+int nvdm_file_check(struct file *file, u32 *reason)
+{
+	struct inode *inode = file_inode(file);
+
+	if (!nvdm_file_is_on(file, "xfs") && !nvdm_file_is_on(file, "ext4"))
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
+	if (!inode->i_sb->s_bdev)
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_DEVICE, reason);
+	if (IS_SWAPFILE(inode)) {
+		*reason = NVME_DMABUF_REASON_SWAP;
+		return -ETXTBSY;
+	}
+	if (IS_ENCRYPTED(inode))
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_ENCRYPTED, reason);
+	if (IS_VERITY(inode))
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_VERITY, reason);
+	if (IS_DAX(inode))
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_DAX, reason);
+	return nvdm_file_check_attributes(file, reason);
+}
+
+/* The user is stopped. Waits for the drive at most. */
+static void nvdm_file_give_back(struct nvdm_file *file)
+{
+	file->ops->drain(file);
+	nvdm_lease_give_back(file);
+}
+
+static void nvdm_file_give_back_work(struct work_struct *work)
+{
+	struct nvdm_file *file = container_of(work, struct nvdm_file, give_back);
+
+	mutex_lock(&file->lock);
+	/* If it is not broken, this is a break of leases that were given back since. */
+	if (nvdm_file_is_broken(file))
+		nvdm_file_give_back(file);
+	mutex_unlock(&file->lock);
+}
+
+/**
+ * nvdm_file_open - a file that was checked, of which nothing is held yet
+ * @file: filled in
+ * @opened: the caller's file, of which the owner of @file has a reference
+ * @ops: called when somebody wants to change it
+ *
+ * To be undone by nvdm_file_close().
+ */
+void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nvdm_file_ops *ops)
+{
+	file->file = opened;
+	file->ops = ops;
+	mutex_init(&file->lock);
+	INIT_WORK(&file->give_back, nvdm_file_give_back_work);
+}
+
+static void nvdm_file_forget(struct nvdm_file *file)
+{
+	kvfree(file->extents);
+	file->extents = NULL;
+	file->count = 0;
+	file->pieces = 0;
+	file->blocks = 0;
+	file->bytes = 0;
+	file->tail = false;
+	file->sectors = 0;
+}
+
+/**
+ * nvdm_file_close - undo nvdm_file_open()
+ * @file: the file, whose user is stopped and drained; if it was not opened, nothing happens
+ */
+void nvdm_file_close(struct nvdm_file *file)
+{
+	if (!file->file)
+		return;
+	mutex_lock(&file->lock);
+	nvdm_lease_give_back(file);
+	mutex_unlock(&file->lock);
+	/* After this nobody can break them. */
+	cancel_work_sync(&file->give_back);
+	nvdm_file_forget(file);
+	mutex_destroy(&file->lock);
+	file->file = NULL;
+}
+
+/* Makes room for another extent besides the one that ends the last. */
+static int nvdm_file_grow(struct nvdm_file *file, size_t *room)
+{
+	struct nvdm_extent *extents;
+	size_t more;
+
+	if (file->count + 1 < *room)
+		return 0;
+	more = max_t(size_t, 4, 2 * *room);
+	extents = kvmalloc_array(more, sizeof(*extents), NVDM_GFP);
+	if (!extents)
+		return -ENOMEM;
+	if (file->count)
+		memcpy(extents, file->extents, file->count * sizeof(*extents));
+	kvfree(file->extents);
+	file->extents = extents;
+	*room = more;
+	return 0;
+}
+
+/* A block of the file system that comes next in the file. */
+static int nvdm_file_add(struct nvdm_file *file, size_t *room, u64 first, u64 start)
+{
+	struct nvdm_extent *last = file->count ? &file->extents[file->count - 1] : NULL;
+	int ret;
+
+	if (last && (start == EXTENT_HOLE ? last->start == EXTENT_HOLE :
+					    last->start != EXTENT_HOLE &&
+						    last->start + (first - last->first) == start))
+		return 0;
+	ret = nvdm_file_grow(file, room);
+	if (ret)
+		return ret;
+	file->extents[file->count++] = (struct nvdm_extent){ .first = first, .start = start };
+	file->pieces += start != EXTENT_HOLE;
+	return 0;
+}
+
+/*
+ * The caller may be killed; and if somebody waits for the leases, what would be found is of
+ * no use.
+ */
+static int nvdm_file_rest(const struct nvdm_file *file)
+{
+	cond_resched();
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return nvdm_file_is_broken(file) ? -EAGAIN : 0;
+}
+
+static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namespace *ns,
+				u64 fs_blocks, u32 *reason)
+{
+	struct inode *inode = file_inode(file->file);
+	unsigned int shift = inode->i_blkbits - ns->block_shift;
+	u64 capacity = bdev_nr_sectors(ns->bdev) >> (inode->i_blkbits - SECTOR_SHIFT);
+	size_t room = 0;
+	u64 block;
+	int ret;
+
+	for (block = 0; block < fs_blocks; block++) {
+		sector_t at = block;
+
+		ret = block % FILE_REST ? 0 : nvdm_file_rest(file);
+		if (!ret && (bmap(inode, &at) || at >= capacity))
+			ret = nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
+		if (!ret)
+			ret = nvdm_file_add(file, &room, block << shift,
+					    at ? ns->base + ((u64)at << shift) : EXTENT_HOLE);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/*
+ * Where bmap() knows no block, is there no data either? Asked by a file of our own, for it
+ * moves the position.
+ */
+static bool nvdm_file_has_data(const struct nvdm_file *file)
+{
+	struct file *other =
+		dentry_open(&file->file->f_path, O_RDONLY | O_LARGEFILE, file->file->f_cred);
+	bool data = false;
+
+	if (!IS_ERR(other)) {
+		data = vfs_llseek(other, 0, SEEK_DATA) >= 0;
+		fput(other);
+	}
+	return data;
+}
+
+/* The last block may be read if what stands behind the end of the file is all zero. */
+static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *ns)
+{
+	u32 in_block = file->bytes & (ns->block_size - 1);
+	const struct nvdm_extent *last;
+	bool zero;
+	int ret;
+
+	if (!in_block)
+		return 0;
+	last = &file->extents[file->count - 1];
+	if (last->start == EXTENT_HOLE)
+		return 0;
+	ret = nvdm_probe_tail(ns, last->start + (file->blocks - 1 - last->first), in_block, &zero);
+	if (!ret && !zero) {
+		file->tail = true;
+		file->blocks--;
+	}
+	return ret;
+}
+
+static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+{
+	struct inode *inode = file_inode(file->file);
+	u64 bytes = i_size_read(inode);
+	int ret;
+
+	nvdm_file_forget(file);
+	if (inode->i_blkbits < ns->block_shift)
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
+	/* Errors of earlier writers are for them to see. */
+	ret = filemap_write_and_wait(inode->i_mapping);
+	if (ret)
+		return ret == -EINTR ? ret : -EIO;
+	ret = nvdm_file_map_blocks(file, ns, DIV_ROUND_UP_ULL(bytes, i_blocksize(inode)), reason);
+	if (ret)
+		return ret;
+	if (bytes && !file->pieces && nvdm_file_has_data(file))
+		return nvdm_file_refuse(nvdm_file_is_on(file->file, "xfs") ?
+						NVME_DMABUF_REASON_FILE_SHARED :
+						NVME_DMABUF_REASON_FILE_INLINE,
+					reason);
+	file->bytes = bytes;
+	file->blocks = DIV_ROUND_UP_ULL(bytes, ns->block_size);
+	if (bytes) {
+		ret = nvdm_file_check_tail(file, ns);
+		if (ret)
+			return ret;
+		/* Ends the last one. */
+		file->extents[file->count].first = file->blocks;
+	}
+	file->sectors = file->blocks << (ns->block_shift - SECTOR_SHIFT);
+	return 0;
+}
+
+/**
+ * nvdm_file_hold - hold the leases of a file, and know where its blocks are
+ * @file: the file, whose user is stopped and drained
+ * @ns: the namespace below it, whose format is known
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * If the leases are held already and nobody waits for them, nothing happens. If somebody
+ * breaks them meanwhile, @file->broken tells.
+ *
+ * Return: 0, -EBUSY, -EOPNOTSUPP, -EIO, -ENODEV, -ESTALE, -ENOMEM or -EINTR.
+ */
+int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret = 0;
+
+	if (mutex_lock_interruptible(&file->lock))
+		return -EINTR;
+	if (file->read.held && nvdm_file_is_broken(file))
+		nvdm_file_give_back(file);
+	if (!file->read.held) {
+		ret = nvdm_lease_take(file, nvdm_file_is_on(file->file, "xfs"), reason);
+		if (!ret)
+			ret = nvdm_file_find_blocks(file, ns, reason);
+		/* As of a file that is open for writing, which it will be. */
+		if (ret == -EAGAIN) {
+			*reason = NVME_DMABUF_REASON_FILE_BUSY;
+			ret = -EBUSY;
+		}
+		if (ret)
+			nvdm_lease_give_back(file);
+	}
+	mutex_unlock(&file->lock);
+	return ret;
+}
+
+/**
+ * nvdm_file_find - the extent that has a block
+ * @file: the file, of which the caller's reference keeps the extents
+ * @block: a block of the file, one of its @blocks
+ */
+const struct nvdm_extent *nvdm_file_find(const struct nvdm_file *file, u64 block)
+{
+	const struct nvdm_extent *extents = file->extents;
+	size_t left = file->count, half;
+
+	/* The last one that begins at the block or before it. */
+	while (left > 1) {
+		half = left / 2;
+		if (extents[half].first <= block) {
+			extents += half;
+			left -= half;
+		} else {
+			left = half;
+		}
+	}
+	return extents;
+}
+
+/**
+ * nvdm_file_has_hole - is any of these blocks one that was never written?
+ * @file: the file, of which the caller's reference keeps the extents
+ * @block: the first one
+ * @count: how many, not 0, all among the file's @blocks
+ */
+bool nvdm_file_has_hole(const struct nvdm_file *file, u64 block, u64 count)
+{
+	const struct nvdm_extent *extent = nvdm_file_find(file, block);
+
+	for (; extent->first < block + count && extent < &file->extents[file->count]; extent++)
+		if (extent->start == EXTENT_HOLE)
+			return true;
+	return false;
+}
+
+/**
+ * nvdm_file_block_at - which of these blocks stands there?
+ * @file: the file, of which the caller's reference keeps the extents
+ * @block: the first one
+ * @count: how many, none of them in a hole
+ * @lba: a block of the namespace where one of them stands
+ */
+u64 nvdm_file_block_at(const struct nvdm_file *file, u64 block, u64 count, u64 lba)
+{
+	const struct nvdm_extent *extent = nvdm_file_find(file, block);
+	u64 at = block;
+
+	for (; at < block + count && extent < &file->extents[file->count]; extent++) {
+		at = max(block, extent->first);
+		if (lba >= extent->start + (at - extent->first) &&
+		    lba < extent->start + (extent[1].first - extent->first))
+			return extent->first + (lba - extent->start);
+		at = extent[1].first;
+	}
+	return block;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Files: where the blocks of a regular file are, and the leases by which nobody changes that
+ * behind our back. Only storage.h needs to include this.
+ */
+#ifndef NVME_DMABUF_FILE_H
+#define NVME_DMABUF_FILE_H
+
+#include <linux/fs.h>
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
+
+struct nvdm_file;
+struct nvdm_namespace;
+
+/* A piece of a file that was never written: what is on the drive is somebody else's. */
+#define EXTENT_HOLE U64_MAX
+
+/**
+ * struct nvdm_extent - a piece of a file that lies together on the namespace, or nowhere
+ * @first: its first block in the file; it ends where the next one begins
+ * @start: its first block on the namespace, or EXTENT_HOLE
+ */
+struct nvdm_extent {
+	u64 first;
+	u64 start;
+};
+
+/**
+ * struct nvdm_file_ops - what the user of a file does when somebody wants to change it
+ * @stop: let no new command in. Under a spinlock
+ * @drain: then wait until the commands have ended
+ */
+struct nvdm_file_ops {
+	void (*stop)(struct nvdm_file *file);
+	void (*drain)(struct nvdm_file *file);
+};
+
+/**
+ * struct nvdm_lease - a lease of a file that somebody may break
+ * @file: of this file; its address tells whose lease it is
+ * @held: it was granted, and not given back
+ */
+struct nvdm_lease {
+	struct nvdm_file *file;
+	bool held;
+};
+
+/**
+ * struct nvdm_file - a regular file whose blocks are read
+ * @file: the caller's open file, or NULL if there is none; its owner holds a reference
+ * @ops: the user's
+ * @lock: one at a time: taking the leases and finding the blocks, giving the leases back
+ * @read: an ordinary read lease: nobody has the file open for writing
+ * @layout: a layout lease, where the file system moves blocks for others than writers
+ * @broken: somebody waits for the leases to be given back
+ * @give_back: does so
+ * @extents: sorted, without gaps; one more than @count, which ends the last one. These and
+ *	the members below change only while the user is stopped and drained.
+ * @count: how many
+ * @pieces: of these, how many are no holes
+ * @blocks: logical blocks of the file that may be read
+ * @bytes: size of the file
+ * @tail: the last block has something behind the end of the file, and is not among @blocks
+ * @sectors: of 512 bytes, as many as @blocks are
+ */
+struct nvdm_file {
+	struct file *file;
+	const struct nvdm_file_ops *ops;
+	struct mutex lock;
+	struct nvdm_lease read;
+	struct nvdm_lease layout;
+	bool broken;
+	struct work_struct give_back;
+	struct nvdm_extent *extents;
+	size_t count;
+	size_t pieces;
+	u64 blocks;
+	u64 bytes;
+	bool tail;
+	sector_t sectors;
+};
+
+/* file.c */
+int nvdm_file_check(struct file *file, u32 *reason);
+void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nvdm_file_ops *ops);
+void nvdm_file_close(struct nvdm_file *file);
+int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason);
+const struct nvdm_extent *nvdm_file_find(const struct nvdm_file *file, u64 block);
+bool nvdm_file_has_hole(const struct nvdm_file *file, u64 block, u64 count);
+u64 nvdm_file_block_at(const struct nvdm_file *file, u64 block, u64 count, u64 lba);
+
+/* On a file system that can be mounted, unlike a dma-buf or a memory file. */
+static inline bool nvdm_file_is_regular(const struct file *file)
+{
+	const struct inode *inode = file_inode(file);
+
+	return S_ISREG(inode->i_mode) && !(inode->i_sb->s_flags & SB_NOUSER);
+}
+
+static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
+{
+	return READ_ONCE(file->broken);
+}
+
+/* lease.c */
+int nvdm_lease_init(void);
+void nvdm_lease_exit(void);
+int nvdm_lease_take(struct nvdm_file *file, bool layout, u32 *reason);
+void nvdm_lease_give_back(struct nvdm_file *file);
+
+#endif
