@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands: checked against their map and namespace, split into what the drive
- * takes at once, and handed to the stock driver; command_end.c completes them. Nothing is
- * mapped or allocated per command. Must not know dma-bufs, user memory, or who submits.
+ * Commands, the long way: checked against their map and what it is of, with a reason for all
+ * that is wrong, split into what the drive takes at once, and handed to the stock driver.
+ * plain.c has the short way; command_end.c completes them. Nothing is mapped or allocated per
+ * command. Must not know dma-bufs, user memory, or who submits.
  */
 #include <linux/capability.h>
 #include <linux/delay.h>
@@ -10,31 +11,7 @@
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 
-#include "command.h"
-#include "storage/stock.h"
-
-/*
- * A command as it came, in words. Most commands are plain: a Read or Write without flags
- * or a timeout. One word tells, which also has the number of the map.
- */
-struct command_words {
-	u64 user_data;
-	u64 slba;
-	u64 offset;
-	u64 length;
-	u64 kind;
-	u64 rest[3];
-};
-
-static_assert(sizeof(struct command_words) == sizeof(struct nvme_dmabuf_command));
-static_assert(offsetof(struct command_words, kind) == offsetof(struct nvme_dmabuf_command, map));
-static_assert(offsetof(struct command_words, rest) ==
-	      offsetof(struct nvme_dmabuf_command, timeout_ms));
-
-static const struct command_words *nvdm_command_words(const struct nvme_dmabuf_command *uapi)
-{
-	return (const struct command_words *)uapi;
-}
+#include "submit.h"
 
 /* A part of a command will not be issued, or all of them were. */
 static void nvdm_command_put_part(struct nvdm_command *cmd)
@@ -261,13 +238,6 @@ static int nvdm_command_find_map(struct nvdm_submitter *sub, struct nvdm_command
 	return cmd->map ? 0 : nvdm_command_refusal(cmd, -ENOENT, NVME_DMABUF_REASON_NO_MAP);
 }
 
-/* The drive wants lists at addresses that this transfer's list does not have. */
-static __always_inline bool nvdm_command_misaligns_list(const struct nvdm_map *map, u32 length,
-							u64 prp1, u64 prp2)
-{
-	return (prp1 & PRP_PAGE_MASK) + length > 2 * PRP_PAGE_SIZE && prp2 & (map->list_align - 1);
-}
-
 static int nvdm_command_start_aligned(struct nvdm_command *cmd, struct request *rq,
 				      struct nvdm_stock_io *io, u64 offset)
 {
@@ -311,42 +281,13 @@ static __always_inline int nvdm_command_start_part(struct nvdm_command *cmd, str
 	return nvdm_stock_request_submit(&map->ns, rq, io, nvdm_command_end_io, cmd);
 }
 
-/* Before the request is issued: from then on somebody may have to look for its end. */
-static __always_inline void nvdm_submitter_polls(struct nvdm_submitter *sub, u64 source)
-{
-	/* Who polls finds there what was added: see nvdm_poll_add(). */
-	if (!(*sub->sources & source))
-		smp_store_release(sub->sources, *sub->sources | source);
-}
-
-/* Whoever waits for this map's commands knows that they are to be polled for. */
-static __always_inline bool nvdm_submitter_tells(const struct nvdm_submitter *sub,
-						 const struct nvdm_map *map)
-{
-	return READ_ONCE(map->polled) || !sub->opf;
-}
-
-/* The context's commands went to this hardware queue before, to be polled, and this map's. */
-static __always_inline bool nvdm_submitter_knows(struct nvdm_submitter *sub,
-						 const struct nvdm_map *map,
-						 struct blk_mq_hw_ctx *hctx)
-{
-	u64 source = nvdm_poll_known(&sub->ctx->poll, hctx);
-
-	if (unlikely(!source || !nvdm_map_is_polled(map)))
-		return false;
-	nvdm_submitter_polls(sub, source);
-	sub->hctx = hctx;
-	return true;
-}
-
 /*
  * The first request on another hardware queue, or the first of a map that is polled for:
  * remembers of what completions are to be polled. If that cannot be, the command goes the
  * other way.
  */
-static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, struct nvdm_map *map,
-						 struct request *rq, u8 opcode)
+struct request *nvdm_command_note_request(struct nvdm_submitter *sub, struct nvdm_map *map,
+					  struct request *rq, u8 opcode)
 {
 	u64 source;
 
@@ -366,26 +307,6 @@ static struct request *nvdm_command_note_request(struct nvdm_submitter *sub, str
 	}
 	sub->hctx = rq->mq_hctx;
 	return rq;
-}
-
-/* What is to be polled for this request is known, or is noted now. */
-static __always_inline struct request *nvdm_command_know_request(struct nvdm_submitter *sub,
-								 struct nvdm_map *map,
-								 struct request *rq, u8 opcode)
-{
-	if (likely(rq->mq_hctx == sub->hctx && nvdm_submitter_tells(sub, map)) ||
-	    likely(nvdm_submitter_knows(sub, map, rq->mq_hctx)))
-		return rq;
-	return nvdm_command_note_request(sub, map, rq, opcode);
-}
-
-/* Without waiting: an inflight reference may be held. */
-static __always_inline struct request *nvdm_command_request(struct nvdm_submitter *sub,
-							    struct nvdm_map *map, u8 opcode)
-{
-	struct request *rq = nvdm_stock_request_alloc(&map->ns, opcode, sub->opf);
-
-	return IS_ERR(rq) ? rq : nvdm_command_know_request(sub, map, rq, opcode);
 }
 
 /*
@@ -662,316 +583,15 @@ refuse:
 }
 
 /**
- * nvdm_command_recognise - prepare to recognise plain commands for a map
- * @map: the map
- * @id: its number in its context
- */
-void nvdm_command_recognise(struct nvdm_map *map, u32 id)
-{
-	const struct nvme_dmabuf_command read = { .map = id, .opcode = NVME_DMABUF_OP_READ };
-	const struct nvme_dmabuf_command write = { .map = id, .opcode = NVME_DMABUF_OP_WRITE };
-	bool reads = map->access & NVME_DMABUF_ACCESS_READ;
-	bool writes = map->access & NVME_DMABUF_ACCESS_WRITE;
-
-	map->id = id;
-	map->plain_read = nvdm_command_words(reads ? &read : &write)->kind;
-	map->plain_write = nvdm_command_words(writes ? &write : &read)->kind;
-}
-
-/**
- * nvdm_command_init - make a command of its memory
- * @cmd: the command
- * @complete: called when it has ended
- * @ended: where it goes instead if who polls says so, or NULL
- * @owner: for @complete
- */
-void nvdm_command_init(struct nvdm_command *cmd,
-		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx),
-		       struct nvdm_ended *ended, void *owner)
-{
-	cmd->complete = complete;
-	cmd->ended = ended;
-	cmd->owner = owner;
-	spin_lock_init(&cmd->lock);
-}
-
-/*
- * Is there nothing to be said against this command, nor anything special about it? What
- * is not so is looked at by nvdm_command_issue(), which knows what to say. With an
- * inflight reference.
- */
-static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
-					     const struct command_words *words, u64 *slba)
-{
-	const struct nvdm_namespace *ns = &map->ns;
-	u64 capacity = nvdm_namespace_capacity(ns);
-	u64 length = words->length, blocks;
-
-	/* A map for one direction has the same kind twice. */
-	if (words->kind != map->plain_write) {
-		if (words->kind != map->plain_read)
-			return false;
-	} else if (map->access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
-		return false;
-	}
-	blocks = length >> (ns->block_shift & 63);
-	*slba = ns->start + words->slba;
-	return !(words->rest[0] | words->rest[1] | words->rest[2]) && length - 1 < ns->max_plain &&
-	       !(length & (ns->block_size - 1)) && !(words->offset & 3) && length <= map->length &&
-	       words->offset <= map->length - length && blocks <= capacity &&
-	       words->slba <= capacity - blocks;
-}
-
-/* The data pointer of a plain command. False if its list has to be copied. */
-static __always_inline bool nvdm_plain_point(const struct nvdm_map *map,
-					     const struct nvme_dmabuf_command *uapi,
-					     u16 *opcode_flags, u64 dptr[2])
-{
-	u64 offset;
-
-	*opcode_flags = uapi->opcode;
-	if (map->sgl) {
-		*opcode_flags |= NVME_CMD_SGL_METABUF << 8;
-		dptr[0] = map->contiguous + uapi->offset;
-		dptr[1] = STOCK_SGL(uapi->length);
-		return true;
-	}
-	/* As in nvdm_command_start_part(). */
-	offset = array_index_nospec(uapi->offset, map->length);
-	prp_list_window(&map->list, offset, uapi->length, &dptr[0], &dptr[1]);
-	return likely(!nvdm_command_misaligns_list(map, uapi->length, dptr[0], dptr[1]));
-}
-
-/* The next of a run. If it returns false, nothing has happened. */
-static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
-					    struct nvdm_stock_run *run, const struct nvdm_map *map,
-					    const struct nvme_dmabuf_command *uapi, u64 slba,
-					    rq_end_io_fn *end_io, void *data)
-{
-	struct request *rq;
-	u16 opcode_flags;
-	u64 dptr[2];
-
-	if (unlikely(!nvdm_submitter_tells(sub, map) ||
-		     !nvdm_plain_point(map, uapi, &opcode_flags, dptr)))
-		return false;
-	rq = nvdm_stock_run_next(run, &map->ns, sub->hctx);
-	/* The request, though still in the plug, has kept freezes out since the run began. */
-	if (unlikely(!rq || nvdm_namespace_is_still_unverified(&map->ns)))
-		return false;
-	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags, slba, uapi->length,
-				dptr);
-	return true;
-}
-
-/* If the plug does not take it. */
-static noinline int nvdm_plain_start(const struct nvdm_map *map, struct request *rq,
-				     const struct nvme_dmabuf_command *uapi, u64 slba,
-				     rq_end_io_fn *end_io, void *data, const u64 dptr[2])
-{
-	const struct nvdm_stock_io io = {
-		.opcode = uapi->opcode,
-		.sgl = map->sgl,
-		.slba = slba,
-		.length = uapi->length,
-		.prp1 = dptr[0],
-		.prp2 = dptr[1],
-	};
-
-	return nvdm_stock_request_submit(&map->ns, rq, &io, end_io, data);
-}
-
-/*
- * Any plain command. If it returns false, likewise. In *@joined is its request if that waits
- * in the plug, or NULL.
- */
-static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct nvdm_map *map,
-					     const struct nvme_dmabuf_command *uapi, u64 slba,
-					     rq_end_io_fn *end_io, void *data,
-					     struct request **joined)
-{
-	struct blk_plug *plug = current->plug;
-	struct request *rq, *last;
-	u16 opcode_flags;
-	u64 dptr[2];
-
-	*joined = NULL;
-	if (unlikely(!nvdm_plain_point(map, uapi, &opcode_flags, dptr)))
-		return false;
-	rq = nvdm_command_request(sub, map, uapi->opcode);
-	if (IS_ERR(rq))
-		return false;
-	if (unlikely(nvdm_namespace_is_unverified(&map->ns))) {
-		blk_mq_free_request(rq);
-		return false;
-	}
-	if (!plug_takes(plug, rq, end_io, &last))
-		return !nvdm_plain_start(map, rq, uapi, slba, end_io, data, dptr);
-	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags, slba,
-				    uapi->length, dptr))
-		return false;
-	*joined = rq;
-	return true;
-}
-
-/* Rare, so that it need not be inline, where it would take a register from what is not. */
-static noinline void nvdm_plain_put(struct nvdm_map *map)
-{
-	percpu_ref_put(&map->inflight);
-}
-
-/*
- * A command that is not plain as it is: perhaps one of a file in many pieces, within one of
- * them, which else differs in nothing. If not, the reference is put.
- */
-static noinline struct nvdm_map *nvdm_plain_take_file(struct nvdm_map *map,
-						      const struct command_words *words, u64 *slba)
-{
-	const struct nvdm_namespace *ns = &map->ns;
-	const struct nvdm_file *file = &map->file;
-	u64 blocks = words->length >> ns->block_shift;
-	const struct nvdm_extent *extent;
-
-	if (file->count < 2 || ns->zone_blocks || words->kind != map->plain_read ||
-	    words->rest[0] | words->rest[1] | words->rest[2] ||
-	    words->length - 1 >= ns->max_command || words->length & (ns->block_size - 1) ||
-	    words->offset & 3 || words->length > map->length ||
-	    words->offset > map->length - words->length || blocks > file->blocks ||
-	    words->slba > file->blocks - blocks)
-		goto put;
-	/* As in nvdm_command_start_part(). */
-	extent = nvdm_file_find(file, array_index_nospec(words->slba, file->blocks));
-	if (extent->start == EXTENT_HOLE || words->slba + blocks > extent[1].first)
-		goto put;
-	*slba = extent->start + (words->slba - extent->first);
-	return map;
-put:
-	nvdm_plain_put(map);
-	return NULL;
-}
-
-/*
- * The map of a plain command, with an inflight reference, or NULL; and its first block on the
- * namespace. Inside RCU, which keeps the map's memory. That each command takes a reference of its own costs four instructions,
- * and as much for many maps as for one.
- */
-static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
-							    const struct nvme_dmabuf_command *uapi,
-							    u64 *slba)
-{
-	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
-
-	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
-		return NULL;
-	/* As in nvdm_command_get_map(). */
-	smp_acquire__after_ctrl_dep();
-	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi), slba)))
-		return map;
-	return nvdm_plain_take_file(map, nvdm_command_words(uapi), slba);
-}
-
-/*
- * Those that follow a command whose request waits in the plug, as far as they make a run
- * with it. A function of its own, with the run in memory, for it needs all registers.
- */
-static noinline u32 nvdm_command_join(const struct nvdm_submitter *sub, struct nvdm_stock_run *run,
-				      const struct nvdm_map_table *table,
-				      struct nvdm_command **list, u32 count)
-{
-	struct nvdm_command *cmd = *list, *next;
-
-	for (; count; count--) {
-		u64 slba;
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
-
-		if (unlikely(!map))
-			break;
-		/* Though it waits in the plug, it may be ended: see parked.c. */
-		next = cmd->next;
-		cmd->map = map;
-		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, slba,
-					      nvdm_command_end_io_plain, cmd))) {
-			nvdm_plain_put(map);
-			break;
-		}
-		cmd = next;
-	}
-	*list = cmd;
-	return count;
-}
-
-/*
- * The short way, that most commands go. Returns how many are left of @count, and in *@list
- * the first of them: nothing has happened to it, for it is special, or cannot be submitted
- * now. Nothing here sleeps.
- */
-static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
-						     struct nvdm_command **list, u32 count)
-{
-	struct nvdm_stock_run run __uninitialized;
-	const struct nvdm_map_table *table;
-	struct request *joined;
-
-	rcu_read_lock();
-	table = rcu_dereference(sub->ctx->table);
-	do {
-		struct nvdm_command *cmd = *list, *next = cmd->next;
-		u64 slba;
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
-
-		if (unlikely(!map))
-			break;
-		cmd->map = map;
-		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, slba,
-					       nvdm_command_end_io_plain, cmd, &joined))) {
-			nvdm_plain_put(map);
-			break;
-		}
-		/* Once it is submitted it may be complete, and in another list. */
-		*list = next;
-		count--;
-		if (joined && count) {
-			nvdm_stock_run_begin(&run, current->plug, &map->ns, joined);
-			count = nvdm_command_join(sub, &run, table, list, count);
-		}
-	} while (count);
-	rcu_read_unlock();
-	return count;
-}
-
-/**
- * nvdm_plain_submit - submit a plain command for which there is no struct nvdm_command
+ * nvdm_command_submit_any - submit a command the long way
  * @sub: who submits, and how
- * @uapi: the command, which need not be plain
- * @map: where to return its map, before @end_io can be called
- * @end_io: must put the inflight reference of the map, which it has; for an outcome that is
- *	not success it can ask nvdm_plain_failed()
- * @data: the request's end_io_data
+ * @cmd: the command, with uapi filled in
  *
- * Return: false if it is not plain, or cannot be submitted now: nothing has happened.
+ * Knows all reasons, and waits if it must and may.
+ *
+ * Return: false if it would have to wait, and may not: nothing has happened.
  */
-bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_command *uapi,
-		       struct nvdm_map **map, rq_end_io_fn *end_io, void *data)
-{
-	struct request *joined;
-	struct nvdm_map *taken;
-	bool submitted = false;
-	u64 slba;
-
-	rcu_read_lock();
-	taken = nvdm_plain_take_map(rcu_dereference(sub->ctx->table), uapi, &slba);
-	if (likely(taken)) {
-		*map = taken;
-		submitted = nvdm_plain_begin(sub, taken, uapi, slba, end_io, data, &joined);
-		if (unlikely(!submitted))
-			nvdm_plain_put(taken);
-	}
-	rcu_read_unlock();
-	return submitted;
-}
-
-/* The long way, which knows all reasons, and waits if it must and may. */
-static noinline bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct nvdm_command *cmd)
+bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct nvdm_command *cmd)
 {
 	bool taken = false;
 	int ret = 0;
@@ -992,30 +612,20 @@ static noinline bool nvdm_command_submit_any(struct nvdm_submitter *sub, struct 
 }
 
 /**
- * nvdm_command_submit - check commands, and hand them to the driver
- * @sub: who submits, and how
- * @list: the first one, with uapi filled in; then the first that was not submitted
- * @count: how many, at least 1
- *
- * Also a command that is refused is completed.
- *
- * Return: how many will be completed, or were. Only if @sub has nowait or nonblock they
- * may be fewer: the next one would have to wait, and nothing of it has happened.
+ * nvdm_command_init - make a command of its memory
+ * @cmd: the command
+ * @complete: called when it has ended
+ * @ended: where it goes instead if who polls says so, or NULL
+ * @owner: for @complete
  */
-u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count)
+void nvdm_command_init(struct nvdm_command *cmd,
+		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx),
+		       struct nvdm_ended *ended, void *owner)
 {
-	struct nvdm_command *next;
-	u32 left = count;
-
-	while ((left = nvdm_command_submit_plain(sub, list, left))) {
-		next = (*list)->next;
-		if (!nvdm_command_submit_any(sub, *list))
-			break;
-		*list = next;
-		if (!--left)
-			break;
-	}
-	return count - left;
+	cmd->complete = complete;
+	cmd->ended = ended;
+	cmd->owner = owner;
+	spin_lock_init(&cmd->lock);
 }
 
 /**

@@ -78,7 +78,7 @@ static inline void io_comp_batch_set_poll_ctx(struct io_comp_batch *iob, void *p
 #endif
 
 /* Delete when 6.3 is the oldest kernel: leases had no header of their own. */
-#if __has_include(<linux/filelock.h>)
+#ifdef HAVE_FILELOCK_HEADER
 #include <linux/filelock.h>
 #endif
 

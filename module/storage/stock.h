@@ -5,8 +5,8 @@
  * segments of its own: then it maps nothing, copies the command to the submission queue
  * as it is, and keeps timeouts, aborts, resets and teardown.
  *
- * Only stock.c, plug.c, command.c, command_end.c and uring.c, for whose sake this is inline,
- * may include it.
+ * Only stock.c, plug.c, command_end.c, uring.c and submit.h, for whose sake this is inline, may
+ * include it.
  */
 #ifndef NVME_DMABUF_STOCK_H
 #define NVME_DMABUF_STOCK_H
