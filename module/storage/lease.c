@@ -21,16 +21,24 @@
  * is said by the file's open mode.
  */
 static const struct cred *lease_cred;
+/* Others wait for what is done here, so that it must not wait for memory. */
+static struct workqueue_struct *lease_queue;
 
 int nvdm_lease_init(void)
 {
+	lease_queue = alloc_workqueue("nvme-dmabuf-leases", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!lease_queue)
+		return -ENOMEM;
 	lease_cred = prepare_kernel_cred(&init_task);
+	if (!lease_cred)
+		destroy_workqueue(lease_queue);
 	return lease_cred ? 0 : -ENOMEM;
 }
 
 void nvdm_lease_exit(void)
 {
 	put_cred(lease_cred);
+	destroy_workqueue(lease_queue);
 }
 
 /*
@@ -46,7 +54,7 @@ static bool nvdm_lease_break(struct file_lease *fl)
 	/* Before the user is stopped: who starts it looks here under the user's lock. */
 	WRITE_ONCE(file->broken, true);
 	file->ops->stop(file);
-	queue_work(system_unbound_wq, &file->give_back);
+	queue_work(lease_queue, &file->give_back);
 	return false;
 }
 
