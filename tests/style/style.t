@@ -62,6 +62,17 @@ reasons_are_documented()
 	return "$missing"
 }
 
+# Memory knows neither storage nor maps, and storage of memory only what an importer is.
+module_folders_know_what_they_may()
+{
+	! files 'module/memory/*.[ch]' 'module/storage/*.[ch]' |
+		xargs -r grep -oE '^#include ".*' -- |
+		grep -vE -e ':#include "[a-z_]+\.h"$' \
+			-e '/(memory/memory|storage/storage)\.h:#include "\.\./nvdm\.h"$' \
+			-e '/storage/storage\.h:#include "\.\./memory/memory\.h"$' \
+			-e '/storage/trial\.h:#include "\.\./memory/prp\.h"$'
+}
+
 # A folder of the tool includes its own headers and those named here: no subcommand knows
 # another, and what they share knows none.
 tool_folders_know_what_they_may()
@@ -85,6 +96,7 @@ check "every source file names its licence" sources_have_licence
 check "the version is the same everywhere" version_agrees
 check "every reason is documented in nvme-dmabuf(4)" reasons_are_documented
 check "a complaint in a kernel log is found" tests/vm/scan-log --self-test
+check "the module's folders include what they may" module_folders_know_what_they_may
 check "the tool's folders include what they may" tool_folders_know_what_they_may
 check "no version checks, BUG_ON or leftovers" no_leftovers
 echo "1..$count"
