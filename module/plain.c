@@ -191,6 +191,7 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 							    u64 *slba)
 {
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
+	u64 in_file = 0;
 
 	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
 		return NULL;
@@ -198,7 +199,10 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 	smp_acquire__after_ctrl_dep();
 	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi), slba)))
 		return map;
-	return nvdm_plain_take_file(map, nvdm_command_words(uapi), slba);
+	/* Only what a function gets the address of has to be in memory. */
+	map = nvdm_plain_take_file(map, nvdm_command_words(uapi), &in_file);
+	*slba = in_file;
+	return map;
 }
 
 /*

@@ -293,7 +293,7 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
  * If the leases are held already and nobody waits for them, nothing happens. If somebody
  * breaks them meanwhile, @file->broken tells.
  *
- * Return: 0, -EBUSY, -EOPNOTSUPP, -EIO, -ENODEV, -ESTALE, -ENOMEM or -EINTR.
+ * Return: 0, -EBUSY, -EOPNOTSUPP, -ETXTBSY, -EIO, -ENODEV, -ESTALE, -ENOMEM or -EINTR.
  */
 int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
 {
@@ -305,8 +305,10 @@ int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reaso
 		nvdm_file_give_back(file);
 	if (!file->read.held) {
 		ret = nvdm_lease_take(file, nvdm_file_is_on(file->file, "xfs"), reason);
+		/* Again, for whoever wrote it may have changed what it is. */
 		if (!ret)
-			ret = nvdm_file_find_blocks(file, ns, reason);
+			ret = nvdm_file_check(file->file, reason) ?:
+				      nvdm_file_find_blocks(file, ns, reason);
 		/* As of a file that is open for writing, which it will be. */
 		if (ret == -EAGAIN) {
 			*reason = NVME_DMABUF_REASON_FILE_BUSY;
