@@ -18,6 +18,9 @@
 
 static_assert(PAGE_SIZE % PRP_PAGE_SIZE == 0);
 
+/* Segments of one page that are looked at together. */
+#define LIST_TURN 8U
+
 /* Bytes of a mapping after which others get the processor. */
 #define LIST_REST (4ULL << 20)
 
@@ -216,6 +219,35 @@ static struct scatterlist *nvdm_list_next_sg(struct scatterlist *sg)
 }
 
 /*
+ * Adds up to LIST_TURN segments of one page each, for which there is room in @run. What
+ * they have in common is tested once. Returns how many it were: the next one is no such
+ * segment, or if it was none, perhaps not.
+ */
+static __always_inline u32 nvdm_list_add_turn(struct prp_run *run, struct scatterlist *sg,
+					      u64 no_page)
+{
+	u64 next = run->next, joins = run->joins, seen = 0;
+	unsigned long links = 0;
+	u32 i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < LIST_TURN; i++) {
+		/* Ends at a chain entry, which has no DMA length, and reads nothing behind it. */
+		if (sg_dma_len(&sg[i]) != PRP_PAGE_SIZE)
+			break;
+		links |= sg[i].page_link;
+		prp_run_put(run, i, sg_dma_address(&sg[i]), &seen);
+	}
+	if (unlikely(links & (SG_CHAIN | SG_END) || seen & no_page)) {
+		run->next = next;
+		run->joins = joins;
+		return 0;
+	}
+	run->at += i;
+	return i;
+}
+
+/*
  * A run of segments of one page each, in the range: most of scattered memory. Returns the
  * first segment that is not one of them, or the last one.
  */
@@ -230,7 +262,16 @@ static __always_inline struct scatterlist *nvdm_list_fill_pages(struct nvdm_mapp
 	u64 no_page = PRP_NO_PAGE;
 
 	OPTIMIZER_HIDE_VAR(no_page);
-#pragma GCC unroll 4
+	while (!bounces && stop - run.at >= LIST_TURN) {
+		u32 count = nvdm_list_add_turn(&run, sg, no_page);
+
+		sg += count;
+		if (likely(count == LIST_TURN))
+			continue;
+		if (!sg_is_chain(sg))
+			break;
+		sg = sg_chain_ptr(sg);
+	}
 	for (; run.at != stop; sg++) {
 		if (unlikely(sg_is_chain(sg) || sg_is_last(sg))) {
 			if (sg_is_last(sg))
@@ -279,17 +320,19 @@ static int nvdm_list_fill(struct nvdm_mapping *mapping, u64 *segments, u32 *reas
 		pos += sg_dma_len(sg);
 		if (pos >= mapping->offset + mapping->length)
 			break;
-		before = left;
 		sg = nvdm_list_next_sg(sg);
-		sg = bounces ? nvdm_list_fill_pages(mapping, &builder, sg, &left, true) :
-			       nvdm_list_fill_pages(mapping, &builder, sg, &left, false);
-		pos += (u64)(before - left) << PRP_PAGE_SHIFT;
-		if (pos >= rest) {
-			rest = pos + LIST_REST;
-			ret = nvdm_list_rest();
-			if (ret)
-				return ret;
-		}
+		do {
+			before = left;
+			sg = bounces ? nvdm_list_fill_pages(mapping, &builder, sg, &left, true) :
+				       nvdm_list_fill_pages(mapping, &builder, sg, &left, false);
+			pos += (u64)(before - left) << PRP_PAGE_SHIFT;
+			if (pos >= rest) {
+				rest = pos + LIST_REST;
+				ret = nvdm_list_rest();
+				if (ret)
+					return ret;
+			}
+		} while (left > 1 && prp_builder_next_run(&builder));
 	}
 	/* An exporter that maps less than it promised. */
 	if (prp_builder_pos(&builder) != mapping->list.first + mapping->list.length) {

@@ -107,6 +107,26 @@ static void prp_builder_start_run(struct prp_builder *builder)
 		run->room = prp_list_slots(list, entry, end, &run->slots, &run->others);
 }
 
+/**
+ * prp_builder_next_run - find room for more whole pages after a run that is full
+ * @builder: the builder
+ *
+ * Return: whether there is room; false also if the run is not full.
+ */
+bool prp_builder_next_run(struct prp_builder *builder)
+{
+	struct prp_run *run = &builder->run;
+	__u64 end = prp_builder_pos(builder);
+	__u64 segments = prp_builder_segments(builder);
+
+	if (run->at < run->room)
+		return false;
+	builder->end = end;
+	builder->segments = segments;
+	prp_builder_start_run(builder);
+	return run->room;
+}
+
 /* prp_builder_add() of any segment. */
 int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 {

@@ -101,6 +101,7 @@ struct prp_builder {
 int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
 int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length);
+bool prp_builder_next_run(struct prp_builder *builder);
 
 /* How far the list is filled. */
 static __always_inline __u64 prp_builder_pos(const struct prp_builder *builder)
@@ -136,6 +137,24 @@ static __always_inline bool prp_run_add(struct prp_run *run, __u64 addr, __u64 l
 	}
 	run->next = addr + PRP_PAGE_SIZE;
 	return true;
+}
+
+/*
+ * Writes a whole page's entry @index places after the last one of @run, which has room for
+ * it. It counts once @run->at is beyond it. What is wrong with the address, if anything,
+ * is in @seen (PRP_NO_PAGE), which gathers several pages': then whoever asks restores
+ * @run, and adds these pages otherwise, which writes their entries again.
+ */
+static __always_inline void prp_run_put(struct prp_run *run, __u32 index, __u64 addr, __u64 *seen)
+{
+	run->slots[run->at + index] = run->others[run->at + index] = cpu_to_le64(addr);
+	*seen |= addr;
+	if (addr == run->next) {
+		/* As in prp_run_add(). */
+		__asm__("" : "+r"(run->joins));
+		run->joins++;
+	}
+	run->next = addr + PRP_PAGE_SIZE;
 }
 
 /**

@@ -253,23 +253,77 @@ static void check_memory(const struct model *model)
 			 (unsigned long long)has, (unsigned long long)wants);
 }
 
-/* Build the list of the model's segments, and check every slot. */
+/* Add a segment, as any. */
+static void build_one(struct model *model, size_t i)
+{
+	const struct segment *segment = &model->segments[i];
+	int ret = prp_builder_add(&model->builder, segment->addr, segment->length);
+
+	if (ret)
+		fail_msg("%ssegment %zu of %zu refused: %d", origin(model), i, model->nr, ret);
+}
+
+/* Add several whole pages from segment @i on. Returns how many it were. */
+static size_t build_turn(struct model *model, size_t i, size_t most)
+{
+	struct prp_run *run = &model->builder.run, before = *run;
+	__u64 seen = 0;
+	size_t count;
+
+	for (count = 0; count < most && model->segments[i + count].length == PAGE; count++)
+		prp_run_put(run, count, model->segments[i + count].addr, &seen);
+	if (seen & PRP_NO_PAGE) {
+		*run = before;
+		return 0;
+	}
+	run->at += count;
+	return count;
+}
+
+/* Add all segments as module/list.c does. */
+static void build_in_turns(struct model *model)
+{
+	const struct prp_run *run = &model->builder.run;
+	const size_t turn = 8;
+	size_t i = 0;
+
+	while (i < model->nr) {
+		build_one(model, i++);
+		do {
+			size_t count = turn;
+
+			while (count && run->room - run->at >= turn && model->nr - i >= turn) {
+				count = build_turn(model, i, turn);
+				i += count;
+			}
+			for (; i < model->nr && run->at < run->room; i++)
+				if (!prp_run_add(&model->builder.run, model->segments[i].addr,
+						 model->segments[i].length, PRP_NO_PAGE))
+					break;
+		} while (i < model->nr && prp_builder_next_run(&model->builder));
+	}
+}
+
+/* Build the list of the model's segments in both ways, and check every slot. */
 void model_build(struct model *model)
 {
 	uint64_t contiguous = 0;
 	size_t i;
 
-	model_layout(model, model->segments[0].addr, model->length);
 	for (i = 0; i < model->nr; i++) {
 		const struct segment *segment = &model->segments[i];
-		int ret = prp_builder_add(&model->builder, segment->addr, segment->length);
 
-		if (ret)
-			fail_msg("%ssegment %zu of %zu refused: %d", origin(model), i, model->nr,
-				 ret);
 		if (!i || segment->addr != segment[-1].addr + segment[-1].length)
 			contiguous++;
 	}
+	model_layout(model, model->segments[0].addr, model->length);
+	build_in_turns(model);
+	assert_int_equal(prp_builder_segments(&model->builder), contiguous);
+	check_memory(model);
+
+	model_layout(model, model->segments[0].addr, model->length);
+	for (i = 0; i < model->nr; i++)
+		build_one(model, i);
 	assert_int_equal(prp_builder_segments(&model->builder), contiguous);
 	check_memory(model);
 }
