@@ -291,13 +291,14 @@ static bool near_boundary(uint64_t entry, uint64_t entries)
 
 static void window_at_boundaries(void **state)
 {
-	const uint64_t sizes[] = { 1, 2, PRP_STRIDE }; /* entries for the last list page */
+	/* Entries for the last list page. */
+	const uint64_t sizes[] = { 1, 2, PRP_STRIDE };
 	uint64_t pages, entry, cases = 0;
 	size_t size, first, i;
 
 	(void)state;
 	for (pages = 1; pages <= 4; pages++) {
-		for (size = 0; size < 3; size++) {
+		for (size = 0; size < sizeof(sizes) / sizeof(*sizes); size++) {
 			uint64_t entries = (pages - 1) * PRP_STRIDE + sizes[size];
 
 			for (first = 0; first < NR_OFFSETS; first++) {
@@ -513,6 +514,35 @@ static void address_zero(void **state)
 	assert_int_equal(prp_builder_add(&model.builder, 0, 8), -EINVAL);
 }
 
+/* What several pages have in common tells whether one of them is none. */
+static void put_sees_what_is_no_page(void **state)
+{
+	static const struct {
+		uint64_t addr;
+		bool is_page;
+	} all[] = {
+		{ 0, true },	       { 0x30000, true },  { (1ULL << 63) - PAGE, true },
+		{ 0x30001, false },    { 0x30800, false }, { 0x30fff, false },
+		{ 1ULL << 63, false }, { -PAGE, false },
+	};
+	struct prp_run *run = &model.builder.run;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		__u64 seen = 0;
+
+		model_layout(&model, 0x10000, 4 * PAGE);
+		assert_int_equal(prp_builder_add(&model.builder, 0x10000, PAGE), 0);
+		assert_int_equal(run->room, 3);
+		prp_run_put(run, 0, 0x20000, &seen);
+		prp_run_put(run, 1, all[i].addr, &seen);
+		prp_run_put(run, 2, 0x20000, &seen);
+		assert_int_equal(!(seen & PRP_NO_PAGE), all[i].is_page);
+		assert_int_equal(run->at, 0);
+	}
+}
+
 /* -- Refusals: one thing is wrong, and the list's memory stays as it was. -- */
 
 static void expect_refusal(int error, uint64_t addr, uint64_t length)
@@ -668,6 +698,7 @@ int main(void)
 		cmocka_unit_test(address_of_every_byte),
 		cmocka_unit_test(same_page_again),
 		cmocka_unit_test(address_zero),
+		cmocka_unit_test(put_sees_what_is_no_page),
 		cmocka_unit_test(refuses_no_bytes),
 		cmocka_unit_test(refuses_first_segment),
 		cmocka_unit_test(refuses_middle_segment),
