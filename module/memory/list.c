@@ -67,8 +67,9 @@ void nvdm_list_free(struct nvdm_mapping *mapping)
 	u32 at;
 
 	for (at = 0; nvdm_list_piece(list, at, &piece); at += piece.count) {
-		dma_unmap_page(nvdm_mapping_device(mapping), piece.first->dma,
-			       PAGE_SIZE << piece.order, DMA_TO_DEVICE);
+		if (piece.first->dma != DMA_MAPPING_ERROR)
+			dma_unmap_page(nvdm_mapping_device(mapping), piece.first->dma,
+				       PAGE_SIZE << piece.order, DMA_TO_DEVICE);
 		free_pages((unsigned long)piece.first->slots, piece.order);
 		cond_resched();
 	}
@@ -77,10 +78,13 @@ void nvdm_list_free(struct nvdm_mapping *mapping)
 	list->nr_pages = 0;
 }
 
-/* One large piece rather than many, for one mapping costs as much as another. */
+/*
+ * One large piece rather than many, for one mapping costs as much as another. The memory is
+ * not zeroed (unless the kernel zeroes all), for all of it is written before it is mapped.
+ */
 static struct page *nvdm_list_alloc_pages(unsigned int max_order, unsigned int *order)
 {
-	gfp_t gfp = NVDM_GFP | __GFP_ZERO | __GFP_COMP;
+	gfp_t gfp = NVDM_GFP | __GFP_COMP;
 	struct page *page;
 
 	for (*order = max_order; *order; (*order)--) {
@@ -92,11 +96,10 @@ static struct page *nvdm_list_alloc_pages(unsigned int max_order, unsigned int *
 }
 
 /* On failure the list has the pieces that were allocated so far. */
-static int nvdm_list_alloc(struct nvdm_mapping *mapping)
+static int nvdm_list_alloc(struct nvdm_mapping *mapping, unsigned int max_order)
 {
-	struct device *dev = nvdm_mapping_device(mapping);
 	struct prp_list *list = &mapping->list;
-	unsigned int max_order = LIST_MAX_ORDER, order;
+	unsigned int order;
 	u32 at = 0, i, count;
 
 	list->pages = kvcalloc(list->nr_pages, sizeof(*list->pages), NVDM_GFP);
@@ -105,7 +108,6 @@ static int nvdm_list_alloc(struct nvdm_mapping *mapping)
 
 	while (at < list->nr_pages) {
 		struct page *page;
-		dma_addr_t dma;
 		u32 left = list->nr_pages - at;
 		int ret = nvdm_list_rest();
 
@@ -116,37 +118,43 @@ static int nvdm_list_alloc(struct nvdm_mapping *mapping)
 		page = nvdm_list_alloc_pages(max_order, &order);
 		if (!page)
 			return -ENOMEM;
-		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
-		dma = dma_map_page(dev, page, 0, PAGE_SIZE << order, DMA_TO_DEVICE);
-		if (dma_mapping_error(dev, dma)) {
-			__free_pages(page, order);
-			if (!order)
-				return -ENOMEM;
-			/* Where DMA is bounced there may be no room for large pieces. */
-			max_order = 0;
-			continue;
-		}
 		count = min_t(u32, LIST_PER_PAGE << order, left);
 		for (i = 0; i < count; i++) {
 			list->pages[at + i].slots = page_address(page) + i * PRP_PAGE_SIZE;
-			list->pages[at + i].dma = dma + i * PRP_PAGE_SIZE;
+			list->pages[at + i].dma = DMA_MAPPING_ERROR;
 		}
 		at += count;
 	}
 	return 0;
 }
 
-/* The CPU has written the entries; the drive may read them. */
-static void nvdm_list_sync(struct nvdm_mapping *mapping)
+/*
+ * Shows the list to the drive, all of which is written by now: what the memory held before
+ * is nothing for a drive to see. Returns -EAGAIN if pieces should be smaller.
+ */
+static int nvdm_list_map(struct nvdm_mapping *mapping)
 {
 	struct nvdm_list_piece piece;
-	u32 at;
+	dma_addr_t dma;
+	u32 at, i;
 
 	for (at = 0; nvdm_list_piece(&mapping->list, at, &piece); at += piece.count) {
-		dma_sync_single_for_device(nvdm_mapping_device(mapping), piece.first->dma,
-					   PAGE_SIZE << piece.order, DMA_TO_DEVICE);
-		cond_resched();
+		size_t used = piece.count * PRP_PAGE_SIZE, size = PAGE_SIZE << piece.order;
+		int ret = nvdm_list_rest();
+
+		if (ret)
+			return ret;
+		memset((void *)piece.first->slots + used, 0, size - used);
+		/* DMA_TO_DEVICE: where there is an IOMMU, no drive can write it. */
+		dma = dma_map_page(nvdm_mapping_device(mapping), virt_to_page(piece.first->slots),
+				   0, size, DMA_TO_DEVICE);
+		/* Where DMA is bounced there may be no room for large pieces. */
+		if (dma_mapping_error(nvdm_mapping_device(mapping), dma))
+			return piece.order ? -EAGAIN : -ENOMEM;
+		for (i = 0; i < piece.count; i++)
+			piece.first[i].dma = dma + i * PRP_PAGE_SIZE;
 	}
+	return 0;
 }
 
 /*
@@ -339,8 +347,29 @@ static int nvdm_list_fill(struct nvdm_mapping *mapping, u64 *segments, u32 *reas
 		*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return -EOPNOTSUPP;
 	}
+	prp_list_clear_rest(&mapping->list);
 	*segments = prp_builder_segments(&builder);
 	return 0;
+}
+
+/* A list in pieces of up to 2^@max_order pages. On failure there is none. */
+static int nvdm_list_make(struct nvdm_mapping *mapping, u64 first, unsigned int max_order,
+			  u64 *segments, u32 *reason)
+{
+	int ret;
+
+	if (prp_list_init(&mapping->list, first, mapping->length)) {
+		*reason = NVME_DMABUF_REASON_SEGMENTS;
+		return -EOPNOTSUPP;
+	}
+	ret = nvdm_list_alloc(mapping, max_order);
+	if (!ret)
+		ret = nvdm_list_fill(mapping, segments, reason);
+	if (!ret)
+		ret = nvdm_list_map(mapping);
+	if (ret)
+		nvdm_list_free(mapping);
+	return ret;
 }
 
 /**
@@ -355,20 +384,13 @@ static int nvdm_list_fill(struct nvdm_mapping *mapping, u64 *segments, u32 *reas
 int nvdm_list_build(struct nvdm_mapping *mapping, u64 *segments, u32 *reason)
 {
 	u64 first;
-	int ret;
+	int ret = nvdm_list_first_address(mapping, &first);
 
-	ret = nvdm_list_first_address(mapping, &first);
-	if (!ret && prp_list_init(&mapping->list, first, mapping->length))
-		ret = -EOPNOTSUPP;
 	if (ret) {
 		if (ret == -EOPNOTSUPP)
 			*reason = NVME_DMABUF_REASON_SEGMENTS;
 		return ret;
 	}
-	ret = nvdm_list_alloc(mapping) ?: nvdm_list_fill(mapping, segments, reason);
-	if (ret)
-		nvdm_list_free(mapping);
-	else
-		nvdm_list_sync(mapping);
-	return ret;
+	ret = nvdm_list_make(mapping, first, LIST_MAX_ORDER, segments, reason);
+	return ret == -EAGAIN ? nvdm_list_make(mapping, first, 0, segments, reason) : ret;
 }

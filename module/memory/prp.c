@@ -157,3 +157,21 @@ int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length)
 	prp_builder_start_run(builder);
 	return 0;
 }
+
+/**
+ * prp_list_clear_rest - zero the slots that no entry is for
+ * @list: the list, whose pages may hold anything there
+ *
+ * They are at the end of the last list page, and of those before it that reach so far.
+ */
+void prp_list_clear_rest(struct prp_list *list)
+{
+	__u32 page = list->nr_pages;
+
+	while (page-- && (__u64)page * PRP_STRIDE + PRP_SLOTS > list->entries) {
+		__u32 slot = list->entries - (__u64)page * PRP_STRIDE;
+
+		for (; slot < PRP_SLOTS; slot++)
+			list->pages[page].slots[slot] = 0;
+	}
+}

@@ -102,6 +102,7 @@ int prp_list_init(struct prp_list *list, __u64 first_addr, __u64 length);
 void prp_builder_init(struct prp_builder *builder, struct prp_list *list);
 int prp_builder_add_any(struct prp_builder *builder, __u64 addr, __u64 length);
 bool prp_builder_next_run(struct prp_builder *builder);
+void prp_list_clear_rest(struct prp_list *list);
 
 /* How far the list is filled. */
 static __always_inline __u64 prp_builder_pos(const struct prp_builder *builder)

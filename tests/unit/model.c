@@ -216,8 +216,8 @@ static const char *origin(const struct model *model)
 	return text;
 }
 
-/* Every slot of every list page, those that no window reaches included. */
-static void check_memory(const struct model *model)
+/* Every slot of every list page, those that no window reaches included: these have @rest. */
+static void check_memory(const struct model *model, uint64_t rest)
 {
 	const struct prp_list *list = &model->list;
 	uint32_t first = model->segments[0].addr % PAGE;
@@ -242,7 +242,7 @@ static void check_memory(const struct model *model)
 		uint64_t entry = i / SLOTS * PRP_STRIDE + i % SLOTS;
 
 		has = le64toh(list->pages[i / SLOTS].slots[i % SLOTS]);
-		wants = entry < touched ? entries[entry] : CONTROLLER_POISON;
+		wants = entry < touched ? entries[entry] : rest;
 		if (has != wants)
 			break;
 	}
@@ -319,13 +319,15 @@ void model_build(struct model *model)
 	model_layout(model, model->segments[0].addr, model->length);
 	build_in_turns(model);
 	assert_int_equal(prp_builder_segments(&model->builder), contiguous);
-	check_memory(model);
+	check_memory(model, CONTROLLER_POISON);
 
 	model_layout(model, model->segments[0].addr, model->length);
 	for (i = 0; i < model->nr; i++)
 		build_one(model, i);
 	assert_int_equal(prp_builder_segments(&model->builder), contiguous);
-	check_memory(model);
+	check_memory(model, CONTROLLER_POISON);
+	prp_list_clear_rest(&model->list);
+	check_memory(model, 0);
 }
 
 /* The DMA address of a byte, by walking the segments. */

@@ -23,7 +23,8 @@ struct segment {
  * @segments: the range, in the portions in which the builder gets it
  * @nr: number of segments
  * @length: bytes in all of them
- * @list: the list under test; every slot is poison until it is written
+ * @list: the list under test; every slot is poison until it is written, which in the end
+ *	all are
  * @builder: what filled it
  * @seed: makes model_random() build the same again; 0 if it did not
  */

@@ -292,7 +292,7 @@ static bool near_boundary(uint64_t entry, uint64_t entries)
 static void window_at_boundaries(void **state)
 {
 	/* Entries for the last list page. */
-	const uint64_t sizes[] = { 1, 2, PRP_STRIDE };
+	const uint64_t sizes[] = { 1, 2, PRP_STRIDE - 1, PRP_STRIDE };
 	uint64_t pages, entry, cases = 0;
 	size_t size, first, i;
 
