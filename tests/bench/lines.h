@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How a program in the guest talks to the plugin lines.c, which counts the cache lines
- * that CPUs share. A message is two stores, each by an instruction that the plugin knows
- * by its bytes: the second operand is at a constant distance that no compiler makes.
- * Without the plugin the stores go to a variable that nobody reads.
+ * How a program in the guest talks to the plugins lines.c, which counts the cache lines
+ * that CPUs share, and steps.c, which hears of windows and calls only. A message is two
+ * stores, each by an instruction that the plugin knows by its bytes: the second operand is
+ * at a constant distance that no compiler makes. Without a plugin the stores go to a
+ * variable that nobody reads.
  */
 #ifndef TESTS_BENCH_LINES_H
 #define TESTS_BENCH_LINES_H

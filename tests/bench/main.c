@@ -128,6 +128,8 @@ int main(int argc, char **argv)
 		attach_part(&job);
 	else if (!strcmp(argv[1], "sharing"))
 		sharing_part(&job);
+	else if (!strcmp(argv[1], "where"))
+		where_part(&job);
 	else
 		die("no part '%s'", argv[1]);
 	return 0;

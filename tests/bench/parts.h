@@ -20,6 +20,9 @@ void attach_part(struct job *job);
 /** sharing_part - cache lines that CPUs share; changes @job */
 void sharing_part(struct job *job);
 
+/** where_part - where instructions of reads and of attaching are executed; changes @job */
+void where_part(struct job *job);
+
 /** print_start - print the start of an object: of which part, path (or NULL), kernel, IOMMU */
 void print_start(const char *part, const char *path);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The few functions of QEMU's plugin interface that lines.c calls. Debian has no package
+ * The few functions of QEMU's plugin interface that lines.c and steps.c call. Debian has no package
  * with QEMU's own header. This is version 7 of the interface, that of QEMU 11.1: a QEMU
  * that has another one says so and does not load the plugin.
  */
@@ -60,6 +60,9 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
 					  void (*enter)(unsigned int cpu, void *data),
 					  int registers, void *data);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
+					    void (*execute)(unsigned int cpu, void *data),
+					    int registers, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
 				      void (*access)(unsigned int cpu, qemu_plugin_meminfo_t info,
 						     uint64_t vaddr, void *data),
