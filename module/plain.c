@@ -153,10 +153,11 @@ static noinline void nvdm_plain_put(struct nvdm_map *map)
 
 /*
  * A command that is not plain as it is: perhaps one of a file in many pieces, within one of
- * them, which else differs in nothing. If not, the reference is put.
+ * them, which else differs in nothing. Returns its first block on the namespace; or EXTENT_HOLE
+ * if it is none, and puts the reference. (By value, for what a function gets the address of
+ * has to be in memory, also in the short way.)
  */
-static noinline struct nvdm_map *nvdm_plain_take_file(struct nvdm_map *map,
-						      const struct command_words *words, u64 *slba)
+static noinline u64 nvdm_plain_place(struct nvdm_map *map, const struct command_words *words)
 {
 	const struct nvdm_namespace *ns = &map->ns;
 	const struct nvdm_file *file = &map->file;
@@ -174,11 +175,10 @@ static noinline struct nvdm_map *nvdm_plain_take_file(struct nvdm_map *map,
 	extent = nvdm_file_find(file, array_index_nospec(words->slba, file->blocks));
 	if (extent->start == EXTENT_HOLE || words->slba + blocks > extent[1].first)
 		goto put;
-	*slba = extent->start + (words->slba - extent->first);
-	return map;
+	return extent->start + (words->slba - extent->first);
 put:
 	nvdm_plain_put(map);
-	return NULL;
+	return EXTENT_HOLE;
 }
 
 /*
@@ -191,7 +191,6 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 							    u64 *slba)
 {
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
-	u64 in_file = 0;
 
 	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
 		return NULL;
@@ -199,10 +198,8 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 	smp_acquire__after_ctrl_dep();
 	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi), slba)))
 		return map;
-	/* Only what a function gets the address of has to be in memory. */
-	map = nvdm_plain_take_file(map, nvdm_command_words(uapi), &in_file);
-	*slba = in_file;
-	return map;
+	*slba = nvdm_plain_place(map, nvdm_command_words(uapi));
+	return *slba == EXTENT_HOLE ? NULL : map;
 }
 
 /*
