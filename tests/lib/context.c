@@ -301,6 +301,32 @@ static void get_map_info_passes_the_map(void **state)
 	nvmedmabuf_close(ctx);
 }
 
+/* A module that knows nothing of files leaves what it does not know. */
+static void answer_old_map_info(void *arg)
+{
+	const size_t end = offsetof(struct nvme_dmabuf_map_info, out_extents);
+	const size_t start = offsetof(struct nvme_dmabuf_map_info, out_state);
+
+	memset((char *)arg + start, 0x3c, end - start);
+}
+
+static void get_map_info_of_an_older_module(void **state)
+{
+	const struct nvme_dmabuf_map_info in = { .size = sizeof(in), .map = 31 };
+	struct nvmedmabuf *ctx = open_context();
+	struct nvme_dmabuf_map_info info;
+
+	(void)state;
+	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_MAP_INFO, &in, sizeof(in), answer_old_map_info, 0, 0 });
+	memset(&info, GARBAGE, sizeof(info));
+	assert_int_equal(nvmedmabuf_get_map_info(ctx, 31, &info), 0);
+	assert_int_equal(info.out_state, 0x3c3c3c3c);
+	assert_int_equal(info.out_extents, 0);
+	assert_int_equal(info.out_blocks, 0);
+	assert_int_equal(info.out_file_bytes, 0);
+	nvmedmabuf_close(ctx);
+}
+
 static uint32_t nr_runs;
 
 static void answer_placement(void *arg)
@@ -670,6 +696,7 @@ int main(void)
 		mock_test(attach_without_a_place_for_the_reason),
 		mock_test(detach_passes_the_map),
 		mock_test(get_map_info_passes_the_map),
+		mock_test(get_map_info_of_an_older_module),
 		mock_test(get_placement_counts_all_runs),
 		mock_test(get_placement_without_room),
 		mock_test(get_placement_of_more_runs_than_an_int_counts),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libnvmedmabuf: NVMe reads and writes between a namespace and a dma-buf that
- * stays mapped for DMA, through the device /dev/nvme-dmabuf.
+ * stays mapped for DMA, through the device /dev/nvme-dmabuf. A regular file on
+ * XFS or ext4 can stand in place of a namespace, and can be read.
  *
  * Return values. Functions that can fail return 0, or a count that is not
  * negative, on success and a negative errno value on failure; errno itself is
@@ -106,16 +107,19 @@ int nvmedmabuf_fd(const struct nvmedmabuf *ctx);
 int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info);
 
 /**
- * nvmedmabuf_get_ns_info - whether, and how, a namespace can be used
+ * nvmedmabuf_get_ns_info - whether, and how, a namespace or a file can be used
  * @ctx: the context
- * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @ns_fd: open file of a block device, a namespace or a partition of one, or of
+ *	a regular file
  * @info: gets the answer; need not be initialised. Its out_reason is written on
  *	failure too.
  *
- * Succeeds for a block device that cannot be used: @info->out_reason is then
- * not NVME_DMABUF_REASON_NONE.
+ * Succeeds for a block device or a file that cannot be used: @info->out_reason is
+ * then not NVME_DMABUF_REASON_NONE. Of a file, @info->out_flags has
+ * NVME_DMABUF_NS_FILE, and @info->out_capacity counts its blocks, the last of which
+ * may belong to it in part only.
  *
- * Return: 0; -EBADF if @ns_fd is no block device; -ENOMEM.
+ * Return: 0; -EBADF if @ns_fd is neither a block device nor a regular file; -ENOMEM.
  */
 int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 			   struct nvme_dmabuf_ns_info *info);
@@ -125,8 +129,9 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
  * @ctx: the context
  * @dmabuf_fd: the dma-buf; open for writing if @access has READ, for reading if
  *	it has WRITE
- * @ns_fd: open file of a block device: a namespace or a partition of one; open
- *	for reading if @access has READ, for writing if it has WRITE
+ * @ns_fd: open file of a block device, a namespace or a partition of one, open
+ *	for reading if @access has READ, for writing if it has WRITE; or of a regular
+ *	file, open with O_RDONLY
  * @offset: first byte of the range in the dma-buf, a multiple of 4
  * @length: bytes of the range, not 0
  * @access: NVME_DMABUF_ACCESS_READ (the drive fills the buffer), _WRITE (the
@@ -142,9 +147,17 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
  * exporter may take this one back at any time: commands then fail with -ESTALE
  * until nvmedmabuf_refresh().
  *
- * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EOPNOTSUPP,
- * -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal arrived), -EIO, or what
- * the exporter says (with NVME_DMABUF_REASON_EXPORTER).
+ * A regular file must be on XFS or ext4, and @access must be READ alone. Blocks of
+ * commands count from the start of the file. As long as the map takes commands,
+ * nobody has the file open for writing. Somebody who opens it for writing, truncates
+ * it or moves its blocks waits for the commands in flight; later ones fail with
+ * -ESTALE and NVME_DMABUF_REASON_FILE_CHANGED until nvmedmabuf_refresh(). Commands
+ * that touch a hole fail with -ENODATA. The call takes longer the larger the file is.
+ *
+ * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EBUSY (somebody has the
+ * file open for writing), -ETXTBSY (the file is swap space, or the device is and
+ * @access has WRITE), -EOPNOTSUPP, -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal
+ * arrived), -EIO, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER).
  */
 int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
 		      uint64_t offset, uint64_t length, uint32_t access,
@@ -161,7 +174,7 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
  * @flags: NVME_DMABUF_ATTACH_REQUIRE_P2P (refuse a buffer that is not in a PCI
  *	device's memory entirely, now and at each refresh),
  *	NVME_DMABUF_ATTACH_AUTO_REFRESH (commands refresh the map if its exporter
- *	took the buffer back), both, or 0
+ *	took the buffer back, or a writer its file), both, or 0
  * @map: gets the map's number, which is not 0
  * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
  *
@@ -193,8 +206,9 @@ int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
  *
  * Maps a buffer that its exporter took back, wherever it is now, and waits for
  * its move to end. After the namespace was formatted, takes over the new block
- * size, by which offsets and lengths are then measured. Nothing changes for a map
- * that is usable, but the drive is tested again by reading. After a failure it may
+ * size, by which offsets and lengths are then measured. After somebody wrote to the
+ * file, finds out again how long it is and where its blocks are. Nothing changes for a
+ * map that is usable, but the drive is tested again by reading. After a failure it may
  * be tried again; a map that took no commands takes none then, and one that was
  * usable, but for its format, may take none.
  *
@@ -204,10 +218,11 @@ int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map);
  *
  * Return: 0; -ENOENT if the context has no such map; -ENODEV if the controller
  * is gone (NVME_DMABUF_REASON_GONE) or the exporter revoked the buffer
- * (_EXPORTER_REVOKED); -EOPNOTSUPP if the buffer or the format cannot be used as
- * it is now; -ESTALE if the namespace was formatted again meanwhile; -EIO; -ENOMEM;
- * -EINTR (a signal arrived); or what the exporter says (with
- * NVME_DMABUF_REASON_EXPORTER).
+ * (_EXPORTER_REVOKED); -EBUSY if somebody has the file open for writing; -ETXTBSY if
+ * the file is swap space now; -EOPNOTSUPP if the buffer, the format or the file cannot
+ * be used as it is now; -ESTALE if the namespace was formatted again, or the file opened
+ * for writing, meanwhile; -EIO; -ENOMEM; -EINTR (a signal arrived); or what the exporter
+ * says (with NVME_DMABUF_REASON_EXPORTER).
  */
 int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
 		       uint64_t *generation, uint32_t *reason);
@@ -219,9 +234,9 @@ int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map,
  *	(NVME_DMABUF_STATE_*) and its generation
  * @max: how many @events has room for, not 0
  *
- * An event says that a map's exporter took the buffer back, or that its
- * controller or its namespace went. The state is NVME_DMABUF_STATE_LIVE if the map was refreshed
- * in the meantime. A map has one event at most, which stays until it is read
+ * An event says that a map's exporter took the buffer back, that somebody opened its
+ * file for writing, or that its controller or its namespace went. The state is
+ * NVME_DMABUF_STATE_LIVE if the map was refreshed in the meantime. A map has one event at most, which stays until it is read
  * here or the map is detached, so none is lost; several threads that read get
  * different ones. poll() on nvmedmabuf_fd() says POLLPRI if there are any.
  * Never waits.
@@ -235,7 +250,8 @@ int nvmedmabuf_get_events(struct nvmedmabuf *ctx,
  * nvmedmabuf_get_map_info - describe a map
  * @ctx: the context
  * @map: the map
- * @info: gets the answer; need not be initialised
+ * @info: gets the answer; need not be initialised. Its out_extents, out_blocks and
+ *	out_file_bytes are 0 unless the map is of a file.
  *
  * Return: 0; -ENOENT if the context has no such map.
  */
@@ -364,7 +380,7 @@ int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
  * @map: map with NVME_DMABUF_ACCESS_READ
  * @offset: first byte of the data from the start of the map, a multiple of 4
  * @length: bytes, a multiple of the block size, not 0
- * @slba: first logical block, from the start of the block device attached
+ * @slba: first logical block, from the start of the block device or file attached
  *
  * Set user_data, flags and timeout_ms afterwards if they shall not be 0.
  */
@@ -421,7 +437,7 @@ static inline void nvmedmabuf_prep_flush(struct nvme_dmabuf_command *cmd,
  * @map: map with NVME_DMABUF_ACCESS_READ
  * @offset: first byte of the data from the start of the map, a multiple of 4
  * @length: bytes, a multiple of the block size, not 0
- * @slba: first logical block, from the start of the block device attached
+ * @slba: first logical block, from the start of the block device or file attached
  * @cpl: gets the completion, on failure too; may be NULL
  *
  * Return: 0 if all was read. -EIO if the drive failed the command: then
