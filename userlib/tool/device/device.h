@@ -39,6 +39,22 @@ void names_free(char **names, int count);
 #define NAME_SIZE 64
 #define PATH_SIZE 288
 
+/* A mounted file system. */
+struct mount {
+	unsigned long id;
+	dev_t dev;
+	char where[PATH_SIZE];
+	char type[NAME_SIZE];	/* xfs */
+	char source[PATH_SIZE]; /* /dev/nvme0n1p1 */
+};
+
+/* NULL if they are not told. fclose() it. mounts_next() is false behind the last. */
+FILE *mounts_open(void);
+bool mounts_next(FILE *mounts, struct mount *m);
+
+/* mountinfo and swaps write space, tab, newline and backslash in octal. */
+void mounts_unescape(char *s);
+
 /* A namespace or a partition of one, as the block layer sees it. */
 struct ns {
 	char path[PATH_SIZE];	/* /dev/nvme0n1p1, or what the user named */

@@ -34,22 +34,6 @@ static void add_use(struct uses *uses, const char *reason, const char *device, c
 	uses->count++;
 }
 
-/* mountinfo and swaps write space, tab, newline and backslash in octal. */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*out++ = (s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0');
-			s += 3;
-		} else {
-			*out++ = *s;
-		}
-	}
-	*out = '\0';
-}
-
 static bool is_node_of(const char *path, dev_t dev)
 {
 	struct stat st;
@@ -59,35 +43,17 @@ static bool is_node_of(const char *path, dev_t dev)
 
 static void find_mounts(struct uses *uses, const char *name, dev_t dev)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
-	size_t size = 0;
+	FILE *mounts = mounts_open();
+	struct mount m;
 
-	if (!f)
+	if (!mounts)
 		return;
-	while (getline(&line, &size, f) > 0) {
-		unsigned int ma, mi;
-		char *where, *tail, *source = NULL;
-
-		/* ID PARENT MAJOR:MINOR ROOT WHERE OPTIONS... - TYPE SOURCE ... */
-		where = malloc(strlen(line) + 1);
-		if (!where)
-			break;
-		tail = strstr(line, " - ");
-		if (sscanf(line, "%*u %*u %u:%u %*s %s", &ma, &mi, where) == 3 && tail) {
-			unescape(where);
-			/* btrfs has a device number of its own there. */
-			strtok(tail + 3, " ");
-			source = strtok(NULL, " \n");
-			if (source)
-				unescape(source);
-			if (makedev(ma, mi) == dev || (source && is_node_of(source, dev)))
-				add_use(uses, "mounted", name, where);
-		}
-		free(where);
+	while (mounts_next(mounts, &m)) {
+		/* btrfs has a device number of its own there. */
+		if (m.dev == dev || is_node_of(m.source, dev))
+			add_use(uses, "mounted", name, m.where);
 	}
-	free(line);
-	fclose(f);
+	fclose(mounts);
 }
 
 static void find_swap(struct uses *uses, const char *name, dev_t dev)
@@ -100,7 +66,7 @@ static void find_swap(struct uses *uses, const char *name, dev_t dev)
 		return;
 	while (getline(&line, &size, f) > 0) {
 		line[strcspn(line, " \t\n")] = '\0';
-		unescape(line);
+		mounts_unescape(line);
 		if (is_node_of(line, dev))
 			add_use(uses, "swap", name, line);
 	}
