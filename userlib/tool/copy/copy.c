@@ -141,6 +141,8 @@ int copy_open_channel(struct copy *c, uint32_t access, FILE *out)
 	c->digest = digest_new();
 	if (!c->digest)
 		return no_digest();
+	if (!c->total)
+		return TOOL_OK;
 	ret = channel_open_or_report(&c->channel, c->ctx, &c->ns, &c->info, &c->exporter, c->chunk,
 				     access);
 	if (ret || !c->show_map)
@@ -169,14 +171,16 @@ static void summary_to_json(const struct copy *c, const char *sha256)
 	struct json_object *root = report_root();
 
 	put_str(root, "namespace", c->ns.path);
+	put_bool(root, "file", c->ns.is_file);
 	put_u64(root, "block_size", c->info.out_block_size);
 	put_u64(root, "start_lba", c->start);
 	put_u64(root, "bytes_requested", c->total);
 	put_u64(root, "bytes", c->done);
 	put_u64(root, "blocks", copy_in_blocks(c, c->done) / c->info.out_block_size);
 	put_u64(root, "bytes_padded", copy_in_blocks(c, c->done) - c->done);
+	put_u64(root, "bytes_by_read", c->channel.by_read);
 	put_u64(root, "commands", c->channel.commands);
-	put_str(root, "buffer", c->exporter.name);
+	put_str(root, "buffer", c->total ? c->exporter.name : NULL);
 	put_u64(root, "chunk_bytes", c->chunk);
 	put_bool(root, "fua", c->fua);
 	put_bool(root, "complete", c->done == c->total);
@@ -188,10 +192,18 @@ static void summary_to_text(const struct copy *c, const char *sha256, FILE *out)
 	uint64_t blocks = copy_in_blocks(c, c->done) / c->info.out_block_size;
 	char size[SIZE_TEXT];
 
-	fprintf(out,
-		"%" PRIu64 " bytes (%s), blocks %" PRIu64 " to %" PRIu64 " of %s, through %s\n",
-		c->done, size_text(c->done, size), c->start, c->start + (blocks ? blocks - 1 : 0),
-		c->ns.path, c->exporter.name);
+	if (!c->total)
+		fprintf(out, "%s is empty\n", c->ns.path);
+	else
+		fprintf(out,
+			"%" PRIu64 " bytes (%s), blocks %" PRIu64 " to %" PRIu64
+			" of %s, through %s\n",
+			c->done, size_text(c->done, size), c->start,
+			c->start + (blocks ? blocks - 1 : 0), c->ns.path, c->exporter.name);
+	if (c->channel.by_read)
+		fprintf(out,
+			"%" PRIu64 " bytes of these, holes or the end of the file, by read(2)\n",
+			c->channel.by_read);
 	if (sha256)
 		fprintf(out, "sha256 %s\n", sha256);
 }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * nvme-dmabuf read: from a namespace to a file.
+ * nvme-dmabuf read: from a namespace, or from a file on one, to a file.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <sys/stat.h>
 
 #include "../subcommands.h"
 #include "copy.h"
 
 static const char help[] =
 	"Usage: nvme-dmabuf read NAMESPACE --count BLOCKS | --bytes N [OPTION]...\n"
-	"Copy blocks of a namespace, or of a partition of one, to a file.\n"
+	"       nvme-dmabuf read FILE [OPTION]...\n"
+	"Copy blocks of a namespace, of a partition of one, or of a FILE on XFS or ext4,\n"
+	"to a file. All of FILE is copied if nothing else is asked for.\n"
 	"\n"
 	"  -o, --output FILE\n"
 	"                   write to FILE; '-', the default, is standard output\n"
@@ -44,16 +49,45 @@ static const struct option options[] = { { "output", required_argument, NULL, 'o
 					 { "help", no_argument, NULL, 'h' },
 					 { 0 } };
 
+/* A file has an end that somebody can mean. */
+static int check_length(const struct copy *c, bool is_file)
+{
+	if (is_file || c->has_count || c->has_bytes)
+		return TOOL_OK;
+	return report_usage("how much? Give --count or --bytes");
+}
+
 static int check_usage(const struct copy *c, bool to_stdout)
 {
-	if (!c->has_count && !c->has_bytes)
-		return report_usage("how much? Give --count or --bytes");
+	int ret = check_length(c, ns_may_be_file(c->ns_word));
+
+	if (ret)
+		return ret;
 	if (to_stdout && report_json())
 		return report_usage(
 			"--json needs -o FILE: the data would go to standard output too");
 	if (to_stdout && isatty(STDOUT_FILENO))
 		return report_usage(
 			"standard output is a terminal; give -o FILE, or pipe the data somewhere");
+	return TOOL_OK;
+}
+
+/* Nothing behind the end of a file is copied, although its last block goes on. */
+static int end_with_file(struct copy *c)
+{
+	uint64_t start = c->start * c->info.out_block_size;
+	uint64_t left = start < c->ns.bytes ? c->ns.bytes - start : 0;
+
+	if (c->has_bytes && left && c->bytes > left)
+		return report_error(TOOL_FAILED,
+				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_OUTSIDE_NAMESPACE),
+				    "%s has %" PRIu64 " bytes from block %" PRIu64
+				    " on, and not %" PRIu64,
+				    c->ns.path, left, c->start, c->bytes);
+	/* Blocks that are not there are reported as such. */
+	if (!c->has_bytes &&
+	    (!c->has_count || (c->total > left && c->total - left < c->info.out_block_size)))
+		c->total = left;
 	return TOOL_OK;
 }
 
@@ -67,6 +101,9 @@ static int open_namespace(struct copy *c)
 	ret = ns_open_or_report(&c->ns, c->ns_word, O_RDONLY);
 	if (ret)
 		return ret;
+	ret = check_length(c, c->ns.is_file);
+	if (ret)
+		return ret;
 	ret = ns_query(c->ctx, &c->ns, &c->info);
 	if (ret)
 		return ret;
@@ -75,6 +112,14 @@ static int open_namespace(struct copy *c)
 	if (c->has_count &&
 	    __builtin_mul_overflow(c->count, (uint64_t)c->info.out_block_size, &c->total))
 		return report_usage("--count is too large");
+	if (c->ns.is_file) {
+		ret = end_with_file(c);
+		if (ret)
+			return ret;
+	}
+	/* Of an empty file nothing is nothing wrong. */
+	if (!c->total && !c->start)
+		return TOOL_OK;
 	ret = copy_set_range(c);
 	if (ret)
 		return ret;
@@ -82,8 +127,25 @@ static int open_namespace(struct copy *c)
 					     copy_in_blocks(c, c->total));
 }
 
+/* To empty the file that is read would be to lose it. */
+static int check_output(const struct copy *c, bool to_stdout)
+{
+	struct stat in, out;
+
+	if (!c->ns.is_file || fstat(c->ns.fd, &in) ||
+	    (to_stdout ? fstat(STDOUT_FILENO, &out) : stat(c->file, &out)) ||
+	    in.st_dev != out.st_dev || in.st_ino != out.st_ino)
+		return TOOL_OK;
+	return report_error(TOOL_REFUSED, "same-file",
+			    "the output is %s itself; nothing was written to it", c->ns.path);
+}
+
 static int open_output(struct copy *c, bool to_stdout)
 {
+	int ret = check_output(c, to_stdout);
+
+	if (ret)
+		return ret;
 	if (to_stdout) {
 		c->fd = STDOUT_FILENO;
 		return TOOL_OK;
@@ -120,13 +182,42 @@ static int write_out(struct copy *c, const uint8_t *data, uint64_t length)
 	return TOOL_OK;
 }
 
+/*
+ * The next chunk: of a file, nothing but data or nothing but a hole, as far as the file
+ * system tells. Where the drive refuses data, the channel finds it elsewhere.
+ */
+static uint64_t next_chunk(const struct copy *c, bool *is_hole)
+{
+	uint64_t want = copy_next(c), at = copy_next_block(c) * c->info.out_block_size, run;
+
+	*is_hole = false;
+	if (!c->ns.is_file)
+		return want;
+	run = copy_in_blocks(c, file_run(&c->ns, at, is_hole) - at);
+	return run && run < want ? run : want;
+}
+
+static int move_chunk(struct copy *c, uint64_t length, bool is_hole, uint64_t *got)
+{
+	int ret;
+
+	if (!is_hole)
+		return channel_move(&c->channel, NVME_DMABUF_OP_READ,
+				    c->fua ? NVME_DMABUF_CMD_FUA : 0, copy_next_block(c), length,
+				    got);
+	ret = channel_read_file(&c->channel, copy_next_block(c), length);
+	*got = ret ? 0 : length;
+	return ret;
+}
+
 static int copy_chunk(struct copy *c)
 {
-	uint64_t want = copy_next(c), got;
+	uint64_t want, got;
+	bool is_hole;
 	int moved, ret;
 
-	moved = channel_move(&c->channel, NVME_DMABUF_OP_READ, c->fua ? NVME_DMABUF_CMD_FUA : 0,
-			     copy_next_block(c), copy_in_blocks(c, want), &got);
+	want = next_chunk(c, &is_hole);
+	moved = move_chunk(c, copy_in_blocks(c, want), is_hole, &got);
 	ret = nvmedmabuf_buffer_begin_cpu(c->channel.buf, NVMEDMABUF_CPU_READ);
 	if (ret)
 		return report_error(TOOL_FAILED, "cpu-access",
@@ -148,6 +239,16 @@ static int close_output(struct copy *c)
 		return report_error(TOOL_FAILED, "output", "cannot write to %s: %s", c->file,
 				    strerror(errno));
 	return TOOL_OK;
+}
+
+/* What was read while somebody wrote may be neither what was there before nor after. */
+static int check_unchanged(const struct copy *c)
+{
+	if (!c->ns.is_file || !file_has_changed(&c->ns))
+		return TOOL_OK;
+	return report_error(TOOL_FAILED, nvmedmabuf_reason_name(NVME_DMABUF_REASON_FILE_CHANGED),
+			    "somebody changed %s while it was read; the copy may be of no use",
+			    c->ns.path);
 }
 
 static int run(struct copy *c)
@@ -176,7 +277,9 @@ static int run(struct copy *c)
 		progress_show(&c->progress, c->done);
 	}
 	closed = close_output(c);
-	return copy_end(c, ret ? ret : closed, out);
+	if (!ret)
+		ret = closed;
+	return copy_end(c, ret ? ret : check_unchanged(c), out);
 }
 
 int cmd_read(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device.h"
 
@@ -33,6 +34,7 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 	ch->mem = mem;
 	ch->size = size;
 	ch->block_size = info->out_block_size;
+	ch->file = ns->is_file ? ns->fd : -1;
 	ch->max_command = info->out_max_command - info->out_max_command % info->out_block_size;
 	if (!ch->max_command)
 		return -EOPNOTSUPP;
@@ -156,6 +158,51 @@ static int submit(struct channel *ch, uint32_t count)
 			    strerror(ret < 0 ? -ret : EIO));
 }
 
+/* Reports. */
+static int read_file(struct channel *ch, uint64_t to, uint64_t from, uint64_t length)
+{
+	int ret = nvmedmabuf_buffer_begin_cpu(ch->buf, NVMEDMABUF_CPU_WRITE), end;
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	if (ret)
+		return report_error(TOOL_FAILED, "cpu-access",
+				    "the CPU may not fill the buffer: %s", strerror(-ret));
+	while (done < length && n) {
+		n = pread(ch->file, ch->mem + to + done, length - done, from + done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		done += n;
+	}
+	if (n < 0)
+		ret = report_error(TOOL_FAILED, "input", "cannot read the file: %s",
+				   strerror(errno));
+	/* The end of the file. */
+	if (!n)
+		memset(ch->mem + to + done, 0, length - done);
+	ch->by_read += done;
+	end = nvmedmabuf_buffer_end_cpu(ch->buf, NVMEDMABUF_CPU_WRITE);
+	if (end && !ret)
+		ret = report_error(TOOL_FAILED, "cpu-access", "the buffer cannot be given back: %s",
+				   strerror(-end));
+	return ret;
+}
+
+int channel_read_file(struct channel *ch, uint64_t slba, uint64_t length)
+{
+	return read_file(ch, 0, slba * ch->block_size, length);
+}
+
+/* Refused because the drive holds something else there than the file does. */
+static bool is_for_read(const struct channel *ch, const struct nvme_dmabuf_completion *cpl)
+{
+	return ch->file >= 0 && cpl->error &&
+	       (cpl->reason == NVME_DMABUF_REASON_FILE_HOLE ||
+		cpl->reason == NVME_DMABUF_REASON_FILE_TAIL);
+}
+
 int channel_move(struct channel *ch, uint8_t opcode, uint16_t flags, uint64_t slba, uint64_t length,
 		 uint64_t *done)
 {
@@ -176,16 +223,24 @@ int channel_move(struct channel *ch, uint8_t opcode, uint16_t flags, uint64_t sl
 		return ret;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct nvme_dmabuf_completion *cpl = &ch->cpls[i];
+		const struct nvme_dmabuf_command *cmd = &ch->cmds[i];
 
+		if (is_for_read(ch, cpl)) {
+			ret = read_file(ch, cmd->offset, cmd->slba * ch->block_size, cmd->length);
+			if (ret)
+				return ret;
+			*done += cmd->length;
+			continue;
+		}
 		*done += cpl->bytes;
 		if (cpl->error || cpl->status)
-			return report_completion(&ch->cmds[i], cpl);
-		if (cpl->bytes != ch->cmds[i].length)
+			return report_completion(cmd, cpl);
+		if (cpl->bytes != cmd->length)
 			return report_error(TOOL_FAILED, "short-transfer",
 					    "%s at block %" PRIu64 " moved %" PRIu64 " of %" PRIu64
 					    " bytes and reported no error",
-					    opcode_name(opcode), (uint64_t)ch->cmds[i].slba,
-					    (uint64_t)cpl->bytes, (uint64_t)ch->cmds[i].length);
+					    opcode_name(opcode), (uint64_t)cmd->slba,
+					    (uint64_t)cpl->bytes, (uint64_t)cmd->length);
 	}
 	return TOOL_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tool knows of the module, of namespaces and of dma-bufs; it knows no
+ * What the tool knows of the module, of namespaces, of files and of dma-bufs; it knows no
  * subcommand. Functions that say "reports" have told the user why they failed, and
  * return the exit code to end with; all others return a negative errno and are silent.
  */
@@ -8,6 +8,7 @@
 #define NVME_DMABUF_TOOL_DEVICE_H
 
 #include <stdio.h>
+#include <time.h>
 
 #include <sys/types.h>
 
@@ -55,7 +56,11 @@ bool mounts_next(FILE *mounts, struct mount *m);
 /* mountinfo and swaps write space, tab, newline and backslash in octal. */
 void mounts_unescape(char *s);
 
-/* A namespace or a partition of one, as the block layer sees it. */
+/*
+ * A namespace or a partition of one, as the block layer sees it; or a regular file, of
+ * which name, disk, partition and dev are those of the device that its file system is
+ * on. The names are empty if that is no block device.
+ */
 struct ns {
 	char path[PATH_SIZE];	/* /dev/nvme0n1p1, or what the user named */
 	char name[NAME_SIZE];	/* the kernel's name: nvme0n1p1 */
@@ -63,14 +68,26 @@ struct ns {
 	unsigned int partition; /* number, or 0 */
 	dev_t dev;
 	int fd;
+
+	/* Of a file, when it was opened. */
+	bool is_file;
+	uint64_t bytes;
+	struct timespec modified;
 };
 
 /*
- * @word is a path, or a name in /dev. On failure too, @ns->path is set, and
- * @ns->name if it is a block device. -ENOTBLK if it is something else.
+ * @word is a path, a name in /dev or, if there is none, that of a regular file. On
+ * failure too, @ns->path is set, and @ns->name if it is a block device. -ENOTBLK if it
+ * is something else. A file can only be opened for reading: -EOPNOTSUPP.
  */
 int ns_open(struct ns *ns, const char *word, int open_flags);
 void ns_close(struct ns *ns);
+
+/* False if @word names something else than a regular file. */
+bool ns_may_be_file(const char *word);
+
+/* Identify; of a file, that of the device below, if that can be opened. */
+int ns_get_drive(const struct ns *ns, struct nvmedmabuf_drive *drive);
 
 /* The same, but a failure is reported; and that report alone. */
 int ns_open_or_report(struct ns *ns, const char *word, int open_flags);
@@ -86,6 +103,28 @@ int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_
 /* Reports unless block @start and all @count blocks from there on are on the namespace. */
 int ns_check_range(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, uint64_t start,
 		   uint64_t count);
+
+/*
+ * file.c: of regular files only. The last block may belong to the file in part. The module
+ * does not count it if it refuses it; the first of these does, and the second never does,
+ * for nobody can read it with O_DIRECT.
+ */
+void file_count_tail(const struct ns *ns, struct nvme_dmabuf_ns_info *info);
+void file_leave_out_tail(const struct ns *ns, struct nvme_dmabuf_ns_info *info);
+
+/* The end of the data, or of the hole, that begins at byte @at, or the file's. */
+uint64_t file_run(const struct ns *ns, uint64_t at, bool *is_hole);
+bool file_has_holes(const struct ns *ns, uint64_t start, uint64_t end);
+
+/* Reports if blocks of a file are in a hole, which commands must not touch. */
+int file_check_holes(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, uint64_t start,
+		     uint64_t count);
+
+/* Whether somebody changed it since it was opened. */
+bool file_has_changed(const struct ns *ns);
+
+/* The file system that it is on. */
+int file_get_mount(const struct ns *ns, struct mount *m);
 
 /* Names of all whole NVMe namespaces that can be opened. */
 int ns_list(char ***names);
@@ -144,7 +183,10 @@ struct overwrite {
 /* Reports if nobody agrees, or if the drive cannot be identified. */
 int overwrite_confirm(const struct overwrite *o);
 
-/* Write back, and then forget, what the page cache has of a byte range. */
+/*
+ * Write back, and then forget, what the page cache has of a byte range. That of a file
+ * is written back when it is attached, and when a map of it is refreshed.
+ */
 int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
 int ns_cache_write_back_or_report(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
@@ -193,6 +235,9 @@ int exporter_list(struct exporter **list);
 
 int exporter_create(const struct exporter *exporter, uint64_t size, struct nvmedmabuf_buffer **buf);
 
+/* By the first exporter that works, which @exporter becomes. */
+int exporter_create_any(struct exporter *exporter, uint64_t size, struct nvmedmabuf_buffer **buf);
+
 /*
  * The same, but reports. EXPORTER_AUTO takes the first that works, and
  * @exporter becomes that one.
@@ -209,6 +254,8 @@ struct channel {
 	uint32_t map;
 	uint32_t block_size;
 	uint32_t max_command;
+	int file;	   /* of a file; else -1 */
+	uint64_t by_read;  /* bytes of it that read(2) gave */
 	uint64_t commands; /* submitted so far */
 	struct nvme_dmabuf_command *cmds;
 	struct nvme_dmabuf_completion *cpls;
@@ -230,10 +277,14 @@ void channel_close(struct channel *ch);
 /*
  * One submission of as many commands as @length takes, between the start of
  * the buffer and block @slba. *@done gets the bytes that certainly arrived.
- * Reports.
+ * What the drive must not read of a file, holes and the end of the last block,
+ * comes by read(2). Reports.
  */
 int channel_move(struct channel *ch, uint8_t opcode, uint16_t flags, uint64_t slba, uint64_t length,
 		 uint64_t *done);
+
+/* To the start of the buffer, all of it by read(2), with zeroes behind the end. Reports. */
+int channel_read_file(struct channel *ch, uint64_t slba, uint64_t length);
 
 /* Flush the drive's write cache. Reports. */
 int channel_flush(struct channel *ch);

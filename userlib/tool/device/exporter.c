@@ -223,7 +223,7 @@ int exporter_create(const struct exporter *e, uint64_t size, struct nvmedmabuf_b
 	}
 }
 
-static int create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buffer **buf)
+int exporter_create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	struct exporter *list;
 	int count, ret = -ENOENT;
@@ -248,7 +248,7 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	int ret;
 
 	if (e->kind == EXPORTER_AUTO) {
-		ret = create_any(e, size, buf);
+		ret = exporter_create_any(e, size, buf);
 		if (!ret)
 			return TOOL_OK;
 		return report_error(

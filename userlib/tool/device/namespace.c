@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Finding and opening namespaces, and what the block layer and sysfs tell of
- * them. Knows nothing of who uses them: see inuse.c.
+ * Finding and opening namespaces, or files in their place, and what the block layer
+ * and sysfs tell of them. Knows nothing of who uses them: see inuse.c.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -70,34 +70,79 @@ static int identify(struct ns *ns)
 	return sysfs_link_name(ns->disk, sizeof(ns->disk), "/sys/class/block/%s/..", ns->name);
 }
 
-int ns_open(struct ns *ns, const char *word, int open_flags)
+static int set_path(struct ns *ns, const char *dir, const char *word, struct stat *st)
 {
-	struct stat st;
+	int n = snprintf(ns->path, sizeof(ns->path), "%s%s", dir, word);
+
+	if (n < 0 || (size_t)n >= sizeof(ns->path))
+		return -ENAMETOOLONG;
+	return stat(ns->path, st) ? -errno : 0;
+}
+
+/* A word without a slash is a name in /dev first. */
+static int find(struct ns *ns, const char *word, struct stat *st)
+{
+	struct stat file;
 	int ret;
 
 	memset(ns, 0, sizeof(*ns));
 	ns->fd = -1;
-	ret = snprintf(ns->path, sizeof(ns->path), "%s%s", strchr(word, '/') ? "" : "/dev/", word);
-	if (ret < 0 || (size_t)ret >= sizeof(ns->path))
-		return -ENAMETOOLONG;
+	if (strchr(word, '/'))
+		return set_path(ns, "", word, st);
+	ret = set_path(ns, "/dev/", word, st);
+	if (ret != -ENOENT || stat(word, &file) || !S_ISREG(file.st_mode))
+		return ret;
+	return set_path(ns, "", word, st);
+}
 
-	/* Opening something else may have effects, or hang, as with a FIFO. */
-	if (stat(ns->path, &st))
-		return -errno;
-	if (!S_ISBLK(st.st_mode))
-		return -ENOTBLK;
-	ns->dev = st.st_rdev;
-	ret = identify(ns);
+bool ns_may_be_file(const char *word)
+{
+	struct stat st;
+	struct ns ns;
+
+	return find(&ns, word, &st) || S_ISREG(st.st_mode);
+}
+
+static bool is_same(const struct ns *ns, const struct stat *found, const struct stat *opened)
+{
+	if (ns->is_file)
+		return S_ISREG(opened->st_mode) && opened->st_dev == found->st_dev &&
+		       opened->st_ino == found->st_ino;
+	return S_ISBLK(opened->st_mode) && opened->st_rdev == found->st_rdev;
+}
+
+int ns_open(struct ns *ns, const char *word, int open_flags)
+{
+	bool writes = (open_flags & O_ACCMODE) != O_RDONLY;
+	struct stat found, opened;
+	int ret;
+
+	ret = find(ns, word, &found);
 	if (ret)
 		return ret;
-	if ((open_flags & O_ACCMODE) != O_RDONLY && is_read_only(ns))
+	/* Opening something else may have effects, or hang, as with a FIFO. */
+	ns->is_file = S_ISREG(found.st_mode);
+	if (!ns->is_file && !S_ISBLK(found.st_mode))
+		return -ENOTBLK;
+	if (ns->is_file && writes)
+		return -EOPNOTSUPP;
+	ns->dev = ns->is_file ? found.st_dev : found.st_rdev;
+	ret = identify(ns);
+	/* What is wrong with a file's device is the module's to say. */
+	if (ret && !ns->is_file)
+		return ret;
+	if (writes && is_read_only(ns))
 		return -EROFS;
 	ns->fd = open(ns->path, open_flags | O_CLOEXEC);
 	if (ns->fd < 0)
 		return -errno;
-	if (fstat(ns->fd, &st) || !S_ISBLK(st.st_mode) || st.st_rdev != ns->dev) {
+	if (fstat(ns->fd, &opened) || !is_same(ns, &found, &opened)) {
 		ns_close(ns);
 		return -ENXIO;
+	}
+	if (ns->is_file) {
+		ns->bytes = opened.st_size;
+		ns->modified = opened.st_mtim;
 	}
 	return 0;
 }
@@ -121,6 +166,8 @@ const char *ns_open_reason(int err)
 		return "no-permission";
 	case -EROFS:
 		return "read-only";
+	case -EOPNOTSUPP:
+		return nvmedmabuf_reason_name(NVME_DMABUF_REASON_FILE_WRITE);
 	default:
 		return "cannot-open";
 	}
@@ -130,14 +177,16 @@ const char *ns_open_text(int err)
 {
 	switch (err) {
 	case -ENOTBLK:
-		return "it is no block device; name a namespace such as /dev/nvme0n1, or a partition of one";
+		return "it is neither a block device nor a regular file; name a namespace such as /dev/nvme0n1, a partition of one, or a file on one";
 	case -ENOENT:
-		return "there is no such device; 'nvme-dmabuf info' lists the namespaces of this machine";
+		return "there is no such device or file; 'nvme-dmabuf info' lists the namespaces of this machine";
 	case -EACCES:
 	case -EPERM:
 		return "its access rights do not allow it, and they count, not those of /dev/nvme-dmabuf; run this as root, or as a member of the node's group";
 	case -EROFS:
 		return "it is read-only; see blockdev --setrw, and whether the drive is write-protected";
+	case -EOPNOTSUPP:
+		return "it is a regular file, and files can only be read; write to it by other means, such as dd with oflag=direct";
 	default:
 		return strerror(-err);
 	}
@@ -164,8 +213,10 @@ int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_
 	if (ret)
 		return report_error(TOOL_REFUSED, "query-failed",
 				    "cannot ask the module about %s: %s", ns->path, strerror(-ret));
-	if (info->out_reason == NVME_DMABUF_REASON_NONE)
+	if (info->out_reason == NVME_DMABUF_REASON_NONE) {
+		file_count_tail(ns, info);
 		return TOOL_OK;
+	}
 	put_u64(report_root(), "reason_number", info->out_reason);
 	return report_error(TOOL_REFUSED, nvmedmabuf_reason_name(info->out_reason),
 			    "%s cannot be used (reason %u): %s", ns->path, info->out_reason,
@@ -184,6 +235,24 @@ int ns_check_range(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, 
 			    "%" PRIu64 " blocks from block %" PRIu64 " do not fit: %s has %" PRIu64
 			    " blocks of %" PRIu32 " bytes",
 			    count, start, ns->path, capacity, info->out_block_size);
+}
+
+int ns_get_drive(const struct ns *ns, struct nvmedmabuf_drive *drive)
+{
+	char path[PATH_SIZE];
+	int fd, ret;
+
+	if (!ns->is_file)
+		return nvmedmabuf_get_drive(ns->fd, drive);
+	if (!ns->name[0])
+		return -ENOTTY;
+	snprintf(path, sizeof(path), "/dev/%s", ns->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = nvmedmabuf_get_drive(fd, drive);
+	close(fd);
+	return ret;
 }
 
 static bool is_controller(const char *name)
@@ -232,6 +301,8 @@ int ns_controllers(const struct ns *ns, struct controller *list, int max)
  */
 int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length)
 {
+	if (ns->is_file)
+		return 0;
 	if (sync_file_range(ns->fd, start, length,
 			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				    SYNC_FILE_RANGE_WAIT_AFTER))
