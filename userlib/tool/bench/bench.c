@@ -25,8 +25,10 @@ static const char help[] =
 	"Usage: nvme-dmabuf bench NAMESPACE [OPTION]...\n"
 	"       nvme-dmabuf bench NAMESPACE --direction write --start LBA --count BLOCKS\n"
 	"                         [OPTION]...\n"
-	"Measure IOPS, bandwidth, latency and CPU time of a namespace, by this module and\n"
-	"by what the kernel offers without it. Each path must first move the right data.\n"
+	"       nvme-dmabuf bench FILE [OPTION]...\n"
+	"Measure IOPS, bandwidth, latency and CPU time of a namespace, or of reads from FILE\n"
+	"on one, by this module and by what the kernel offers without it. Each path must\n"
+	"first move the right data.\n"
 	"Options with LIST take several, with commas; each combination is measured.\n"
 	"\n"
 	"  --pattern LIST   random, sequential (default random)\n"
@@ -334,15 +336,20 @@ static int open_namespace(struct bench *b)
 	if (ret)
 		return ret;
 	ret = ns_query(b->ctx, &b->ns, &b->info);
+	if (ret)
+		return ret;
+	file_leave_out_tail(&b->ns, &b->info);
+	ret = set_range(b);
 	if (!ret)
-		ret = set_range(b);
+		ret = file_check_holes(&b->ns, &b->info, b->start, b->count);
 	if (!ret)
 		ret = check_polled(b);
 	if (!ret)
 		ret = check_zones(b);
 	if (ret)
 		return ret;
-	b->busy = !writes(b) && ns_is_busy(&b->ns);
+	/* While a file is attached nobody can write to it. */
+	b->busy = !writes(b) && !b->ns.is_file && ns_is_busy(&b->ns);
 	return direct_open_or_report(&b->direct, &b->ns, &b->info, writes(b));
 }
 

@@ -2,8 +2,8 @@
 /*
  * The paths of 'bench' for comparison, past the module: what the kernel offers
  * by itself, at its best. Both use io_uring with a registered file and a
- * registered buffer: READ_FIXED and WRITE_FIXED of the block device, and NVMe
- * commands on the namespace's generic device. The only file that knows liburing.
+ * registered buffer: READ_FIXED and WRITE_FIXED of the block device or the file, and
+ * NVMe commands on the namespace's generic device. The only file that knows liburing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 struct kernel_path {
 	struct io_uring ring;
 	bool has_ring;
-	int fd;		/* the generic device; -1 if the block device is used */
+	int fd;		/* the generic device; -1 if the block device or the file is used */
 	uint64_t piece; /* bytes of each registered buffer */
 	void *own;
 	uint64_t own_size;
@@ -157,7 +157,7 @@ static int choose_memory(struct bench_queue *q)
 static int check_format(struct bench_queue *q)
 {
 	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
-	int ret = nvmedmabuf_get_drive(q->bench->ns.fd, &drive);
+	int ret = ns_get_drive(&q->bench->ns, &drive);
 
 	if (ret)
 		return bench_obstacle(
@@ -193,6 +193,9 @@ static int open_generic(struct bench_queue *q)
 	char path[PATH_SIZE];
 	int ret;
 
+	if (ns->is_file)
+		return bench_obstacle(q, "file",
+				      "NVMe commands do not know where the blocks of a file are");
 	snprintf(path, sizeof(path), "/dev/ng%s", ns->disk + strlen("nvme"));
 	k->fd = open(path, (q->point->direction == BENCH_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (k->fd < 0)

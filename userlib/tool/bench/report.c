@@ -43,7 +43,7 @@ static bool is_emulated(const struct nvmedmabuf_drive *drive)
 void bench_report_begin(struct bench *b)
 {
 	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
-	bool known = !nvmedmabuf_get_drive(b->ns.fd, &drive);
+	bool known = !ns_get_drive(&b->ns, &drive);
 	bool iommu = b->info.out_flags & NVME_DMABUF_NS_IOMMU;
 	struct json_object *root = report_root();
 	char size[SIZE_TEXT], buffer[SIZE_TEXT];
@@ -51,6 +51,7 @@ void bench_report_begin(struct bench *b)
 
 	uname(&system);
 	put_str(root, "namespace", b->ns.path);
+	put_bool(root, "file", b->ns.is_file);
 	put_str(root, "model", known ? drive.model : NULL);
 	put_str(root, "serial", known ? drive.serial : NULL);
 	put_bool(root, "emulated", known && is_emulated(&drive));

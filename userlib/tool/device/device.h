@@ -191,7 +191,7 @@ int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
 int ns_cache_write_back_or_report(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
 
-/* A namespace by the block layer, past the page cache and past the module. */
+/* A namespace by the block layer, or a file, past the page cache and past the module. */
 struct direct {
 	int fd;
 	uint32_t block_size;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The block layer's own reads and writes of a namespace, past the page cache and
- * past the module: what others are compared with.
+ * The kernel's own reads and writes of a namespace, or reads of a file, past the page
+ * cache and past the module: what others are compared with.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -290,6 +290,11 @@ static int run(struct nvmedmabuf *ctx, struct ns *ns, int argc, char **argv)
 	ret = ns_open_or_report(ns, argv[0], O_RDONLY);
 	if (ret)
 		return ret;
+	if (ns->is_file)
+		return report_error(TOOL_REFUSED,
+				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_NOT_BLOCK_DEVICE),
+				    "%s is a file; name the namespace that it is on%s%s", ns->path,
+				    ns->name[0] ? ", /dev/" : "", ns->name);
 	ret = ns_query(ctx, ns, &info);
 	if (ret)
 		return ret;

@@ -67,7 +67,7 @@ static void plan(struct read_test *t)
 	t->count = 1 + selftest_random(st, SELFTEST_BATCH);
 	share = t->ch.size / t->count / 4096 * 4096;
 	for (uint32_t i = 0; i < t->count; i++)
-		extent_pick(st, &t->extents[i], i * share, share, 0, st->info.out_capacity);
+		extent_pick(st, &t->extents[i], i * share, share, 0, st->blocks);
 }
 
 static bool submit(struct read_test *t)

@@ -17,9 +17,10 @@
 static const char help[] =
 	"Usage: nvme-dmabuf selftest NAMESPACE [OPTION]...\n"
 	"       nvme-dmabuf selftest NAMESPACE --write --start LBA [OPTION]...\n"
-	"Check that data moves right between this namespace and dma-bufs: random reads\n"
-	"compared with the block layer's, memory around them, and refusals. Changes\n"
-	"nothing on the namespace without --write.\n"
+	"       nvme-dmabuf selftest FILE [OPTION]...\n"
+	"Check that data moves right between this namespace, or FILE on one, and dma-bufs:\n"
+	"random reads compared with the block layer's, memory around them, and refusals.\n"
+	"Changes nothing on the namespace without --write, and nothing in a file.\n"
 	"\n"
 	"  --buffer KIND    test one exporter: udmabuf, huge, heap[:NAME] or\n"
 	"                   drm[:/dev/dri/cardN] (default: all there are)\n"
@@ -201,6 +202,19 @@ static int parse(struct selftest *st, int argc, char **argv)
 	return TOOL_OK;
 }
 
+/* Reports if random reads would meet what no drive can read. */
+static int choose_blocks(struct selftest *st)
+{
+	struct nvme_dmabuf_ns_info whole = st->info;
+
+	file_leave_out_tail(&st->ns, &whole);
+	st->blocks = whole.out_capacity;
+	if (!st->blocks)
+		return report_error(TOOL_REFUSED, "too-small",
+				    "%s has no whole block that could be read", st->ns.path);
+	return file_check_holes(&st->ns, &st->info, 0, st->blocks);
+}
+
 static int open_namespace(struct selftest *st)
 {
 	int ret;
@@ -215,8 +229,14 @@ static int open_namespace(struct selftest *st)
 	ret = ns_query(st->ctx, &st->ns, &st->info);
 	if (ret)
 		return ret;
-	/* Without a claim nothing is known of who writes: the test must be lenient. */
-	st->busy = !st->write && ns_is_busy(&st->ns);
+	ret = choose_blocks(st);
+	if (ret)
+		return ret;
+	/*
+	 * Without a claim nothing is known of who writes: the test must be lenient. While a
+	 * file is attached nobody can write to it.
+	 */
+	st->busy = !st->write && !st->ns.is_file && ns_is_busy(&st->ns);
 	return direct_open_or_report(&st->direct, &st->ns, &st->info, st->write);
 }
 

@@ -30,6 +30,7 @@ struct selftest {
 	struct nvme_dmabuf_info module;
 	struct ns ns;
 	struct nvme_dmabuf_ns_info info;
+	uint64_t blocks;      /* that are read: of a file, those that it has all of */
 	struct direct direct; /* the same namespace */
 	bool busy;	      /* others may write to it meanwhile */
 	uint64_t random;
