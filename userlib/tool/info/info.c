@@ -15,16 +15,17 @@
 #include "info.h"
 
 static const char help[] =
-	"Usage: nvme-dmabuf info [--json] [NAMESPACE]...\n"
+	"Usage: nvme-dmabuf info [--json] [NAMESPACE | FILE]...\n"
 	"Show the module, where dma-bufs can come from, and whether and how each NVMe\n"
-	"namespace can be used. Without arguments: all whole namespaces.\n"
+	"namespace, or file on one, can be used. Without arguments: all whole namespaces.\n"
 	"\n"
 	"  NAMESPACE    a namespace or a partition: /dev/nvme0n1, nvme0n1p1\n"
+	"  FILE         a file on XFS or ext4\n"
 	"  --json       print JSON\n"
 	"  -h, --help   this text\n"
 	"\n"
-	"The exit code is 4 if a NAMESPACE that was named cannot be used, and 3 if the\n"
-	"module cannot be reached. See nvme-dmabuf(8).\n";
+	"The exit code is 4 if what was named cannot be used, and 3 if the module cannot be\n"
+	"reached. See nvme-dmabuf(8).\n";
 
 static const struct {
 	uint64_t flag;
@@ -35,6 +36,7 @@ static const struct {
 	{ NVME_DMABUF_FEATURE_MOVABLE, "movable", "movable buffers" },
 	{ NVME_DMABUF_FEATURE_SGL, "sgl", "SGLs" },
 	{ NVME_DMABUF_FEATURE_URING, "io_uring", "io_uring" },
+	{ NVME_DMABUF_FEATURE_FILE, "files", "files" },
 };
 
 static const char *version_text(uint32_t version, char *text, size_t size)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * One namespace, for 'info': what the module, the drive, the block layer and
- * sysfs say of it. Whatever cannot be found out is null in JSON, and left out
+ * One namespace, or a file on one, for 'info': what the module, the drive, the block
+ * layer and sysfs say of it. Whatever cannot be found out is null in JSON, and left out
  * of the text.
  */
 #include <errno.h>
@@ -19,13 +19,15 @@
 
 struct facts {
 	struct ns ns;
+	struct file_facts file; /* if it is one */
 	struct nvme_dmabuf_ns_info info;
 	struct nvmedmabuf_drive drive;
 	struct controller controllers[MAX_CONTROLLERS];
 	struct use uses[MAX_USES];
 	char iommu_domain[16]; /* sysfs' word: DMA, DMA-FQ, identity */
 	char pci[PCI_TEXT];
-	uint64_t bytes; /* by the block layer */
+	uint64_t bytes; /* by the block layer, or of the file */
+	uint64_t blocks;
 	uint64_t block_layer_max;
 	int block_size;
 	int controller_count;
@@ -65,6 +67,30 @@ static void ask_module(struct facts *f, struct nvmedmabuf *ctx)
 		refuse(f, "query-failed", strerror(-ret));
 }
 
+static void measure(struct facts *f)
+{
+	if (f->ns.is_file) {
+		f->bytes = f->ns.bytes;
+		f->blocks = f->info.out_capacity;
+		f->block_size = f->info.out_block_size;
+		return;
+	}
+	if (ioctl(f->ns.fd, BLKSSZGET, &f->block_size))
+		f->block_size = 0;
+	if (ioctl(f->ns.fd, BLKGETSIZE64, &f->bytes))
+		f->bytes = 0;
+	f->blocks = f->block_size ? f->bytes / f->block_size : 0;
+}
+
+/* A map tells more than the module's answer about the file, and can be refused besides. */
+static void gather_file(struct facts *f, struct nvmedmabuf *ctx)
+{
+	info_file_gather(&f->file, f->reason ? NULL : ctx, &f->ns);
+	if (f->file.reason)
+		refuse(f, nvmedmabuf_reason_name(f->file.reason),
+		       nvmedmabuf_reason_text(f->file.reason));
+}
+
 static void find_pci(struct facts *f)
 {
 	const struct controller *first = &f->controllers[0];
@@ -84,16 +110,17 @@ static void gather(struct facts *f, struct nvmedmabuf *ctx)
 
 	ask_module(f, ctx);
 	f->drive.size = sizeof(f->drive);
-	f->has_drive = !nvmedmabuf_get_drive(f->ns.fd, &f->drive);
-	if (ioctl(f->ns.fd, BLKSSZGET, &f->block_size))
-		f->block_size = 0;
-	if (ioctl(f->ns.fd, BLKGETSIZE64, &f->bytes))
-		f->bytes = 0;
+	f->has_drive = !ns_get_drive(&f->ns, &f->drive);
+	measure(f);
+	if (f->ns.is_file)
+		gather_file(f, ctx);
 	if (!sysfs_read(value, sizeof(value), "/sys/class/block/%s/queue/max_hw_sectors_kb",
 			f->ns.disk))
 		f->block_layer_max = strtoull(value, NULL, 10) * KIB;
 	f->controller_count = ns_controllers(&f->ns, f->controllers, MAX_CONTROLLERS);
-	f->use_count = ns_uses(&f->ns, f->uses, MAX_USES);
+	/* Those of a file's device are of no interest: nobody writes. */
+	if (!f->ns.is_file)
+		f->use_count = ns_uses(&f->ns, f->uses, MAX_USES);
 	find_pci(f);
 }
 
@@ -139,14 +166,13 @@ static void to_json(struct json_object *obj, const struct facts *f)
 	const struct nvmedmabuf_drive *drive = &f->drive;
 	bool usable = !f->reason, limited = f->has_drive && drive->max_transfer;
 
-	put_str(obj, "name", f->ns.name);
+	put_text(obj, "name", true, f->ns.name);
 	put_number(obj, "partition", f->ns.partition, f->ns.partition);
 	put_number(obj, "start_lba", usable, info->out_start);
 	put_number(obj, "nsid", f->has_drive || info->out_nsid,
 		   info->out_nsid ? info->out_nsid : drive->nsid);
 	put_number(obj, "block_size", f->block_size, f->block_size);
-	put_number(obj, "capacity_blocks", f->block_size,
-		   f->block_size ? f->bytes / f->block_size : 0);
+	put_number(obj, "capacity_blocks", f->block_size, f->blocks);
 	put_u64(obj, "capacity_bytes", f->bytes);
 	put_yes_no(obj, "read_only", usable, has_flag(f, NVME_DMABUF_NS_READ_ONLY));
 	put_text(obj, "model", f->has_drive, drive->model);
@@ -171,6 +197,10 @@ static void to_json(struct json_object *obj, const struct facts *f)
 		   drive->metadata_interleaved);
 	put_yes_no(obj, "volatile_write_cache", f->has_drive, drive->write_cache);
 	uses_to_json(put_new_array(obj, "in_use"), f->uses, f->use_count);
+	if (f->ns.is_file)
+		info_file_to_json(obj, &f->file, &f->ns);
+	else
+		put_null(obj, "file");
 }
 
 static void drive_to_text(const struct facts *f)
@@ -188,8 +218,8 @@ static void drive_to_text(const struct facts *f)
 		       f->controller_count > 1 && strcmp(c->address, f->pci) == 0 ? ", used" : "");
 	}
 	if (f->block_size)
-		printf("  capacity     %" PRIu64 " blocks of %d bytes, %s\n",
-		       f->bytes / f->block_size, f->block_size, size_text(f->bytes, text));
+		printf("  capacity     %" PRIu64 " blocks of %d bytes, %s\n", f->blocks,
+		       f->block_size, size_text(f->bytes, text));
 	if (f->has_drive && f->drive.metadata_size)
 		printf("  metadata     %u bytes per block, %s, protection information %s%.0u\n",
 		       f->drive.metadata_size,
@@ -203,7 +233,8 @@ static void module_to_text(const struct facts *f)
 
 	if (f->reason)
 		return;
-	printf("  access       nsid %" PRIu32 "%s%s%s%s", f->info.out_nsid,
+	printf("  access       nsid %" PRIu32 "%s%s%s%s%s", f->info.out_nsid,
+	       f->ns.is_file ? ", a file: can only be read" : "",
 	       has_flag(f, NVME_DMABUF_NS_READ_ONLY) ? ", read-only" : "",
 	       has_flag(f, NVME_DMABUF_NS_ZONED) ? ", zoned: can only be read" : "",
 	       has_flag(f, NVME_DMABUF_NS_MULTIPATH) ? ", multipath" : "",
@@ -241,6 +272,8 @@ static void to_text(const struct facts *f)
 		printf("  %s\n", f->message);
 	if (f->ns.fd < 0)
 		return;
+	if (f->ns.is_file)
+		info_file_to_text(&f->file, &f->ns);
 	drive_to_text(f);
 	module_to_text(f);
 	for (int i = 0; i < f->use_count && i < MAX_USES; i++)
@@ -265,7 +298,8 @@ int info_show_namespace(struct nvmedmabuf *ctx, const char *word, bool named,
 	put_str(obj, "path", f->ns.path);
 	put_bool(obj, "usable", !f->reason);
 	put_str(obj, "reason", f->reason);
-	put_number(obj, "reason_number", f->has_info, f->info.out_reason);
+	put_number(obj, "reason_number", f->has_info,
+		   f->file.reason ? f->file.reason : f->info.out_reason);
 	put_str(obj, "message", f->reason ? f->message : NULL);
 	if (f->ns.fd >= 0)
 		to_json(obj, f);
