@@ -1,0 +1,257 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# This test will check what the tool does with regular files in place of namespaces: the
+# bytes that read copies, holes, ends and changes, and what is refused. The module and the
+# drive are pretended, so it needs neither; see pretend.c.
+#
+#   PRETENDED=FILE   the tool with the pretended library (build/tests/tool/pretended/nvme-dmabuf)
+
+# shellcheck source-path=SCRIPTDIR
+# shellcheck disable=SC2317 # functions are called through check
+# shellcheck disable=SC2162 # 'run read' is not the shell's read
+. "$(dirname "$0")/tool.sh"
+
+NVME_DMABUF=${PRETENDED:-build/tests/tool/pretended/nvme-dmabuf}
+[ -x "$NVME_DMABUF" ] || make -s -C tests/tool pretended ||
+	{ echo "Bail out! no tool at $NVME_DMABUF: run make -C tests/tool"; exit 1; }
+NVME_DMABUF=$(realpath "$NVME_DMABUF")
+FILE=$TMP/file
+
+# make_file BYTES: random bytes
+make_file() {
+	head -c "$1" /dev/urandom > "$FILE"
+}
+
+# make_sparse: 64 KiB of data, a hole of 128 KiB, 100 bytes of data, and a hole up to 300001
+make_sparse() {
+	make_file 65536
+	truncate -s 300001 "$FILE"
+	head -c 100 /dev/urandom | dd of="$FILE" bs=1024 seek=192 conv=notrunc status=none
+}
+
+# copies BYTES BYTES_BY_READ WORD...: read gives these bytes of the file, from the start on
+copies() {
+	local bytes=$1 by_read=$2
+	shift 2
+	rm -f "$TMP/got"
+	run read "$FILE" -o "$TMP/got" --buffer udmabuf --json "$@"
+	code 0 && json file true && json complete true && json bytes "$bytes" &&
+		json bytes_by_read "$by_read" && head -c "$bytes" "$FILE" | cmp - "$TMP/got" &&
+		json sha256 "$(sha256sum < "$TMP/got" | cut -d' ' -f1)"
+}
+
+# refused CODE REASON WORD...: fails with this exit code, and this reason in JSON
+refused() {
+	local code=$1 reason=$2
+	shift 2
+	run "$@" --json
+	code "$code" && empty err && json reason "$reason"
+}
+
+whole_files() {
+	local bytes
+	for bytes in 1 511 512 513 4096 16384 16385 100000 1048577; do
+		make_file "$bytes"
+		if ! copies "$bytes" 0 || ! copies "$bytes" 0 --chunk 20K; then
+			echo "of $bytes bytes"
+			return 1
+		fi
+	done
+	make_file 20001
+	copies 20001 0 --chunk 512
+}
+
+empty_file() {
+	: > "$FILE"
+	copies 0 0 && json buffer null && refused 1 outside-namespace read "$FILE" --count 1 -o "$TMP/got"
+}
+
+parts() {
+	make_file 10000
+	copies 4096 0 --count 8 && json blocks 8 && copies 1000 0 --bytes 1000 && json bytes_padded 24 || return 1
+	run read "$FILE" -o "$TMP/got" --start 19 --buffer udmabuf --json
+	code 0 && json bytes 272 && tail -c 272 "$FILE" | cmp - "$TMP/got" || return 1
+	# The last block is there in part.
+	run read "$FILE" -o "$TMP/got" --start 18 --count 2 --buffer udmabuf --json
+	code 0 && json bytes 784 && tail -c 784 "$FILE" | cmp - "$TMP/got" && copies 10000 0 --bytes 10000
+}
+
+outside() {
+	make_file 10000
+	rm -f "$TMP/no"
+	refused 1 outside-namespace read "$FILE" --start 19 --count 2 -o "$TMP/no" &&
+		refused 1 outside-namespace read "$FILE" --start 20 -o "$TMP/no" &&
+		refused 1 outside-namespace read "$FILE" --start 18446744073709551615 -o "$TMP/no" &&
+		refused 1 outside-namespace read "$FILE" --bytes 10001 -o "$TMP/no" &&
+		refused 1 outside-namespace read "$FILE" --start 1 --bytes 9489 -o "$TMP/no" &&
+		[ ! -e "$TMP/no" ]
+}
+
+to_pipe() {
+	make_file 100000
+	"$NVME_DMABUF" read "$FILE" --buffer udmabuf 2> "$TMP/err" | cmp - "$FILE" && says err "100000 bytes"
+}
+
+# What the file system says is a hole never gets to the drive, which would refuse it.
+holes() {
+	make_sparse
+	copies 300001 "$((300001 - 65536 - 4096))" && json commands 5 &&
+		copies 300001 "$((300001 - 65536 - 4096))" --chunk 512
+}
+
+only_a_hole() {
+	: > "$FILE"
+	truncate -s 1000001 "$FILE"
+	copies 1000001 1000001 && json commands 0
+}
+
+# Blocks that were allocated and never written may look like data.
+unwritten() {
+	make_file 100000
+	PRETEND_HOLE=40-41 copies 100000 16384 && PRETEND_HOLE=40-41 copies 100000 1024 --chunk 512
+}
+
+tail_refused() {
+	make_file 20000
+	PRETEND_TAIL=1 copies 20000 $((20000 - 16384)) && PRETEND_TAIL=1 copies 20000 32 --chunk 512 || return 1
+	make_file 100
+	PRETEND_TAIL=1 copies 100 100
+}
+
+# Not all refusals are to be got round.
+busy() {
+	make_file 100000
+	PRETEND_BUSY=2 refused 1 file-busy read "$FILE" -o "$TMP/got" --buffer udmabuf &&
+		json bytes 32768 && json complete false && json errno EBUSY
+}
+
+changed() {
+	make_file 100000
+	PRETEND_CHANGE=1 refused 1 file-changed read "$FILE" -o "$TMP/got" --buffer udmabuf
+}
+
+onto_itself() {
+	make_file 5000
+	cp "$FILE" "$TMP/before"
+	ln -f "$FILE" "$TMP/other"
+	refused 4 same-file read "$FILE" -o "$FILE" --buffer udmabuf &&
+		refused 4 same-file read "$FILE" -o "$TMP/other" --buffer udmabuf || return 1
+	rm "$TMP/other"
+	# shellcheck disable=SC2094 # it is the file that is read
+	"$NVME_DMABUF" read "$FILE" --buffer udmabuf >> "$FILE" 2> "$TMP/err"
+	[ $? = 4 ] && cmp "$FILE" "$TMP/before"
+}
+
+missing() {
+	refused 4 no-such-namespace read "$TMP/missing" -o "$TMP/got" &&
+		refused 4 no-such-namespace read missing -o "$TMP/got"
+}
+
+# reason_tells NUMBER TOKEN: refused with what the module says, before anything is made
+reason_tells() {
+	make_file 100
+	rm -f "$TMP/no"
+	PRETEND_REASON=$1 refused 4 "$2" read "$FILE" -o "$TMP/no" && json reason_number "$1" &&
+		[ ! -e "$TMP/no" ]
+}
+
+names() {
+	make_file 1000
+	cd "$TMP" || return 1
+	copies 1000 0 && run read file -o got --buffer udmabuf && cmp file got
+}
+
+writing() {
+	make_file 5000
+	cp "$FILE" "$TMP/before"
+	refused 4 file-write write "$FILE" -i VERSION --start 0 --pad &&
+		refused 4 file-write write "$FILE" -i VERSION --start 0 --pad --force &&
+		refused 4 file-write selftest "$FILE" --write --start 0 &&
+		refused 4 file-write bench "$FILE" --direction write --start 0 --count 8 &&
+		cmp "$FILE" "$TMP/before" || return 1
+	run write "$FILE" -i VERSION --start 0 --pad
+	code 4 && says err "files can only be read"
+}
+
+infos() {
+	make_sparse
+	run info "$FILE" --json
+	code 0 && json module.features.files true && json namespaces.0.usable true &&
+		json namespaces.0.file.bytes 300001 && json namespaces.0.file.holes true &&
+		json namespaces.0.capacity_blocks 586 &&
+		json namespaces.0.file.file_system "$(stat -f -c %T "$FILE" | sed 's|^ext2/ext3$|ext4|; s|^overlayfs$|overlay|')" &&
+		json namespaces.0.file.mount_point "$(stat -c %m "$FILE")" || return 1
+	run info "$FILE"
+	code 0 && says out "can be used" && says out "300001 bytes" && says out "with holes" || return 1
+	PRETEND_REASON=54 run info "$FILE"
+	code 4 && says out "file-shared" && says out "cp --reflink=never"
+}
+
+of_peers() {
+	make_file 512
+	refused 4 not-block-device peers "$FILE"
+}
+
+selftests() {
+	run selftest "$FILE" --buffer udmabuf --json
+	code 0 && json failed 0 && json passed 2
+}
+
+benches() {
+	run bench "$FILE" --paths ioctl,uring-cmd --ios 100 --depth 1,8 --buffer udmabuf --json
+	code 0 && json file true && json measured 2 && json skipped 2 &&
+		json results.1.path uring-cmd && json results.1.reason file
+}
+
+# Random places need blocks that are all there.
+measured_holes() {
+	make_sparse
+	refused 4 file-hole bench "$FILE" --ios 10 --buffer udmabuf &&
+		says out "hole at block 128" &&
+		refused 4 file-hole selftest "$FILE" --buffer udmabuf
+}
+
+too_small() {
+	make_file 511
+	refused 4 too-small selftest "$FILE" --buffer udmabuf &&
+		refused 1 outside-namespace bench "$FILE" --buffer udmabuf
+}
+
+check "whole files" whole_files
+check "an empty file" empty_file
+check "parts of a file" parts
+check "blocks and bytes that are not there" outside
+check "to a pipe" to_pipe
+make_sparse
+run info "$FILE" --json
+if json namespaces.0.file.holes true > /dev/null; then
+	check "holes" holes
+	check "nothing but a hole" only_a_hole
+	check "holes cannot be measured" measured_holes
+	check "info" infos
+else
+	skip "holes" "this file system makes none"
+fi
+check "blocks that were never written" unwritten
+check "a last block that is refused" tail_refused
+check "somebody else has it open for writing" busy
+check "somebody changes it" changed
+check "onto itself" onto_itself
+check "a file that is not there" missing
+check "not on XFS or ext4" reason_tells 48 file-system
+check "open for writing" reason_tells 50 file-busy
+check "with shared blocks" reason_tells 54 file-shared
+check "a name without a path" names
+check "no subcommand writes to it" writing
+check "peers" of_peers
+make_file 3000001
+if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/null; then
+	check "selftest" selftests
+	check "bench" benches
+	check "no whole block" too_small
+else
+	skip "selftest and bench" "no O_DIRECT on this file system"
+fi
+
+done_testing
