@@ -119,6 +119,15 @@ tail_refused() {
 	PRETEND_TAIL=1 copies 100 100
 }
 
+shows_map() {
+	make_file 10000
+	run read "$FILE" -o "$TMP/got" --buffer udmabuf --show-map --json
+	code 0 && json map.file.lease layout && json map.file.extents 3 && json map.file.blocks 20 &&
+		json map.file.bytes 10000 || return 1
+	run read "$FILE" -o "$TMP/got" --buffer udmabuf --show-map
+	code 0 && says out "in 3 extents, by a layout lease"
+}
+
 # Not all refusals are to be got round.
 busy() {
 	make_file 100000
@@ -235,6 +244,7 @@ else
 fi
 check "blocks that were never written" unwritten
 check "a last block that is refused" tail_refused
+check "the map is shown" shows_map
 check "somebody else has it open for writing" busy
 check "somebody changes it" changed
 check "onto itself" onto_itself

@@ -292,6 +292,9 @@ int channel_flush(struct channel *ch);
 /* What a failed completion means, for a person. */
 const char *completion_text(const struct nvme_dmabuf_completion *cpl, char *text, size_t size);
 
+/* By which leases a map of a file is held: "read", "layout" (and read), or NULL. */
+const char *map_lease(const struct nvme_dmabuf_map_info *info);
+
 /* What the map looks like, as text to @out or as a member "map" of @obj. */
 int map_show(struct nvmedmabuf *ctx, uint32_t map, FILE *out, struct json_object *obj);
 

@@ -49,6 +49,38 @@ static const char *access_name(uint32_t access)
 	}
 }
 
+const char *map_lease(const struct nvme_dmabuf_map_info *info)
+{
+	if (!(info->out_flags & NVME_DMABUF_MAP_FILE))
+		return NULL;
+	return info->out_flags & NVME_DMABUF_MAP_LAYOUT ? "layout" : "read";
+}
+
+static void file_to_json(struct json_object *map, const struct nvme_dmabuf_map_info *info)
+{
+	struct json_object *file;
+
+	if (!map_lease(info)) {
+		put_null(map, "file");
+		return;
+	}
+	file = put_new_object(map, "file");
+	put_str(file, "lease", map_lease(info));
+	put_u64(file, "extents", info->out_extents);
+	put_u64(file, "blocks", info->out_blocks);
+	put_u64(file, "bytes", info->out_file_bytes);
+}
+
+static void file_to_text(FILE *out, const struct nvme_dmabuf_map_info *info)
+{
+	char size[SIZE_TEXT];
+
+	if (map_lease(info))
+		fprintf(out, "map: of a file of %s in %" PRIu64 " extent%s, by a %s lease\n",
+			size_text(info->out_file_bytes, size), (uint64_t)info->out_extents,
+			info->out_extents == 1 ? "" : "s", map_lease(info));
+}
+
 static void info_to_json(struct json_object *map, const struct nvme_dmabuf_map_info *info)
 {
 	char pci[PCI_TEXT];
@@ -68,6 +100,7 @@ static void info_to_json(struct json_object *map, const struct nvme_dmabuf_map_i
 	put_u64(map, "max_command_bytes", info->out_max_command);
 	put_u64(map, "nsid", info->out_nsid);
 	put_str(map, "pci_address", pci_text(info->out_pci_domain, info->out_pci_bdf, pci));
+	file_to_json(map, info);
 }
 
 static void info_to_text(FILE *out, const struct nvme_dmabuf_map_info *info)
@@ -85,6 +118,7 @@ static void info_to_text(FILE *out, const struct nvme_dmabuf_map_info *info)
 							    "",
 		info->out_flags & NVME_DMABUF_MAP_SGL ? "SGL" : "PRP",
 		size_text(info->out_list_bytes, b), size_text(info->out_max_command, c));
+	file_to_text(out, info);
 }
 
 static void run_to_json(struct json_object *array, const struct nvme_dmabuf_placement_run *run)

@@ -40,11 +40,6 @@ void info_file_gather(struct file_facts *f, struct nvmedmabuf *ctx, const struct
 		attach(f, ctx, ns);
 }
 
-static const char *lease(const struct file_facts *f)
-{
-	return f->map.out_flags & NVME_DMABUF_MAP_LAYOUT ? "layout" : "read";
-}
-
 static void put_known(struct json_object *obj, const char *key, const char *value)
 {
 	put_str(obj, key, value[0] ? value : NULL);
@@ -58,7 +53,7 @@ void info_file_to_json(struct json_object *obj, const struct file_facts *f, cons
 	put_known(file, "file_system", f->mount.type);
 	put_known(file, "mount_point", f->mount.where);
 	put_bool(file, "holes", f->has_holes);
-	put_str(file, "lease", f->has_map ? lease(f) : NULL);
+	put_str(file, "lease", f->has_map ? map_lease(&f->map) : NULL);
 	if (f->has_map)
 		put_u64(file, "extents", f->map.out_extents);
 	else
@@ -75,8 +70,6 @@ void info_file_to_text(const struct file_facts *f, const struct ns *ns)
 		printf("  file system  %s on %s, mounted on %s\n", f->mount.type,
 		       ns->name[0] ? ns->name : f->mount.source, f->mount.where);
 	if (f->has_map)
-		printf("  lease        %s, %" PRIu64 " extent%s\n",
-		       f->map.out_flags & NVME_DMABUF_MAP_LAYOUT ? "of reading and of the layout" :
-								   "of reading",
+		printf("  lease        %s, %" PRIu64 " extent%s\n", map_lease(&f->map),
 		       (uint64_t)f->map.out_extents, f->map.out_extents == 1 ? "" : "s");
 }
