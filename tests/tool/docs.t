@@ -71,7 +71,7 @@ errors_are_told() {
 }
 
 parameters_are_told() {
-	grep -hoE 'module_param(_named|_cb)?\([a-z_]+' module/*.c | sed 's/.*(//' | sort > "$TMP/module"
+	grep -hoE 'module_param(_named|_cb)?\([a-z_]+' module/*.c module/*/*.c | sed 's/.*(//' | sort > "$TMP/module"
 	sed -n '/^\.Sh MODULE PARAMETERS/,/^\.Sh FILES/s/^\.It Va //p' "$DEVICE" | sort > "$TMP/page"
 	[ -s "$TMP/module" ] && same "$TMP/page" "$TMP/module"
 }
