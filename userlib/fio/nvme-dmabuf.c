@@ -5,7 +5,8 @@
  * in that fio only. Of this project it knows the library alone.
  *
  * A job has a context, a queue and one dma-buf for all its I/O; each file that it has
- * open is a namespace, for which the whole dma-buf is mapped once.
+ * open is a namespace, or a regular file on one, for which the whole dma-buf is mapped
+ * once. Regular files can only be read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -125,14 +126,20 @@ static void sync_cpu(struct engine *e, int flags)
 	nvmedmabuf_buffer_begin_cpu(e->buffer, flags);
 }
 
+/* The module would rather say that somebody has the file open for writing: this job. */
+static bool would_write_file(const struct fio_file *f, const struct target *t)
+{
+	return t->writable && f->filetype == FIO_TYPE_FILE;
+}
+
 static int attach(struct thread_data *td, struct fio_file *f)
 {
 	struct engine *e = td->io_ops_data;
 	struct options *o = td->eo;
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .out_reason = NVME_DMABUF_REASON_FILE_WRITE };
 	struct target *t;
 	uint32_t access = 0, reason;
-	int err;
+	int err = -EOPNOTSUPP;
 
 	t = calloc(1, sizeof(*t));
 	if (!t) {
@@ -147,7 +154,8 @@ static int attach(struct thread_data *td, struct fio_file *f)
 	if (td_read(td) || td->o.verify != VERIFY_NONE)
 		access |= NVME_DMABUF_ACCESS_READ;
 
-	err = nvmedmabuf_get_ns_info(e->ctx, f->fd, &info);
+	if (!would_write_file(f, t))
+		err = nvmedmabuf_get_ns_info(e->ctx, f->fd, &info);
 	reason = info.out_reason;
 	if (!err)
 		err = nvmedmabuf_attach_flags(e->ctx, nvmedmabuf_buffer_fd(e->buffer), f->fd, 0,
