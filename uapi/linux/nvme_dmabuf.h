@@ -254,8 +254,9 @@ struct nvme_dmabuf_info {
  * than NONE for any block device that cannot be used; the other out_* members
  * are then zero where the module could not find them out. @out_capacity and
  * @out_block_size are what the kernel says of any block device that is there.
+ * A file is asked about as for attaching: for a moment the module holds its leases.
  *
- * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
+ * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is neither; ENOMEM, EINTR.
  */
 struct nvme_dmabuf_ns_info {
 	__u32 size;
@@ -566,7 +567,8 @@ struct nvme_dmabuf_placement {
  * struct nvme_dmabuf_peer_info - NVME_DMABUF_IOC_PEER_INFO
  * @size: sizeof(struct nvme_dmabuf_peer_info)
  * @flags: 0
- * @ns_fd: open file of a block device: a namespace or a partition of one
+ * @ns_fd: open file of a block device, a namespace or a partition of one, or of a regular
+ *	file on one
  * @pci_domain: PCI domain (segment) of the peer
  * @pci_bdf: bus << 8 | device << 3 | function of the peer
  * @out_reason: NVME_DMABUF_REASON_NONE if the kernel allows the namespace's
@@ -582,7 +584,7 @@ struct nvme_dmabuf_placement {
  * 0x7fffffff or a @pci_bdf above 0xffff is malformed. Whether the device
  * has memory to share, and an exporter for it, is another question.
  *
- * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is no block device; ENOMEM.
+ * Errors: EFAULT, EINVAL, E2BIG; EBADF if @ns_fd is neither; ENOMEM, EINTR.
  */
 struct nvme_dmabuf_peer_info {
 	__u32 size;
