@@ -95,13 +95,16 @@ static const struct nvdm_file_ops ns_info_file_ops = {
 /* The only way to find out about a file is to hold it. */
 static int nvdm_ns_info_of_file(struct nvdm_namespace *ns, struct nvme_dmabuf_ns_info *info)
 {
-	struct nvdm_file file = {};
+	struct nvdm_file *file = kzalloc(sizeof(*file), NVDM_GFP);
 	int ret;
 
-	nvdm_file_open(&file, ns->file, &ns_info_file_ops);
-	ret = nvdm_file_hold(&file, ns, &info->out_reason);
-	info->out_capacity = file.blocks;
-	nvdm_file_close(&file);
+	if (!file)
+		return -ENOMEM;
+	nvdm_file_open(file, ns->file, &ns_info_file_ops);
+	ret = nvdm_file_hold(file, ns, &info->out_reason);
+	info->out_capacity = file->blocks;
+	nvdm_file_close(file);
+	kfree(file);
 	return ret;
 }
 

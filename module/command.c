@@ -492,7 +492,7 @@ static int nvdm_command_place_next(struct nvdm_command *cmd, struct nvdm_stock_i
 
 	if (cmd->block_shift != map->ns.block_shift)
 		changed = NVME_DMABUF_REASON_FORMAT_CHANGED;
-	else if (nvdm_map_is_of_file(map) &&
+	else if (cmd->moves != map->moves &&
 		 (end > map->file.blocks || nvdm_file_has_hole(&map->file, at, end - at)))
 		changed = NVME_DMABUF_REASON_FILE_CHANGED;
 	if (changed) {
@@ -559,6 +559,7 @@ static int nvdm_command_issue(struct nvdm_submitter *sub, struct nvdm_command *c
 	if (ret)
 		goto refuse;
 	cmd->block_shift = cmd->map->ns.block_shift;
+	cmd->moves = cmd->map->moves;
 	ret = nvdm_command_check_timeout(cmd) ?: nvdm_command_check_opcode(cmd);
 	if (!ret) {
 		nvdm_command_place(cmd, &io, 0);

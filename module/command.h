@@ -45,6 +45,7 @@ static inline void nvdm_ended_leave(struct nvdm_ended *ended)
  * @parts: NVMe commands not finished, plus one while they are being issued. Like all of the
  *	outcome but @result it is not kept for a plain command, unless something is wrong.
  * @block_shift: log2 of the block size by which it was checked
+ * @moves: of the map, likewise
  * @failed_at: offset of the first part that failed, or U64_MAX
  * @result: dwords 0 and 1 of the completion queue entry
  * @error: negative error number
@@ -61,6 +62,7 @@ struct nvdm_command {
 	struct nvme_dmabuf_command uapi;
 	atomic_t parts;
 	u32 block_shift;
+	u64 moves;
 	u64 failed_at;
 	u64 result;
 	s32 error;

@@ -85,6 +85,8 @@
  *                          the map's own, for an exporter may take its time
  *   mapping->lock          who is the first to join a mapping, and who the last to leave
  *                          (mapping->attach is set and cleared under it)
+ *   file->lock             the leases of a file, and its blocks. Inside it locks of inodes,
+ *                          which file systems take
  *   controller->probe_lock test reads, and their memory
  *   plug_lock              what is known of the block layer's plugs
  *   importer->lists_lock   the memory of aligned lists
@@ -95,6 +97,7 @@
  *   controller->parked_lock  one at a time: looking for requests that the driver keeps back
  *   importer->lock         (spinlock) the importer's list of mappings
  *   controller->users_lock (spinlock) the controller's list of users, and gone
+ *   flc_lock               (spinlock) of an inode's leases: held by whoever breaks one
  *   map->lock              (spinlock) a map's state, its event and
  *                          description. Inside it that of events->wait
  *   poll->lock             (spinlock) adding a hardware queue to those to poll

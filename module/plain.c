@@ -32,7 +32,7 @@ void nvdm_command_recognise(struct nvdm_map *map, u32 id)
  * inflight reference.
  */
 static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
-					     const struct command_words *words, u64 *slba)
+					     const struct command_words *words)
 {
 	const struct nvdm_namespace *ns = &map->ns;
 	u64 capacity = nvdm_namespace_capacity(ns);
@@ -46,7 +46,6 @@ static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
 		return false;
 	}
 	blocks = length >> (ns->block_shift & 63);
-	*slba = ns->start + words->slba;
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) && length - 1 < ns->max_plain &&
 	       !(length & (ns->block_size - 1)) && !(words->offset & 3) && length <= map->length &&
 	       words->offset <= map->length - length && blocks <= capacity &&
@@ -76,7 +75,7 @@ static __always_inline bool nvdm_plain_point(const struct nvdm_map *map,
 /* The next of a run. If it returns false, nothing has happened. */
 static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
 					    struct nvdm_stock_run *run, const struct nvdm_map *map,
-					    const struct nvme_dmabuf_command *uapi, u64 slba,
+					    const struct nvme_dmabuf_command *uapi,
 					    rq_end_io_fn *end_io, void *data)
 {
 	struct request *rq;
@@ -90,8 +89,8 @@ static __always_inline bool nvdm_plain_join(const struct nvdm_submitter *sub,
 	/* The request, though still in the plug, has kept freezes out since the run began. */
 	if (unlikely(!rq || nvdm_namespace_is_still_unverified(&map->ns)))
 		return false;
-	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags, slba, uapi->length,
-				dptr);
+	nvdm_stock_request_join(run, &map->ns, rq, end_io, data, opcode_flags,
+				map->ns.start + uapi->slba, uapi->length, dptr);
 	return true;
 }
 
@@ -112,13 +111,21 @@ static noinline int nvdm_plain_start(const struct nvdm_map *map, struct request 
 	return nvdm_stock_request_submit(&map->ns, rq, &io, end_io, data);
 }
 
+/* Where a command's first block is on the namespace, unless that was found out before. */
+static __always_inline u64 nvdm_plain_slba(const struct nvdm_map *map,
+					   const struct nvme_dmabuf_command *uapi,
+					   const u64 *in_file)
+{
+	return in_file ? *in_file : map->ns.start + uapi->slba;
+}
+
 /*
  * Any plain command. If it returns false, likewise. In *@joined is its request if that waits
- * in the plug, or NULL.
+ * in the plug, or NULL. @in_file is where its first block is, if it has to be told.
  */
 static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct nvdm_map *map,
-					     const struct nvme_dmabuf_command *uapi, u64 slba,
-					     rq_end_io_fn *end_io, void *data,
+					     const struct nvme_dmabuf_command *uapi,
+					     const u64 *in_file, rq_end_io_fn *end_io, void *data,
 					     struct request **joined)
 {
 	struct blk_plug *plug = current->plug;
@@ -137,9 +144,10 @@ static __always_inline bool nvdm_plain_begin(struct nvdm_submitter *sub, struct 
 		return false;
 	}
 	if (!plug_takes(plug, rq, end_io, &last))
-		return !nvdm_plain_start(map, rq, uapi, slba, end_io, data, dptr);
-	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags, slba,
-				    uapi->length, dptr))
+		return !nvdm_plain_start(map, rq, uapi, nvdm_plain_slba(map, uapi, in_file), end_io,
+					 data, dptr);
+	if (nvdm_stock_request_plug(&map->ns, rq, end_io, data, plug, last, opcode_flags,
+				    nvdm_plain_slba(map, uapi, in_file), uapi->length, dptr))
 		return false;
 	*joined = rq;
 	return true;
@@ -152,12 +160,31 @@ static noinline void nvdm_plain_put(struct nvdm_map *map)
 }
 
 /*
- * A command that is not plain as it is: perhaps one of a file in many pieces, within one of
- * them, which else differs in nothing. Returns its first block on the namespace; or EXTENT_HOLE
- * if it is none, and puts the reference. (By value, for what a function gets the address of
- * has to be in memory, also in the short way.)
+ * The map of a plain command, with an inflight reference, or NULL. Inside RCU, which keeps
+ * the map's memory. That each command takes a reference of its own costs four instructions,
+ * and as much for many maps as for one.
  */
-static noinline u64 nvdm_plain_place(struct nvdm_map *map, const struct command_words *words)
+static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
+							    const struct nvme_dmabuf_command *uapi)
+{
+	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
+
+	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
+		return NULL;
+	/* As in nvdm_command_get_map(). */
+	smp_acquire__after_ctrl_dep();
+	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi))))
+		return map;
+	nvdm_plain_put(map);
+	return NULL;
+}
+
+/*
+ * Is this a command that would be plain but for the file's being in many pieces, within one
+ * of them? Then *@slba is its first block on the namespace. With an inflight reference.
+ */
+static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct command_words *words,
+				   u64 *slba)
 {
 	const struct nvdm_namespace *ns = &map->ns;
 	const struct nvdm_file *file = &map->file;
@@ -170,36 +197,36 @@ static noinline u64 nvdm_plain_place(struct nvdm_map *map, const struct command_
 	    words->offset & 3 || words->length > map->length ||
 	    words->offset > map->length - words->length || blocks > file->blocks ||
 	    words->slba > file->blocks - blocks)
-		goto put;
+		return false;
 	/* As in nvdm_command_start_part(). */
 	extent = nvdm_file_find(file, array_index_nospec(words->slba, file->blocks));
-	if (extent->start == EXTENT_HOLE || words->slba + blocks > extent[1].first)
-		goto put;
-	return extent->start + (words->slba - extent->first);
-put:
-	nvdm_plain_put(map);
-	return EXTENT_HOLE;
+	*slba = extent->start + (words->slba - extent->first);
+	return extent->start != EXTENT_HOLE && words->slba + blocks <= extent[1].first;
 }
 
 /*
- * The map of a plain command, with an inflight reference, or NULL; and its first block on the
- * namespace. Inside RCU, which keeps the map's memory. That each command takes a reference of its own costs four instructions,
- * and as much for many maps as for one.
+ * Such a command, or one that is not plain, of which nothing happens and false is returned. A
+ * function of its own, so that the others do no more because there are files. Inside RCU.
  */
-static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
-							    const struct nvme_dmabuf_command *uapi,
-							    u64 *slba)
+static noinline bool nvdm_plain_submit_in_file(struct nvdm_submitter *sub,
+					       const struct nvdm_map_table *table,
+					       const struct nvme_dmabuf_command *uapi,
+					       struct nvdm_map **taken, rq_end_io_fn *end_io,
+					       void *data)
 {
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
+	struct request *joined;
+	u64 slba;
 
-	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
-		return NULL;
-	/* As in nvdm_command_get_map(). */
+	if (!map || !percpu_ref_tryget_live_rcu(&map->inflight))
+		return false;
 	smp_acquire__after_ctrl_dep();
-	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi), slba)))
-		return map;
-	*slba = nvdm_plain_place(map, nvdm_command_words(uapi));
-	return *slba == EXTENT_HOLE ? NULL : map;
+	*taken = map;
+	if (nvdm_plain_is_in_piece(map, nvdm_command_words(uapi), &slba) &&
+	    nvdm_plain_begin(sub, map, uapi, &slba, end_io, data, &joined))
+		return true;
+	nvdm_plain_put(map);
+	return false;
 }
 
 /*
@@ -213,16 +240,15 @@ static noinline u32 nvdm_command_join(const struct nvdm_submitter *sub, struct n
 	struct nvdm_command *cmd = *list, *next;
 
 	for (; count; count--) {
-		u64 slba;
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
 
 		if (unlikely(!map))
 			break;
 		/* Though it waits in the plug, it may be ended: see parked.c. */
 		next = cmd->next;
 		cmd->map = map;
-		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, slba,
-					      nvdm_command_end_io_plain, cmd))) {
+		if (unlikely(!nvdm_plain_join(sub, run, map, &cmd->uapi, nvdm_command_end_io_plain,
+					      cmd))) {
 			nvdm_plain_put(map);
 			break;
 		}
@@ -248,13 +274,18 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 	table = rcu_dereference(sub->ctx->table);
 	do {
 		struct nvdm_command *cmd = *list, *next = cmd->next;
-		u64 slba;
-		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi, &slba);
+		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
 
-		if (unlikely(!map))
-			break;
+		if (unlikely(!map)) {
+			if (!nvdm_plain_submit_in_file(sub, table, &cmd->uapi, &cmd->map,
+						       nvdm_command_end_io_plain, cmd))
+				break;
+			*list = next;
+			count--;
+			continue;
+		}
 		cmd->map = map;
-		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, slba,
+		if (unlikely(!nvdm_plain_begin(sub, map, &cmd->uapi, NULL,
 					       nvdm_command_end_io_plain, cmd, &joined))) {
 			nvdm_plain_put(map);
 			break;
@@ -285,18 +316,21 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_command *uapi,
 		       struct nvdm_map **map, rq_end_io_fn *end_io, void *data)
 {
+	const struct nvdm_map_table *table;
 	struct request *joined;
 	struct nvdm_map *taken;
-	bool submitted = false;
-	u64 slba;
+	bool submitted;
 
 	rcu_read_lock();
-	taken = nvdm_plain_take_map(rcu_dereference(sub->ctx->table), uapi, &slba);
+	table = rcu_dereference(sub->ctx->table);
+	taken = nvdm_plain_take_map(table, uapi);
 	if (likely(taken)) {
 		*map = taken;
-		submitted = nvdm_plain_begin(sub, taken, uapi, slba, end_io, data, &joined);
+		submitted = nvdm_plain_begin(sub, taken, uapi, NULL, end_io, data, &joined);
 		if (unlikely(!submitted))
 			nvdm_plain_put(taken);
+	} else {
+		submitted = nvdm_plain_submit_in_file(sub, table, uapi, map, end_io, data);
 	}
 	rcu_read_unlock();
 	return submitted;

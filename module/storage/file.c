@@ -56,7 +56,9 @@ int nvdm_file_check(struct file *file, u32 *reason)
 {
 	struct inode *inode = file_inode(file);
 
-	if (!nvdm_file_is_on(file, "xfs") && !nvdm_file_is_on(file, "ext4"))
+	/* Where nobody can hold a layout, XFS breaks none. */
+	if (!nvdm_file_is_on(file, "ext4") &&
+	    !(nvdm_file_is_on(file, "xfs") && IS_ENABLED(CONFIG_EXPORTFS_BLOCK_OPS)))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
 	if (!inode->i_sb->s_bdev)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_DEVICE, reason);
@@ -80,14 +82,19 @@ static void nvdm_file_give_back(struct nvdm_file *file)
 	nvdm_lease_give_back(file);
 }
 
-static void nvdm_file_give_back_work(struct work_struct *work)
+static void nvdm_file_watch(struct work_struct *work)
 {
-	struct nvdm_file *file = container_of(work, struct nvdm_file, give_back);
+	struct nvdm_file *file = container_of(to_delayed_work(work), struct nvdm_file, watch);
 
 	mutex_lock(&file->lock);
-	/* If it is not broken, this is a break of leases that were given back since. */
+	if (!nvdm_file_is_broken(file) && nvdm_lease_is_wanted(file)) {
+		WRITE_ONCE(file->broken, true);
+		file->ops->stop(file);
+	}
 	if (nvdm_file_is_broken(file))
 		nvdm_file_give_back(file);
+	else if (file->read.held && time_before(jiffies, file->watch_until))
+		nvdm_lease_watch(file);
 	mutex_unlock(&file->lock);
 }
 
@@ -104,7 +111,7 @@ void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nv
 	file->file = opened;
 	file->ops = ops;
 	mutex_init(&file->lock);
-	INIT_WORK(&file->give_back, nvdm_file_give_back_work);
+	INIT_DELAYED_WORK(&file->watch, nvdm_file_watch);
 }
 
 static void nvdm_file_forget(struct nvdm_file *file)
@@ -129,9 +136,12 @@ void nvdm_file_close(struct nvdm_file *file)
 		return;
 	mutex_lock(&file->lock);
 	nvdm_lease_give_back(file);
+	if (file->own)
+		fput(file->own);
+	file->own = NULL;
 	mutex_unlock(&file->lock);
 	/* After this nobody can break them. */
-	cancel_work_sync(&file->give_back);
+	cancel_delayed_work_sync(&file->watch);
 	nvdm_file_forget(file);
 	mutex_destroy(&file->lock);
 	file->file = NULL;
@@ -176,35 +186,44 @@ static int nvdm_file_add(struct nvdm_file *file, size_t *room, u64 first, u64 st
 }
 
 /*
- * The caller may be killed; and if somebody waits for the leases, what would be found is of
- * no use.
+ * The caller may be killed, and the drive may leave; and if somebody waits for the leases,
+ * what would be found is of no use.
  */
-static int nvdm_file_rest(const struct nvdm_file *file)
+static int nvdm_file_rest(const struct nvdm_file *file, const struct nvdm_namespace *ns)
 {
 	cond_resched();
-	if (fatal_signal_pending(current))
+	if (nvdm_wait_is_over(TASK_KILLABLE))
 		return -EINTR;
+	if (nvdm_namespace_is_gone(ns))
+		return -ENODEV;
 	return nvdm_file_is_broken(file) ? -EAGAIN : 0;
 }
 
-static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namespace *ns,
-				u64 fs_blocks, u32 *reason)
+/* Where data or a hole begins, from a byte on; at the file's end there is a hole. */
+static loff_t nvdm_file_seek(const struct nvdm_file *file, u64 from, int whence, u64 bytes)
+{
+	loff_t at = from < bytes ? vfs_llseek(file->own, from, whence) : -ENXIO;
+
+	return at == -ENXIO ? bytes : at;
+}
+
+/* Blocks of the file system of which some may have data, from @block to before @end. */
+static int nvdm_file_map_data(struct nvdm_file *file, const struct nvdm_namespace *ns, u64 block,
+			      u64 end, size_t *room, u32 *reason)
 {
 	struct inode *inode = file_inode(file->file);
 	unsigned int shift = inode->i_blkbits - ns->block_shift;
 	u64 capacity = bdev_nr_sectors(ns->bdev) >> (inode->i_blkbits - SECTOR_SHIFT);
-	size_t room = 0;
-	u64 block;
 	int ret;
 
-	for (block = 0; block < fs_blocks; block++) {
+	for (; block < end; block++) {
 		sector_t at = block;
 
-		ret = block % FILE_REST ? 0 : nvdm_file_rest(file);
+		ret = block % FILE_REST ? 0 : nvdm_file_rest(file, ns);
 		if (!ret && (bmap(inode, &at) || at >= capacity))
 			ret = nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
 		if (!ret)
-			ret = nvdm_file_add(file, &room, block << shift,
+			ret = nvdm_file_add(file, room, block << shift,
 					    at ? ns->base + ((u64)at << shift) : EXTENT_HOLE);
 		if (ret)
 			return ret;
@@ -212,21 +231,45 @@ static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namesp
 	return 0;
 }
 
-/*
- * Where bmap() knows no block, is there no data either? Asked by a file of our own, for it
- * moves the position.
- */
-static bool nvdm_file_has_data(const struct nvdm_file *file)
+/* Holes may be very large, and are skipped. Sets *@data if there is anything else. */
+static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namespace *ns, u64 bytes,
+				bool *data, u32 *reason)
 {
-	struct file *other =
-		dentry_open(&file->file->f_path, O_RDONLY | O_LARGEFILE, file->file->f_cred);
-	bool data = false;
+	struct inode *inode = file_inode(file->file);
+	unsigned int shift = inode->i_blkbits - ns->block_shift;
+	u64 block = 0, end = DIV_ROUND_UP_ULL(bytes, i_blocksize(inode)), first, last;
+	loff_t at, hole;
+	size_t room = 0;
+	int ret;
 
-	if (!IS_ERR(other)) {
-		data = vfs_llseek(other, 0, SEEK_DATA) >= 0;
-		fput(other);
+	*data = false;
+	while (block < end) {
+		ret = nvdm_file_rest(file, ns);
+		if (ret)
+			return ret;
+		at = nvdm_file_seek(file, block << inode->i_blkbits, SEEK_DATA, bytes);
+		if (at < 0)
+			return -EIO;
+		first = at < bytes ? (u64)at >> inode->i_blkbits : end;
+		if (first > block) {
+			ret = nvdm_file_add(file, &room, block << shift, EXTENT_HOLE);
+			if (ret)
+				return ret;
+		}
+		if (first == end)
+			break;
+		hole = nvdm_file_seek(file, at, SEEK_HOLE, bytes);
+		if (hole <= at)
+			return -EIO;
+		*data = true;
+		last = DIV_ROUND_UP_ULL((u64)hole, i_blocksize(inode));
+		ret = nvdm_file_map_data(file, ns, max(first, block), min(last, end), &room,
+					 reason);
+		if (ret)
+			return ret;
+		block = min(last, end);
 	}
-	return data;
+	return 0;
 }
 
 /* The last block may be read if what stands behind the end of the file is all zero. */
@@ -254,19 +297,27 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 {
 	struct inode *inode = file_inode(file->file);
 	u64 bytes = i_size_read(inode);
+	bool data;
 	int ret;
 
 	nvdm_file_forget(file);
 	if (inode->i_blkbits < ns->block_shift)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
+	/*
+	 * Whoever has passed the file system's own look for leases before they were taken, as a
+	 * deduplication that still compares, has this lock.
+	 */
+	inode_lock_shared(inode);
+	inode_unlock_shared(inode);
 	/* Errors of earlier writers are for them to see. */
 	ret = filemap_write_and_wait(inode->i_mapping);
 	if (ret)
 		return ret == -EINTR ? ret : -EIO;
-	ret = nvdm_file_map_blocks(file, ns, DIV_ROUND_UP_ULL(bytes, i_blocksize(inode)), reason);
+	ret = nvdm_file_map_blocks(file, ns, bytes, &data, reason);
 	if (ret)
 		return ret;
-	if (bytes && !file->pieces && nvdm_file_has_data(file))
+	/* bmap() tells of no block of these. */
+	if (data && !file->pieces)
 		return nvdm_file_refuse(nvdm_file_is_on(file->file, "xfs") ?
 						NVME_DMABUF_REASON_FILE_SHARED :
 						NVME_DMABUF_REASON_FILE_INLINE,
@@ -284,6 +335,54 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 	return 0;
 }
 
+/* Opens the file once more, as the caller has: the leases are of that. */
+static int nvdm_file_open_own(struct nvdm_file *file, u32 *reason)
+{
+	struct file *own;
+
+	if (file->own)
+		return 0;
+	own = dentry_open(&file->file->f_path, O_RDONLY | O_LARGEFILE, file->file->f_cred);
+	if (!IS_ERR(own)) {
+		file->own = own;
+		return 0;
+	}
+	if (PTR_ERR(own) == -ERESTARTSYS || PTR_ERR(own) == -EINTR)
+		return -EINTR;
+	if (PTR_ERR(own) != -ENOMEM)
+		*reason = NVME_DMABUF_REASON_SECURITY;
+	return PTR_ERR(own);
+}
+
+/* Takes the leases, and finds the blocks. Under the file's lock. */
+static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret;
+
+	/* What takes time, before anybody has to wait for it. */
+	ret = nvdm_file_open_own(file, reason) ?: nvdm_lease_wait(file, ns);
+	if (!ret)
+		filemap_write_and_wait(file_inode(file->file)->i_mapping);
+	if (!ret)
+		ret = nvdm_lease_take(file, nvdm_file_is_on(file->file, "xfs"), reason);
+	if (ret)
+		return ret;
+	/* Again, for whoever wrote it may have changed what it is. */
+	ret = nvdm_file_check(file->file, reason) ?: nvdm_file_find_blocks(file, ns, reason);
+	/* As of a file that is open for writing, which it will be. */
+	if (ret == -EAGAIN) {
+		*reason = NVME_DMABUF_REASON_FILE_BUSY;
+		ret = -EBUSY;
+	}
+	if (ret) {
+		nvdm_lease_give_back(file);
+		return ret;
+	}
+	file->watch_until = jiffies + LEASE_WATCH_UNTIL;
+	nvdm_lease_watch(file);
+	return 0;
+}
+
 /**
  * nvdm_file_hold - hold the leases of a file, and know where its blocks are
  * @file: the file, whose user is stopped and drained
@@ -297,26 +396,13 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
  */
 int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
 {
-	int ret = 0;
+	int ret;
 
 	if (mutex_lock_interruptible(&file->lock))
 		return -EINTR;
 	if (file->read.held && nvdm_file_is_broken(file))
 		nvdm_file_give_back(file);
-	if (!file->read.held) {
-		ret = nvdm_lease_take(file, nvdm_file_is_on(file->file, "xfs"), reason);
-		/* Again, for whoever wrote it may have changed what it is. */
-		if (!ret)
-			ret = nvdm_file_check(file->file, reason) ?:
-				      nvdm_file_find_blocks(file, ns, reason);
-		/* As of a file that is open for writing, which it will be. */
-		if (ret == -EAGAIN) {
-			*reason = NVME_DMABUF_REASON_FILE_BUSY;
-			ret = -EBUSY;
-		}
-		if (ret)
-			nvdm_lease_give_back(file);
-	}
+	ret = file->read.held ? 0 : nvdm_file_take(file, ns, reason);
 	mutex_unlock(&file->lock);
 	return ret;
 }

@@ -38,11 +38,13 @@ struct nvdm_file_ops {
 
 /**
  * struct nvdm_lease - a lease of a file that somebody may break
- * @file: of this file; its address tells whose lease it is
+ * @file: of this file; the lease's address tells whose it is
+ * @fl: the kernel's part of it, while it is held
  * @held: it was granted, and not given back
  */
 struct nvdm_lease {
 	struct nvdm_file *file;
+	struct file_lease *fl;
 	bool held;
 };
 
@@ -51,10 +53,12 @@ struct nvdm_lease {
  * @file: the caller's open file, or NULL if there is none; its owner holds a reference
  * @ops: the user's
  * @lock: one at a time: taking the leases and finding the blocks, giving the leases back
- * @read: an ordinary read lease: nobody has the file open for writing
+ * @own: the same file, open once more: its leases and its position are nobody else's; or NULL
+ * @read: a delegation for reading: nobody has the file open for writing
  * @layout: a layout lease, where the file system moves blocks for others than writers
  * @broken: somebody waits for the leases to be given back
- * @give_back: does so
+ * @watch: does so; for some time after they were taken, it looks whether anybody waits
+ * @watch_until: when that ends, in jiffies
  * @extents: sorted, without gaps; one more than @count, which ends the last one. These and
  *	the members below change only while the user is stopped and drained.
  * @count: how many
@@ -68,10 +72,12 @@ struct nvdm_file {
 	struct file *file;
 	const struct nvdm_file_ops *ops;
 	struct mutex lock;
+	struct file *own;
 	struct nvdm_lease read;
 	struct nvdm_lease layout;
 	bool broken;
-	struct work_struct give_back;
+	struct delayed_work watch;
+	unsigned long watch_until;
 	struct nvdm_extent *extents;
 	size_t count;
 	size_t pieces;
@@ -103,10 +109,18 @@ static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
 	return READ_ONCE(file->broken);
 }
 
+/* How often it is looked whether anybody waits for leases that were just taken, and how long. */
+#define LEASE_WATCH	  (HZ / 2 ?: 1)
+#define LEASE_WATCH_UNTIL (10 * HZ)
+
 /* lease.c */
 int nvdm_lease_init(void);
 void nvdm_lease_exit(void);
+int nvdm_lease_wait(const struct nvdm_file *file, const struct nvdm_namespace *ns);
 int nvdm_lease_take(struct nvdm_file *file, bool layout, u32 *reason);
+bool nvdm_lease_is_wanted(const struct nvdm_file *file);
+void nvdm_lease_watch(struct nvdm_file *file);
 void nvdm_lease_give_back(struct nvdm_file *file);
+void nvdm_lease_close(struct nvdm_file *file);
 
 #endif
