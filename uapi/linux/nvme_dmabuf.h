@@ -158,8 +158,8 @@
 							/* or a partition of one */
 #define NVME_DMABUF_REASON_FILE_BUSY		50	/* EBUSY: somebody has the file open for writing, */
 							/* perhaps the caller by this descriptor */
-#define NVME_DMABUF_REASON_FILE_CHANGED		51	/* ESTALE: somebody opened the file for writing, or */
-							/* changed where its blocks are */
+#define NVME_DMABUF_REASON_FILE_CHANGED		51	/* ESTALE: somebody opened the file for writing, */
+							/* or changed it or where its blocks are */
 #define NVME_DMABUF_REASON_FILE_HOLE		52	/* ENODATA: a hole, or a part never written */
 #define NVME_DMABUF_REASON_FILE_TAIL		53	/* ERANGE: the last block, with something behind the */
 							/* end of the file */
@@ -322,8 +322,9 @@ struct nvme_dmabuf_ns_info {
  * Files. A regular file on XFS or ext4, on a namespace or a partition of one, can be read:
  * blocks (slba) are counted from its start. The caller needs no access to the block device.
  * While the map takes commands the module holds leases of the file, so nobody has it open
- * for writing (EBUSY). Who opens it for writing, truncates it, or would move its blocks
- * waits until commands in flight have ended, and goes on; the map is then revoked, with
+ * for writing (EBUSY). Who opens it for writing, truncates it, changes its attributes or its
+ * name, or would move its blocks waits until commands in flight have ended, and goes on; the
+ * map is then revoked, with
  * NVME_DMABUF_REASON_FILE_CHANGED and an event. A refresh, also by
  * NVME_DMABUF_ATTACH_AUTO_REFRESH, takes the leases again and finds out anew where the
  * blocks are and how long the file is. A command that touches a hole, or what was
@@ -447,7 +448,7 @@ struct nvme_dmabuf_events {
 #define NVME_DMABUF_MAP_PINNED		(1U << 3) /* it could, but this kernel pins it instead */
 #define NVME_DMABUF_MAP_AUTO_REFRESH	(1U << 4) /* NVME_DMABUF_ATTACH_AUTO_REFRESH */
 #define NVME_DMABUF_MAP_REQUIRE_P2P	(1U << 5) /* NVME_DMABUF_ATTACH_REQUIRE_P2P */
-#define NVME_DMABUF_MAP_FILE		(1U << 6) /* of a file, by a read lease (F_RDLCK) */
+#define NVME_DMABUF_MAP_FILE		(1U << 6) /* of a file, by a delegation for reading */
 #define NVME_DMABUF_MAP_LAYOUT		(1U << 7) /* and by a layout lease, as on XFS */
 
 /**
