@@ -20,7 +20,8 @@ drives_qemu()
 	standard) drives_plain; drives_special; devices_other ;;
 	switch) drives_plain; drives_special; devices_other; devices_switch ;;
 	odd) drives_odd ;;
-	*) die "--drives is standard, switch, odd, plain, null or none" ;;
+	files) drives_files ;;
+	*) die "--drives is standard, switch, odd, plain, files, null or none" ;;
 	esac
 }
 
@@ -99,6 +100,20 @@ drives_odd()
 	# Block 0 cannot be read.
 	filter=driver=blkdebug,$(media_error 0 read 0),image \
 	nvme     BADSTART   64M   mdts=9      ""
+}
+
+# For file systems: mkfs.xfs wants 300 MB, in a partition too. As fast as others until the
+# limits of the object SERIAL-speed are changed.
+drives_files()
+{
+	local serial options=''
+
+	for serial in FILES512 FILES4K; do
+		[[ $serial != FILES4K ]] || options=$blocks_4k
+		arg -object "throttle-group,id=$serial-speed"
+		filter=driver=throttle,throttle-group=$serial-speed,file \
+		nvme     $serial  512M  mdts=9  "$options"
+	done
 }
 
 # Block devices that are not NVMe, sources of dma-bufs, and two BARs for
