@@ -384,21 +384,19 @@ static void journalled(const void *arg)
 
 static void all_journalled(const void *arg)
 {
-	uint32_t map, reason;
 	struct trial t;
 
 	(void)arg;
 	trial_begin(&t, &journal, -1);
-	/* What was written last is in the journal only. */
-	file_write(&t.file, 0, BYTES, 0);
-	file_open(&t.file, O_RDONLY);
-	if (!file_rig_try(&t.rig, t.file.fd, ACCESS_READ, 0, &map, &reason)) {
-		t.rig.map = map;
+	/* What was written last is in the journal only, until the blocks are asked for. */
+	for (unsigned int i = 0; i < 3; i++) {
+		file_write(&t.file, 0, BYTES, 0);
+		file_open(&t.file, O_RDONLY);
+		file_rig_attach(&t.rig, 0);
 		file_rig_read(&t.rig, 0, BYTES, 0);
-		note("attached, and the data is right");
 		file_rig_detach(&t.rig);
+		file_close(&t.file);
 	}
-	trial_refused(&t, -EOPNOTSUPP, NVME_DMABUF_REASON_FILE_JOURNALLED);
 	trial_end(&t);
 }
 
@@ -719,7 +717,7 @@ int main(int argc, char **argv)
 	tap_add(encrypted, NULL, "ext4: encrypted");
 	tap_add(verity, NULL, "ext4: verity");
 	tap_add(clean, &special, "%s: no damage", special.name);
-	tap_add(all_journalled, NULL, "ext4: all data journalled");
+	tap_add(all_journalled, NULL, "ext4: all data journalled is no obstacle");
 	tap_add(clean, &journal, "%s: no damage", journal.name);
 	tap_add(realtime, NULL, "XFS: a realtime file");
 	tap_add(other_filesystem, &vfat, "vfat");

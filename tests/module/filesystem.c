@@ -523,7 +523,7 @@ unsigned int file_leases(const struct file *file)
 	snprintf(id, sizeof(id), " %02x:%02x:%llu ", major(s.st_dev), minor(s.st_dev),
 		 (unsigned long long)s.st_ino);
 	while (fgets(line, sizeof(line), locks))
-		count += strstr(line, id) && (strstr(line, "DELEG") || strstr(line, "LAYOUT"));
+		count += strstr(line, id) && (strstr(line, "DELEG") || strstr(line, "LEASE"));
 	fclose(locks);
 	return count;
 }
