@@ -111,7 +111,8 @@ static void prp_builder_start_run(struct prp_builder *builder)
  * prp_builder_next_run - find room for more whole pages after a run that is full
  * @builder: the builder
  *
- * Return: whether there is room; false also if the run is not full.
+ * Return: whether there is room; false also if the run is not full, or the range's first
+ * segment was not added yet: what comes before it is not of the range.
  */
 bool prp_builder_next_run(struct prp_builder *builder)
 {
@@ -119,7 +120,7 @@ bool prp_builder_next_run(struct prp_builder *builder)
 	__u64 end = prp_builder_pos(builder);
 	__u64 segments = prp_builder_segments(builder);
 
-	if (run->at < run->room)
+	if (!segments || run->at < run->room)
 		return false;
 	builder->end = end;
 	builder->segments = segments;

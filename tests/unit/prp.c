@@ -514,6 +514,22 @@ static void address_zero(void **state)
 	assert_int_equal(prp_builder_add(&model.builder, 0, 8), -EINVAL);
 }
 
+/*
+ * Segments before the range are no part of it: whoever walks over them must not be given room
+ * for whole pages.
+ */
+static void no_run_before_first(void **state)
+{
+	(void)state;
+	model_layout(&model, 0x10000, 4 * PAGE);
+	assert_false(prp_builder_next_run(&model.builder));
+	assert_int_equal(model.builder.run.room, 0);
+	assert_int_equal(prp_builder_add(&model.builder, 0x10000, PAGE), 0);
+	assert_int_equal(model.builder.run.room, 3);
+	/* Nor before it is full. */
+	assert_false(prp_builder_next_run(&model.builder));
+}
+
 /* What several pages have in common tells whether one of them is none. */
 static void put_sees_what_is_no_page(void **state)
 {
@@ -698,6 +714,7 @@ int main(void)
 		cmocka_unit_test(address_of_every_byte),
 		cmocka_unit_test(same_page_again),
 		cmocka_unit_test(address_zero),
+		cmocka_unit_test(no_run_before_first),
 		cmocka_unit_test(put_sees_what_is_no_page),
 		cmocka_unit_test(refuses_no_bytes),
 		cmocka_unit_test(refuses_first_segment),
