@@ -374,7 +374,7 @@ struct nvme_dmabuf_detach {
  * @flags: 0
  * @map: the map to make usable again
  * @out_reason: NVME_DMABUF_REASON_*, written on failure too
- * @out_generation: counts the mappings made for this map, from 1
+ * @out_generation: counts the mappings by which this map took commands, from 1
  *
  * After the exporter took the buffer back, maps it again, wherever it is now:
  * waits for the buffer's kernel fences, builds the lists anew and counts the
@@ -409,7 +409,7 @@ struct nvme_dmabuf_refresh {
  * @map: its number
  * @state: NVME_DMABUF_STATE_*, when the event was read; LIVE if it was refreshed
  *	in the meantime
- * @generation: counts the mappings made for this map
+ * @generation: counts the mappings by which this map took commands
  */
 struct nvme_dmabuf_event {
 	__u32 map;
@@ -462,7 +462,7 @@ struct nvme_dmabuf_events {
  * @out_segments: DMA-contiguous segments that the range consists of
  * @out_list_bytes: memory that holds the PRP lists, which all maps of the same range,
  *	direction and controller share
- * @out_generation: counts the mappings made for this map, from 1
+ * @out_generation: counts the mappings by which this map took commands, from 1
  * @out_access: NVME_DMABUF_ACCESS_*
  * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC, _PINNED,
  *	_AUTO_REFRESH, _REQUIRE_P2P, _FILE, _LAYOUT
