@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -544,6 +545,8 @@ static pid_t holder(struct watch *w, bool busy)
 	if (!child) {
 		struct watch own = *w;
 
+		/* If the test fails, nobody ends it, and it would keep the test's output open. */
+		check_sys(prctl(PR_SET_PDEATHSIG, SIGKILL));
 		own.rig.ctx = ctx_open();
 		file_rig_attach(&own.rig, 0);
 		line_open(&own.line, nvmedmabuf_fd(own.rig.ctx), COMMANDS, 0, 0);
@@ -669,7 +672,7 @@ static void races(const void *arg)
 		writers[i] = (struct writer){ .path = w.file.path };
 		check_eq(pthread_create(&writers[i].handle, NULL, writer_run, &writers[i]), 0);
 	}
-	for (unsigned int i = 0; i < scaled(150); i++) {
+	for (unsigned int i = 0; i < scaled(40); i++) {
 		result = file_rig_try(&w.rig, w.file.fd, ACCESS_READ,
 				      i % 2 ? NVME_DMABUF_ATTACH_AUTO_REFRESH : 0, &map, &reason);
 		if (result) {
@@ -713,6 +716,93 @@ static void races(const void *arg)
 	watch_close(&w);
 }
 
+#define VERSION_WORDS (64 * KIB / 8)
+
+/**
+ * struct versions - a file that is written again and again, each time all of it
+ * @last: the version whose writer has closed the file
+ */
+struct versions {
+	const char *path;
+	volatile uint64_t last;
+	unsigned int rounds;
+	pthread_t handle;
+};
+
+static void *versions_run(void *arg)
+{
+	struct versions *v = arg;
+	uint64_t *words = pages_alloc(VERSION_WORDS * 8);
+	int fd;
+
+	for (uint64_t version = 1; version <= v->rounds; version++) {
+		for (uint64_t i = 0; i < VERSION_WORDS; i++)
+			words[i] = version << 32 | i;
+		fd = open(v->path, O_WRONLY | O_CLOEXEC | (version % 2 ? O_DIRECT : 0));
+		check_that(fd >= 0, "a writer: %m");
+		/* In two parts, so that there is a time between. */
+		check_eq(pwrite(fd, words, VERSION_WORDS * 4, 0), VERSION_WORDS * 4);
+		check_eq(pwrite(fd, words + VERSION_WORDS / 2, VERSION_WORDS * 4,
+				VERSION_WORDS * 4),
+			 VERSION_WORDS * 4);
+		check_sys(close(fd));
+		v->last = version;
+		for (uint64_t i = rnd_below(60); i; i--)
+			pause_ms();
+	}
+	v->last = ~0U;
+	munmap(words, VERSION_WORDS * 8);
+	return NULL;
+}
+
+/* One command reads one version of the file, and none that is older than what was there. */
+static void versions(const void *arg)
+{
+	struct nvme_dmabuf_completion c;
+	unsigned int good = 0, bad = 0;
+	uint64_t first, seen = 0;
+	struct versions v;
+	struct watch w;
+
+	watch_open(&w, (struct filesystem *)arg, NVME_DMABUF_ATTACH_AUTO_REFRESH);
+	v = (struct versions){ .path = w.file.path, .rounds = scaled(40) };
+	memset(w.file.data, 0, 64 * KIB);
+	check_eq(pthread_create(&v.handle, NULL, versions_run, &v), 0);
+	wait_until(v.last);
+	do {
+		uint64_t last = v.last;
+		const uint64_t *words = (const uint64_t *)w.rig.buffer.addr;
+		int result = nvmedmabuf_read(w.rig.ctx, w.rig.map, 0, 64 * KIB, 0, &c);
+
+		if (result) {
+			check_that(result == -EBUSY || result == -ESTALE, "read says %s, %s",
+				   strerror(-result), nvmedmabuf_reason_name(c.reason));
+			bad++;
+			continue;
+		}
+		buffer_begin_cpu(&w.rig.buffer);
+		first = words[0] >> 32;
+		check_that(first >= seen && (last == ~0U || first >= last),
+			   "version %llu after %llu, when %llu was there",
+			   (unsigned long long)first, (unsigned long long)seen,
+			   (unsigned long long)last);
+		for (uint64_t i = 0; i < VERSION_WORDS; i++)
+			check_eq(words[i], first << 32 | i);
+		buffer_end_cpu(&w.rig.buffer);
+		seen = first;
+		good++;
+	} while (v.last != ~0U || !good);
+	check_eq(pthread_join(v.handle, NULL), 0);
+	note("%u reads went well, %u were refused", good, bad);
+	file_reload(&w.file);
+	buffer_begin_cpu(&w.rig.buffer);
+	memcpy(w.rig.mirror, w.rig.buffer.addr, BYTES);
+	buffer_end_cpu(&w.rig.buffer);
+	file_rig_read(&w.rig, 0, 64 * KIB, 0);
+	check_eq(*(uint64_t *)w.file.data >> 32, v.rounds);
+	watch_close(&w);
+}
+
 static void clean(const void *arg)
 {
 	filesystem_check((struct filesystem *)arg);
@@ -734,6 +824,7 @@ int main(int argc, char **argv)
 		{ stopped, "a process is stopped that has it attached" },
 		{ closed, "a context is closed" },
 		{ races, "many writers and readers" },
+		{ versions, "a file that is written again and again" },
 	};
 	struct change_on *on = all;
 	int status;
