@@ -349,8 +349,11 @@ static int nvdm_file_open_own(struct nvdm_file *file, u32 *reason)
 	}
 	if (PTR_ERR(own) == -ERESTARTSYS || PTR_ERR(own) == -EINTR)
 		return -EINTR;
-	if (PTR_ERR(own) != -ENOMEM)
-		*reason = NVME_DMABUF_REASON_SECURITY;
+	if (PTR_ERR(own) == -ENOMEM)
+		return -ENOMEM;
+	if (PTR_ERR(own) != -EACCES && PTR_ERR(own) != -EPERM)
+		return -EIO;
+	*reason = NVME_DMABUF_REASON_SECURITY;
 	return PTR_ERR(own);
 }
 
