@@ -186,9 +186,9 @@ refused() {
 	fails_saying "$text" ours "$@"
 }
 
-no_namespace() {
+written_file() {
 	local ON=$TMP/file
-	refused "is no block device" --direct=0
+	refused "Files can only be read" --direct=0
 }
 
 parts_of_blocks() {
@@ -212,7 +212,7 @@ check "replays a log" replay
 check "the example" example
 check "a drive that fails, by ioctl" error --frontend=ioctl
 check "a drive that fails, by io_uring" error --frontend=uring
-check "refuses what is no namespace" no_namespace
+check "refuses to write to a file" written_file
 check "refuses trims" refused "no trims" --rw=randtrim
 check "refuses trims among writes" refused "no trims" --trim_percentage=10 --trim_backlog=4
 check "refuses an exporter that there is not" refused "exporter=heap:none" --exporter=heap:none
