@@ -6,9 +6,7 @@
  * Must not know dma-bufs, maps or commands.
  */
 #include <linux/file.h>
-#include <linux/magic.h>
 #include <linux/pagemap.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "storage.h"
@@ -262,12 +260,11 @@ static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namesp
 		if (hole <= at)
 			return -EIO;
 		*data = true;
-		last = DIV_ROUND_UP_ULL((u64)hole, i_blocksize(inode));
-		ret = nvdm_file_map_data(file, ns, max(first, block), min(last, end), &room,
-					 reason);
+		last = min(DIV_ROUND_UP_ULL((u64)hole, i_blocksize(inode)), end);
+		ret = nvdm_file_map_data(file, ns, first, last, &room, reason);
 		if (ret)
 			return ret;
-		block = min(last, end);
+		block = last;
 	}
 	return 0;
 }
@@ -459,14 +456,9 @@ bool nvdm_file_has_hole(const struct nvdm_file *file, u64 block, u64 count)
 u64 nvdm_file_block_at(const struct nvdm_file *file, u64 block, u64 count, u64 lba)
 {
 	const struct nvdm_extent *extent = nvdm_file_find(file, block);
-	u64 at = block;
 
-	for (; at < block + count && extent < &file->extents[file->count]; extent++) {
-		at = max(block, extent->first);
-		if (lba >= extent->start + (at - extent->first) &&
-		    lba < extent->start + (extent[1].first - extent->first))
+	for (; extent->first < block + count && extent < &file->extents[file->count]; extent++)
+		if (lba - extent->start < extent[1].first - extent->first)
 			return extent->first + (lba - extent->start);
-		at = extent[1].first;
-	}
 	return block;
 }

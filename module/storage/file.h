@@ -121,6 +121,5 @@ int nvdm_lease_take(struct nvdm_file *file, bool layout, u32 *reason);
 bool nvdm_lease_is_wanted(const struct nvdm_file *file);
 void nvdm_lease_watch(struct nvdm_file *file);
 void nvdm_lease_give_back(struct nvdm_file *file);
-void nvdm_lease_close(struct nvdm_file *file);
 
 #endif

@@ -238,22 +238,17 @@ static void nvdm_lease_close_work(struct work_struct *work)
 	__fput_sync(container_of(work, struct nvdm_lease_closing, work)->file);
 }
 
-/**
- * nvdm_lease_close - close the file that the leases are of
- * @file: the file, under its lock; if it is not open, nothing happens
- *
- * The kernel removes all leases of a file that is closed, and asks nobody. But it closes a
- * file at once only for a kernel thread.
+/*
+ * Closes the file that the leases are of. The kernel then removes them, and asks nobody. But
+ * it closes a file at once only for a kernel thread.
  */
-void nvdm_lease_close(struct nvdm_file *file)
+static void nvdm_lease_close(struct nvdm_file *file)
 {
 	struct nvdm_lease_closing closing = { .file = file->own };
 
 	file->own = NULL;
 	file->read.held = false;
 	file->layout.held = false;
-	if (!closing.file)
-		return;
 	if (current->flags & PF_KTHREAD) {
 		__fput_sync(closing.file);
 		return;
