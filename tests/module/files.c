@@ -427,17 +427,9 @@ static void to_a_namespace(const void *arg)
 	file_remove(&file);
 }
 
-static void clean(const void *arg)
-{
-	filesystem_check((struct filesystem *)arg);
-}
-
 int main(int argc, char **argv)
 {
-	static const struct {
-		void (*run)(const void *arg);
-		const char *name;
-	} tests[] = {
+	static const struct filesystem_test tests[] = {
 		{ described, "what is said of a file" },
 		{ edges, "first and last block, and beyond" },
 		{ random_reads, "random reads of many pieces, in each way" },
@@ -454,14 +446,11 @@ int main(int argc, char **argv)
 
 	require_device();
 	filesystems_begin();
-	for (unsigned int i = 0; i < FILESYSTEMS; i++) {
-		for (unsigned int j = 0; j < ARRAY_SIZE(tests); j++)
-			tap_add(tests[j].run, &filesystems[i], "%s: %s", filesystems[i].name,
-				tests[j].name);
-		tap_add(clean, &filesystems[i], "%s: no damage", filesystems[i].name);
-	}
 	tap_add(to_a_namespace, &filesystems[0], "from a file to a namespace of another drive");
-	tap_add(clean, &filesystems[0], "no damage to the file");
+	for (unsigned int i = 0; i < FILESYSTEMS; i++) {
+		filesystem_add(&filesystems[i], tests, ARRAY_SIZE(tests));
+		filesystem_add_check(&filesystems[i]);
+	}
 	status = tap_run(argc, argv);
 	filesystems_end();
 	return status;

@@ -803,18 +803,10 @@ static void versions(const void *arg)
 	watch_close(&w);
 }
 
-static void clean(const void *arg)
-{
-	filesystem_check((struct filesystem *)arg);
-}
-
 int main(int argc, char **argv)
 {
 	static struct change_on all[2 * ARRAY_SIZE(changes)];
-	static const struct {
-		void (*run)(const void *arg);
-		const char *name;
-	} tests[] = {
+	static const struct filesystem_test tests[] = {
 		{ writer_stays, "a writer that stays" },
 		{ auto_refresh, "refreshed by itself" },
 		{ several_maps, "several maps of a file" },
@@ -846,9 +838,8 @@ int main(int argc, char **argv)
 					changes[j].name);
 			on++;
 		}
-		for (unsigned int j = 0; j < ARRAY_SIZE(tests); j++)
-			tap_add(tests[j].run, fs, "%s: %s", fs->name, tests[j].name);
-		tap_add(clean, fs, "%s: no damage", fs->name);
+		filesystem_add(fs, tests, ARRAY_SIZE(tests));
+		filesystem_add_check(fs);
 	}
 	status = tap_run(argc, argv);
 	if (getenv("NVME_DMABUF_QMP") && *slow_xfs.serial && *slow_ext4.serial) {

@@ -244,17 +244,9 @@ static void verity_later(const void *arg)
 	attached_close(&a);
 }
 
-static void clean(const void *arg)
-{
-	filesystem_check((struct filesystem *)arg);
-}
-
 int main(int argc, char **argv)
 {
-	static const struct {
-		void (*run)(const void *arg);
-		const char *name;
-	} tests[] = {
+	static const struct filesystem_test tests[] = {
 		{ unmounted, "unmounted" },
 		{ unmounted_revoked, "unmounted while revoked" },
 		{ unmounted_lazily, "unmounted lazily" },
@@ -270,14 +262,13 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < 2; i++) {
 		struct filesystem *fs = i ? ext4 : xfs;
 
-		for (unsigned int j = 0; j < ARRAY_SIZE(tests); j++)
-			tap_add(tests[j].run, fs, "%s: %s", fs->name, tests[j].name);
+		filesystem_add(fs, tests, ARRAY_SIZE(tests));
 		if (i)
 			tap_add(journalled_later, fs, "%s: journalled since", fs->name);
-		tap_add(clean, fs, "%s: no damage", fs->name);
+		filesystem_add_check(fs);
 	}
 	tap_add(verity_later, &special, "ext4: verity since");
-	tap_add(clean, &special, "%s: no damage", special.name);
+	filesystem_add_check(&special);
 	status = tap_run(argc, argv);
 	filesystems_end();
 	return status;

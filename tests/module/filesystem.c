@@ -537,3 +537,19 @@ int file_open_truncate(const struct file *file, int flags)
 		   (flags & O_ACCMODE) != O_RDONLY);
 	return check_sys(fd);
 }
+
+void filesystem_add(struct filesystem *fs, const struct filesystem_test *tests, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		tap_add(tests[i].run, fs, "%s: %s", fs->name, tests[i].name);
+}
+
+static void no_damage(const void *arg)
+{
+	filesystem_check((struct filesystem *)arg);
+}
+
+void filesystem_add_check(struct filesystem *fs)
+{
+	tap_add(no_damage, fs, "%s: no damage", fs->name);
+}

@@ -150,4 +150,20 @@ uint64_t file_physical(const struct file *file, uint64_t offset);
 /** file_open_truncate - open(2) with O_TRUNC, by which a file is truncated */
 int file_open_truncate(const struct file *file, int flags);
 
+/**
+ * struct filesystem_test - a test of each file system
+ * @run: gets the struct filesystem
+ * @name: what it tests
+ */
+struct filesystem_test {
+	void (*run)(const void *arg);
+	const char *name;
+};
+
+/** filesystem_add - add tests of a file system, named after it */
+void filesystem_add(struct filesystem *fs, const struct filesystem_test *tests, unsigned int count);
+
+/** filesystem_add_check - add a test that finds no damage, after all others of it */
+void filesystem_add_check(struct filesystem *fs);
+
 #endif
