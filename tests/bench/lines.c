@@ -23,7 +23,6 @@
 
 #define LINES_PLUGIN
 #include "lines.h"
-#include "qemu_plugin.h"
 
 #define LINE_SHIFT 6
 #define MAX_CPUS   16U
@@ -423,16 +422,6 @@ static void hear_action(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t v
 	pthread_mutex_unlock(&lock);
 }
 
-/* Whether an instruction of a program in the guest is one of lines_tell()'s stores. */
-static bool is_store_to(const struct qemu_plugin_insn *insn, uint32_t disp)
-{
-	uint8_t known[] = { LINES_STORE, disp, disp >> 8, disp >> 16, disp >> 24 };
-	uint8_t bytes[sizeof(known)];
-
-	return qemu_plugin_insn_data(insn, bytes, sizeof(bytes)) == sizeof(bytes) &&
-	       !memcmp(bytes, known, sizeof(known));
-}
-
 static void translate(struct qemu_plugin_tb *tb, void *data)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
@@ -450,12 +439,8 @@ static void translate(struct qemu_plugin_tb *tb, void *data)
 		if (counted)
 			qemu_plugin_register_vcpu_mem_cb(insn, note, QEMU_PLUGIN_NO_REGS,
 							 QEMU_PLUGIN_BOTH, pc);
-		else if (is_store_to(insn, LINES_VALUE_DISP))
-			qemu_plugin_register_vcpu_mem_cb(insn, hear_value, QEMU_PLUGIN_NO_REGS,
-							 QEMU_PLUGIN_WRITES, NULL);
-		else if (is_store_to(insn, LINES_ACTION_DISP))
-			qemu_plugin_register_vcpu_mem_cb(insn, hear_action, QEMU_PLUGIN_NO_REGS,
-							 QEMU_PLUGIN_WRITES, NULL);
+		else
+			lines_hear(insn, hear_value, hear_action);
 	}
 }
 

@@ -53,6 +53,36 @@ static inline void lines_tell(enum lines_action action, uint64_t value)
 		     : "a"((uint64_t)action), "d"(at - LINES_ACTION_DISP), "i"(LINES_ACTION_DISP)
 		     : "memory");
 }
+#else
+#include <stdbool.h>
+#include <string.h>
+
+#include "qemu_plugin.h"
+
+/* Whether an instruction is one of lines_tell()'s stores. */
+static inline bool lines_is_store(const struct qemu_plugin_insn *insn, uint32_t disp)
+{
+	uint8_t known[] = { LINES_STORE, disp, disp >> 8, disp >> 16, disp >> 24 };
+	uint8_t bytes[sizeof(known)];
+
+	return qemu_plugin_insn_data(insn, bytes, sizeof(bytes)) == sizeof(bytes) &&
+	       !memcmp(bytes, known, sizeof(known));
+}
+
+typedef void lines_heard_fn(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
+			    void *data);
+
+/* Has the plugin called for an instruction of a program in the guest that tells it something. */
+static inline void lines_hear(struct qemu_plugin_insn *insn, lines_heard_fn *value,
+			      lines_heard_fn *action)
+{
+	if (lines_is_store(insn, LINES_VALUE_DISP))
+		qemu_plugin_register_vcpu_mem_cb(insn, value, QEMU_PLUGIN_NO_REGS,
+						 QEMU_PLUGIN_WRITES, NULL);
+	else if (lines_is_store(insn, LINES_ACTION_DISP))
+		qemu_plugin_register_vcpu_mem_cb(insn, action, QEMU_PLUGIN_NO_REGS,
+						 QEMU_PLUGIN_WRITES, NULL);
+}
 #endif
 
 #endif

@@ -12,7 +12,6 @@
 
 #define LINES_PLUGIN
 #include "lines.h"
-#include "qemu_plugin.h"
 
 PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
@@ -102,16 +101,6 @@ static void hear_action(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t v
 	act(qemu_plugin_mem_get_value(info).low);
 }
 
-/* Whether an instruction is one of lines_tell()'s stores. */
-static bool is_store_to(const struct qemu_plugin_insn *insn, uint32_t disp)
-{
-	uint8_t known[] = { LINES_STORE, disp, disp >> 8, disp >> 16, disp >> 24 };
-	uint8_t bytes[sizeof(known)];
-
-	return qemu_plugin_insn_data(insn, bytes, sizeof(bytes)) == sizeof(bytes) &&
-	       !memcmp(bytes, known, sizeof(known));
-}
-
 static void translate(struct qemu_plugin_tb *tb, void *data)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
@@ -122,12 +111,7 @@ static void translate(struct qemu_plugin_tb *tb, void *data)
 		void *pc = (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn);
 
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, note, QEMU_PLUGIN_NO_REGS, pc);
-		if (is_store_to(insn, LINES_VALUE_DISP))
-			qemu_plugin_register_vcpu_mem_cb(insn, hear_value, QEMU_PLUGIN_NO_REGS,
-							 QEMU_PLUGIN_WRITES, NULL);
-		else if (is_store_to(insn, LINES_ACTION_DISP))
-			qemu_plugin_register_vcpu_mem_cb(insn, hear_action, QEMU_PLUGIN_NO_REGS,
-							 QEMU_PLUGIN_WRITES, NULL);
+		lines_hear(insn, hear_value, hear_action);
 	}
 }
 
