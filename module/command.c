@@ -67,7 +67,7 @@ static int nvdm_command_check_blocks(struct nvdm_command *cmd, u64 slba, u64 end
 					    file->tail && end == file->blocks + 1 ?
 						    NVME_DMABUF_REASON_FILE_TAIL :
 						    NVME_DMABUF_REASON_OUTSIDE_NAMESPACE);
-	if (nvdm_file_has_hole(file, slba, end - slba))
+	if (extents_have_hole(&file->extents, slba, end - slba))
 		return nvdm_command_refusal(cmd, -ENODATA, NVME_DMABUF_REASON_FILE_HOLE);
 	return 0;
 }
@@ -493,7 +493,7 @@ static int nvdm_command_place_next(struct nvdm_command *cmd, struct nvdm_stock_i
 	if (cmd->block_shift != map->ns.block_shift)
 		changed = NVME_DMABUF_REASON_FORMAT_CHANGED;
 	else if (cmd->moves != map->moves &&
-		 (end > map->file.blocks || nvdm_file_has_hole(&map->file, at, end - at)))
+		 (end > map->file.blocks || extents_have_hole(&map->file.extents, at, end - at)))
 		changed = NVME_DMABUF_REASON_FILE_CHANGED;
 	if (changed) {
 		percpu_ref_put(&map->inflight);

@@ -40,8 +40,8 @@ static u64 nvdm_command_part_at(const struct nvdm_command *cmd, struct request *
 	if (cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH)
 		return 0;
 	if (nvdm_map_is_of_file(map))
-		lba = nvdm_file_block_at(&map->file, cmd->uapi.slba,
-					 cmd->uapi.length >> map->ns.block_shift, lba);
+		lba = extents_block_at(&map->file.extents, cmd->uapi.slba,
+				       cmd->uapi.length >> map->ns.block_shift, lba);
 	else
 		lba -= map->ns.start;
 	return (lba - cmd->uapi.slba) << map->ns.block_shift;

@@ -254,12 +254,12 @@ static const struct nvdm_file_ops map_file_ops = {
 static void nvdm_map_take_blocks(struct nvdm_map *map)
 {
 	const struct nvdm_file *file = &map->file;
-	bool whole = file->count == 1 && file->pieces == 1 && !map->ns.zone_blocks;
+	bool whole = file->extents.count == 1 && file->extents.pieces == 1 && !map->ns.zone_blocks;
 
 	spin_lock(&map->lock);
-	map->ns.start = whole ? file->extents[0].start : 0;
+	map->ns.start = whole ? file->extents.all[0].start : 0;
 	map->ns.max_plain = whole ? map->ns.max_command : 0;
-	map->extents = file->pieces;
+	map->extents = file->extents.pieces;
 	map->blocks = file->blocks;
 	map->file_bytes = file->bytes;
 	map->moves++;

@@ -131,12 +131,12 @@ static inline bool nvdm_map_is_of_file(const struct nvdm_map *map)
  */
 static inline u64 nvdm_map_locate(const struct nvdm_map *map, u64 block, u64 *count)
 {
-	const struct nvdm_extent *extent;
+	const struct extent *extent;
 
 	*count = U64_MAX;
 	if (likely(!nvdm_map_is_of_file(map)))
 		return map->ns.start + block;
-	extent = nvdm_file_find(&map->file, block);
+	extent = extents_find(&map->file.extents, block);
 	*count = extent[1].first - block;
 	return extent->start == EXTENT_HOLE ? EXTENT_HOLE : extent->start + (block - extent->first);
 }

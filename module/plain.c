@@ -189,9 +189,9 @@ static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct comm
 	const struct nvdm_namespace *ns = &map->ns;
 	const struct nvdm_file *file = &map->file;
 	u64 blocks = words->length >> ns->block_shift;
-	const struct nvdm_extent *extent;
+	const struct extent *extent;
 
-	if (file->count < 2 || ns->zone_blocks || words->kind != map->plain_read ||
+	if (file->extents.count < 2 || ns->zone_blocks || words->kind != map->plain_read ||
 	    words->rest[0] | words->rest[1] | words->rest[2] ||
 	    words->length - 1 >= ns->max_command || words->length & (ns->block_size - 1) ||
 	    words->offset & 3 || words->length > map->length ||
@@ -199,7 +199,7 @@ static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct comm
 	    words->slba > file->blocks - blocks)
 		return false;
 	/* As in nvdm_command_start_part(). */
-	extent = nvdm_file_find(file, array_index_nospec(words->slba, file->blocks));
+	extent = extents_find(&file->extents, array_index_nospec(words->slba, file->blocks));
 	*slba = extent->start + (words->slba - extent->first);
 	return extent->start != EXTENT_HOLE && words->slba + blocks <= extent[1].first;
 }

@@ -114,10 +114,8 @@ void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nv
 
 static void nvdm_file_forget(struct nvdm_file *file)
 {
-	kvfree(file->extents);
-	file->extents = NULL;
-	file->count = 0;
-	file->pieces = 0;
+	kvfree(file->extents.all);
+	file->extents = (struct extents){};
 	file->blocks = 0;
 	file->bytes = 0;
 	file->tail = false;
@@ -145,42 +143,37 @@ void nvdm_file_close(struct nvdm_file *file)
 	file->file = NULL;
 }
 
-/* Makes room for another extent besides the one that ends the last. */
-static int nvdm_file_grow(struct nvdm_file *file, size_t *room)
+/* Makes room for another extent, and for what ends it. */
+static int nvdm_file_grow(struct extents *list, size_t *room)
 {
-	struct nvdm_extent *extents;
+	struct extent *all;
 	size_t more;
 
-	if (file->count + 1 < *room)
+	if (list->count + 1 < *room)
 		return 0;
 	more = max_t(size_t, 4, 2 * *room);
-	extents = kvmalloc_array(more, sizeof(*extents), NVDM_GFP);
-	if (!extents)
+	all = kvmalloc_array(more, sizeof(*all), NVDM_GFP);
+	if (!all)
 		return -ENOMEM;
-	if (file->count)
-		memcpy(extents, file->extents, file->count * sizeof(*extents));
-	kvfree(file->extents);
-	file->extents = extents;
+	if (list->count)
+		memcpy(all, list->all, list->count * sizeof(*all));
+	kvfree(list->all);
+	list->all = all;
 	*room = more;
 	return 0;
 }
 
-/* A block of the file system that comes next in the file. */
+/* Blocks of the file system that come next in the file. */
 static int nvdm_file_add(struct nvdm_file *file, size_t *room, u64 first, u64 start)
 {
-	struct nvdm_extent *last = file->count ? &file->extents[file->count - 1] : NULL;
 	int ret;
 
-	if (last && (start == EXTENT_HOLE ? last->start == EXTENT_HOLE :
-					    last->start != EXTENT_HOLE &&
-						    last->start + (first - last->first) == start))
+	if (extents_continue(&file->extents, first, start))
 		return 0;
-	ret = nvdm_file_grow(file, room);
-	if (ret)
-		return ret;
-	file->extents[file->count++] = (struct nvdm_extent){ .first = first, .start = start };
-	file->pieces += start != EXTENT_HOLE;
-	return 0;
+	ret = nvdm_file_grow(&file->extents, room);
+	if (!ret)
+		extents_add(&file->extents, first, start);
+	return ret;
 }
 
 /*
@@ -273,13 +266,13 @@ static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namesp
 static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *ns)
 {
 	u32 in_block = file->bytes & (ns->block_size - 1);
-	const struct nvdm_extent *last;
+	const struct extent *last;
 	bool zero;
 	int ret;
 
 	if (!in_block)
 		return 0;
-	last = &file->extents[file->count - 1];
+	last = extents_find(&file->extents, file->blocks - 1);
 	if (last->start == EXTENT_HOLE)
 		return 0;
 	ret = nvdm_probe_tail(ns, last->start + (file->blocks - 1 - last->first), in_block, &zero);
@@ -314,7 +307,7 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 	if (ret)
 		return ret;
 	/* bmap() tells of no block of these. */
-	if (data && !file->pieces)
+	if (data && !file->extents.pieces)
 		return nvdm_file_refuse(nvdm_file_is_on(file->file, "xfs") ?
 						NVME_DMABUF_REASON_FILE_SHARED :
 						NVME_DMABUF_REASON_FILE_INLINE,
@@ -325,8 +318,7 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 		ret = nvdm_file_check_tail(file, ns);
 		if (ret)
 			return ret;
-		/* Ends the last one. */
-		file->extents[file->count].first = file->blocks;
+		extents_end(&file->extents, file->blocks);
 	}
 	file->sectors = file->blocks << (ns->block_shift - SECTOR_SHIFT);
 	return 0;
@@ -405,60 +397,4 @@ int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reaso
 	ret = file->read.held ? 0 : nvdm_file_take(file, ns, reason);
 	mutex_unlock(&file->lock);
 	return ret;
-}
-
-/**
- * nvdm_file_find - the extent that has a block
- * @file: the file, of which the caller's reference keeps the extents
- * @block: a block of the file, one of its @blocks
- */
-const struct nvdm_extent *nvdm_file_find(const struct nvdm_file *file, u64 block)
-{
-	const struct nvdm_extent *extents = file->extents;
-	size_t left = file->count, half;
-
-	/* The last one that begins at the block or before it. */
-	while (left > 1) {
-		half = left / 2;
-		if (extents[half].first <= block) {
-			extents += half;
-			left -= half;
-		} else {
-			left = half;
-		}
-	}
-	return extents;
-}
-
-/**
- * nvdm_file_has_hole - is any of these blocks one that was never written?
- * @file: the file, of which the caller's reference keeps the extents
- * @block: the first one
- * @count: how many, not 0, all among the file's @blocks
- */
-bool nvdm_file_has_hole(const struct nvdm_file *file, u64 block, u64 count)
-{
-	const struct nvdm_extent *extent = nvdm_file_find(file, block);
-
-	for (; extent->first < block + count && extent < &file->extents[file->count]; extent++)
-		if (extent->start == EXTENT_HOLE)
-			return true;
-	return false;
-}
-
-/**
- * nvdm_file_block_at - which of these blocks stands there?
- * @file: the file, of which the caller's reference keeps the extents
- * @block: the first one
- * @count: how many, none of them in a hole
- * @lba: a block of the namespace where one of them stands
- */
-u64 nvdm_file_block_at(const struct nvdm_file *file, u64 block, u64 count, u64 lba)
-{
-	const struct nvdm_extent *extent = nvdm_file_find(file, block);
-
-	for (; extent->first < block + count && extent < &file->extents[file->count]; extent++)
-		if (lba - extent->start < extent[1].first - extent->first)
-			return extent->first + (lba - extent->start);
-	return block;
 }

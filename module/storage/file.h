@@ -10,21 +10,10 @@
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 
+#include "extents.h"
+
 struct nvdm_file;
 struct nvdm_namespace;
-
-/* A piece of a file that was never written: what is on the drive is somebody else's. */
-#define EXTENT_HOLE U64_MAX
-
-/**
- * struct nvdm_extent - a piece of a file that lies together on the namespace, or nowhere
- * @first: its first block in the file; it ends where the next one begins
- * @start: its first block on the namespace, or EXTENT_HOLE
- */
-struct nvdm_extent {
-	u64 first;
-	u64 start;
-};
 
 /**
  * struct nvdm_file_ops - what the user of a file does when somebody wants to change it
@@ -59,10 +48,8 @@ struct nvdm_lease {
  * @broken: somebody waits for the leases to be given back
  * @watch: does so; for some time after they were taken, it looks whether anybody waits
  * @watch_until: when that ends, in jiffies
- * @extents: sorted, without gaps; one more than @count, which ends the last one. These and
- *	the members below change only while the user is stopped and drained.
- * @count: how many
- * @pieces: of these, how many are no holes
+ * @extents: where its blocks are. These and the members below change only while the user is
+ *	stopped and drained
  * @blocks: logical blocks of the file that may be read
  * @bytes: size of the file
  * @tail: the last block has something behind the end of the file, and is not among @blocks
@@ -78,9 +65,7 @@ struct nvdm_file {
 	bool broken;
 	struct delayed_work watch;
 	unsigned long watch_until;
-	struct nvdm_extent *extents;
-	size_t count;
-	size_t pieces;
+	struct extents extents;
 	u64 blocks;
 	u64 bytes;
 	bool tail;
@@ -92,9 +77,6 @@ int nvdm_file_check(struct file *file, u32 *reason);
 void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nvdm_file_ops *ops);
 void nvdm_file_close(struct nvdm_file *file);
 int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason);
-const struct nvdm_extent *nvdm_file_find(const struct nvdm_file *file, u64 block);
-bool nvdm_file_has_hole(const struct nvdm_file *file, u64 block, u64 count);
-u64 nvdm_file_block_at(const struct nvdm_file *file, u64 block, u64 count, u64 lba);
 
 /* On a file system that can be mounted, unlike a dma-buf or a memory file. */
 static inline bool nvdm_file_is_regular(const struct file *file)
