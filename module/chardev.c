@@ -47,7 +47,9 @@ struct nvdm_ioctl_call {
 	int fd;
 };
 
-#define ATTACH_FLAGS (NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH)
+#define ATTACH_FLAGS                                                        \
+	(NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH | \
+	 NVME_DMABUF_ATTACH_DEFER)
 #define SUBMIT_FLAGS                                                      \
 	(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | NVME_DMABUF_SUBMIT_IN_FENCE | \
 	 NVME_DMABUF_SUBMIT_OUT_FENCE)
@@ -63,7 +65,7 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 		(COMPAT_MOVABLE ? NVME_DMABUF_FEATURE_MOVABLE : 0) |
 		(READ_ONCE(use_sgl) ? NVME_DMABUF_FEATURE_SGL : 0) |
 		(IS_ENABLED(CONFIG_IO_URING) ? NVME_DMABUF_FEATURE_URING : 0) |
-		NVME_DMABUF_FEATURE_FILE;
+		NVME_DMABUF_FEATURE_FILE | NVME_DMABUF_FEATURE_FILE_WRITE;
 	info->out_max_maps = READ_ONCE(max_maps);
 	info->out_max_command = COMMAND_MAX_BYTES;
 	info->out_min_timeout_ms = COMMAND_MIN_TIMEOUT_MS;
@@ -82,12 +84,27 @@ static int nvdm_ns_info_result(int ret)
 		       ret;
 }
 
-static void nvdm_ns_info_ignore(struct nvdm_file *file)
+/**
+ * struct nvdm_ns_info_user - who asks about a file
+ * @user: its part in the file, of which nothing is read by it
+ * @blocks: of the file
+ */
+struct nvdm_ns_info_user {
+	struct nvdm_file_user user;
+	u64 blocks;
+};
+
+static void nvdm_ns_info_begin(struct nvdm_file_user *user)
+{
+	container_of(user, struct nvdm_ns_info_user, user)->blocks = user->file->blocks;
+}
+
+static void nvdm_ns_info_ignore(struct nvdm_file_user *user)
 {
 }
 
-/* Nothing is read by it. */
-static const struct nvdm_file_ops ns_info_file_ops = {
+static const struct nvdm_file_user_ops ns_info_file_ops = {
+	.begin = nvdm_ns_info_begin,
 	.stop = nvdm_ns_info_ignore,
 	.drain = nvdm_ns_info_ignore,
 };
@@ -95,16 +112,14 @@ static const struct nvdm_file_ops ns_info_file_ops = {
 /* The only way to find out about a file is to hold it. */
 static int nvdm_ns_info_of_file(struct nvdm_namespace *ns, struct nvme_dmabuf_ns_info *info)
 {
-	struct nvdm_file *file = kzalloc(sizeof(*file), NVDM_GFP);
+	struct nvdm_ns_info_user asks = { .user.ops = &ns_info_file_ops };
 	int ret;
 
-	if (!file)
-		return -ENOMEM;
-	nvdm_file_open(file, ns->file, &ns_info_file_ops);
-	ret = nvdm_file_hold(file, ns, &info->out_reason);
-	info->out_capacity = file->blocks;
-	nvdm_file_close(file);
-	kfree(file);
+	ret = nvdm_file_join(&asks.user, ns);
+	while (!ret && (ret = nvdm_file_hold(&asks.user, ns, &info->out_reason)) > 0)
+		ret = nvdm_map_wait(NULL, ret);
+	nvdm_file_leave(&asks.user);
+	info->out_capacity = asks.blocks;
 	return ret;
 }
 

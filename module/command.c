@@ -60,7 +60,7 @@ static int nvdm_command_check_timeout(struct nvdm_command *cmd)
 /* With an inflight reference, which keeps the file's blocks where they are. */
 static int nvdm_command_check_blocks(struct nvdm_command *cmd, u64 slba, u64 end)
 {
-	const struct nvdm_file *file = &cmd->map->file;
+	const struct nvdm_file *file = cmd->map->blocks.file;
 
 	if (end > file->blocks)
 		return nvdm_command_refusal(cmd, -ERANGE,
@@ -160,17 +160,25 @@ static void nvdm_command_flush_plug(void)
 	}
 }
 
+/*
+ * Whoever opened a file may have it open for a moment only, above all another process that is
+ * about to attach it: commands wait for so long since the map was revoked.
+ */
+#define REFRESH_PATIENCE HZ
+
 static int nvdm_command_refresh_map(struct nvdm_submitter *sub, struct nvdm_map *map, u32 *reason)
 {
 	u32 id = map->id;
 	int ret;
 
 	ret = nvdm_map_refresh(map, false, NULL, reason);
-	if (ret != MAPPING_MOVES)
+	if (ret == -EBUSY && time_before(jiffies, READ_ONCE(map->stopped) + REFRESH_PATIENCE))
+		ret = FILE_LATER;
+	if (ret <= 0)
 		return ret;
 
 	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
-	ret = nvdm_context_wait_fences(sub->ctx, id, DMA_RESV_USAGE_KERNEL);
+	ret = nvdm_context_wait(sub->ctx, id, ret);
 	sub->srcu = srcu_read_lock(&sub->ctx->srcu);
 	if (nvdm_context_map(sub->ctx, id) == map)
 		return ret;
@@ -378,6 +386,35 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 }
 
 /*
+ * The file system of a map's file is frozen. Waits for a moment, with nothing held that others
+ * wait for.
+ */
+static int nvdm_command_wait_thaw(struct nvdm_submitter *sub, struct nvdm_map *map, bool first,
+				  u32 *reason) __must_hold(&sub->ctx->srcu)
+{
+	unsigned int state = first ? sub->state : TASK_KILLABLE;
+	u32 id = map->id;
+
+	if (first && sub->nowait)
+		return ISSUE_LATER;
+	nvdm_command_flush_plug();
+	srcu_read_unlock(&sub->ctx->srcu, sub->srcu);
+	nvdm_wait_for(state, FILE_LATER_WAIT);
+	sub->srcu = srcu_read_lock(&sub->ctx->srcu);
+	if (nvdm_context_map(sub->ctx, id) != map) {
+		*reason = NVME_DMABUF_REASON_NO_MAP;
+		return -ENOENT;
+	}
+	/* As in nvdm_command_issue_part(). */
+	if (nvdm_wait_is_over(state))
+		return state == TASK_INTERRUPTIBLE && !fatal_signal_pending(current) &&
+				       !(current->flags & PF_IO_WORKER) ?
+			       ISSUE_LATER :
+			       -EINTR;
+	return first && sub->patience != MAX_SCHEDULE_TIMEOUT ? ISSUE_LATER : ISSUE_AGAIN;
+}
+
+/*
  * Issues a part, with an inflight reference, which it takes over. The last part also
  * takes over the issuer's count of parts, unless it fails.
  *
@@ -442,10 +479,18 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 		return -ESTALE;
 	}
 
+	if (nvdm_command_writes_file(cmd) && !nvdm_file_begin_write(map->blocks.file)) {
+		blk_mq_free_request(rq);
+		percpu_ref_put(&map->inflight);
+		return nvdm_command_wait_thaw(sub, map, !pos, reason);
+	}
+
 	if (!last)
 		atomic_inc(&cmd->parts);
 	ret = nvdm_command_start_part(cmd, rq, io, pos);
 	if (unlikely(ret)) {
+		if (nvdm_command_writes_file(cmd))
+			nvdm_file_end_write(map->blocks.file);
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
 					   NVME_DMABUF_REASON_NONE;
@@ -493,7 +538,8 @@ static int nvdm_command_place_next(struct nvdm_command *cmd, struct nvdm_stock_i
 	if (cmd->block_shift != map->ns.block_shift)
 		changed = NVME_DMABUF_REASON_FORMAT_CHANGED;
 	else if (cmd->moves != map->moves &&
-		 (end > map->file.blocks || extents_have_hole(&map->file.extents, at, end - at)))
+		 (end > map->blocks.file->blocks ||
+		  extents_have_hole(&map->blocks.file->extents, at, end - at)))
 		changed = NVME_DMABUF_REASON_FILE_CHANGED;
 	if (changed) {
 		percpu_ref_put(&map->inflight);

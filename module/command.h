@@ -132,8 +132,15 @@ static __always_inline void nvdm_command_start(struct nvdm_command *cmd)
 	cmd->reason = NVME_DMABUF_REASON_NONE;
 }
 
+/* While it may have parts in flight: such a command began a write to its file for each. */
+static inline bool nvdm_command_writes_file(const struct nvdm_command *cmd)
+{
+	return cmd->uapi.opcode == NVME_DMABUF_OP_WRITE && nvdm_map_is_of_file(cmd->map);
+}
+
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status));
+enum rq_end_io_ret nvdm_command_end_io_plain_write(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status));
 void nvdm_command_fail(struct nvdm_command *cmd, u64 at, int error, u16 status, u32 reason);
 void nvdm_command_end_parked(const struct nvdm_namespace *ns, const struct nvdm_parked *which);

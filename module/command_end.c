@@ -40,7 +40,7 @@ static u64 nvdm_command_part_at(const struct nvdm_command *cmd, struct request *
 	if (cmd->uapi.opcode == NVME_DMABUF_OP_FLUSH)
 		return 0;
 	if (nvdm_map_is_of_file(map))
-		lba = extents_block_at(&map->file.extents, cmd->uapi.slba,
+		lba = extents_block_at(&map->blocks.file->extents, cmd->uapi.slba,
 				       cmd->uapi.length >> map->ns.block_shift, lba);
 	else
 		lba -= map->ns.start;
@@ -91,9 +91,17 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	nvdm_command_put_last(cmd, poll_ctx);
 }
 
+/* Of a part that was not plain. */
+static void nvdm_command_end_write(const struct nvdm_command *cmd)
+{
+	if (nvdm_command_writes_file(cmd))
+		nvdm_file_end_write(cmd->map->blocks.file);
+}
+
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
 	nvdm_stock_request_ends(rq);
+	nvdm_command_end_write(rq->end_io_data);
 	nvdm_command_end_part(rq->end_io_data, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
 }
@@ -106,6 +114,7 @@ enum rq_end_io_ret nvdm_command_end_io_aligned(RQ_END_IO_ARGS(rq, blk_status))
 
 	nvdm_stock_request_ends(rq);
 	nvdm_aligned_list_destroy(list);
+	nvdm_command_end_write(cmd);
 	nvdm_command_end_part(cmd, rq, blk_status, RQ_END_IO_POLL_CTX);
 	return RQ_END_IO_FREE;
 }
@@ -139,6 +148,15 @@ enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status))
 	ended->last = cmd;
 	ended->count++;
 	return RQ_END_IO_FREE;
+}
+
+/* Likewise, of a Write to a file. */
+enum rq_end_io_ret nvdm_command_end_io_plain_write(RQ_END_IO_ARGS(rq, blk_status))
+{
+	struct nvdm_command *cmd = rq->end_io_data;
+
+	nvdm_file_end_write(cmd->map->blocks.file);
+	return nvdm_command_end_io_plain(RQ_END_IO_PASS(rq, blk_status));
 }
 
 /**
@@ -186,6 +204,7 @@ static bool nvdm_command_end_if_wanted(const struct nvdm_parked *which, struct r
 		nvdm_aligned_list_destroy(list);
 	if (plain)
 		nvdm_command_start(cmd);
+	nvdm_command_end_write(cmd);
 	error = nvdm_parked_error(map, &reason);
 	WRITE_ONCE(cmd->result, 0);
 	nvdm_command_fail(cmd, at, error, 0, reason);
@@ -194,7 +213,8 @@ static bool nvdm_command_end_if_wanted(const struct nvdm_parked *which, struct r
 }
 
 /* Likewise, of one without a struct nvdm_command. */
-static bool nvdm_uring_end_if_wanted(const struct nvdm_parked *which, struct request *rq)
+static bool nvdm_uring_end_if_wanted(const struct nvdm_parked *which, struct request *rq,
+				     bool writes)
 {
 	struct io_uring_cmd *ioucmd = rq->end_io_data;
 	struct nvdm_map *map = nvdm_uring_map(ioucmd);
@@ -204,6 +224,8 @@ static bool nvdm_uring_end_if_wanted(const struct nvdm_parked *which, struct req
 	if (!nvdm_parked_is_wanted(which, rq, map, NULL))
 		return false;
 	nvdm_stock_request_disown(rq, map->ns.nsid);
+	if (writes)
+		nvdm_file_end_write(map->blocks.file);
 	error = nvdm_parked_error(map, &reason);
 	nvdm_uring_give_up(ioucmd, error, reason);
 	percpu_ref_put(&map->inflight);
@@ -215,14 +237,16 @@ static bool nvdm_command_end_if_parked(struct request *rq, rq_end_io_fn *end_io,
 {
 	struct nvdm_aligned_list *list = rq->end_io_data;
 
-	if (end_io == nvdm_command_end_io_plain)
+	if (end_io == nvdm_command_end_io_plain || end_io == nvdm_command_end_io_plain_write)
 		return nvdm_command_end_if_wanted(which, rq, rq->end_io_data, NULL, true);
 	if (end_io == nvdm_command_end_io)
 		return nvdm_command_end_if_wanted(which, rq, rq->end_io_data, NULL, false);
 	if (end_io == nvdm_command_end_io_aligned)
 		return nvdm_command_end_if_wanted(which, rq, list->owner, list, false);
 	if (end_io == nvdm_uring_end_io)
-		return nvdm_uring_end_if_wanted(which, rq);
+		return nvdm_uring_end_if_wanted(which, rq, false);
+	if (end_io == nvdm_uring_end_io_write)
+		return nvdm_uring_end_if_wanted(which, rq, true);
 	return false;
 }
 

@@ -246,9 +246,9 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 		if (map)
 			ret = nvdm_map_refresh(map, true, &args->out_generation, &args->out_reason);
 		srcu_read_unlock(&ctx->srcu, srcu);
-		if (ret != MAPPING_MOVES)
+		if (ret <= 0)
 			return ret;
-		ret = nvdm_context_wait_fences(ctx, args->map, DMA_RESV_USAGE_KERNEL);
+		ret = nvdm_context_wait(ctx, args->map, ret);
 	} while (!ret);
 	return ret;
 }
@@ -305,6 +305,23 @@ void nvdm_context_return_event(struct nvdm_context *ctx, u32 id)
 	srcu_read_unlock(&ctx->srcu, srcu);
 }
 
+/* A reference to the dma-buf of a map, or NULL if there is no such map. */
+static struct dma_buf *nvdm_context_dmabuf(struct nvdm_context *ctx, u32 id)
+{
+	struct dma_buf *dmabuf = NULL;
+	struct nvdm_map *map;
+	int srcu;
+
+	srcu = srcu_read_lock(&ctx->srcu);
+	map = nvdm_context_map(ctx, id);
+	if (map) {
+		dmabuf = map->memory.mapping->dmabuf;
+		get_dma_buf(dmabuf);
+	}
+	srcu_read_unlock(&ctx->srcu, srcu);
+	return dmabuf;
+}
+
 /**
  * nvdm_context_wait_fences - wait for those who use a map's dma-buf
  * @ctx: the context
@@ -317,21 +334,34 @@ void nvdm_context_return_event(struct nvdm_context *ctx, u32 id)
  */
 int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage)
 {
-	struct dma_buf *dmabuf = NULL;
-	struct nvdm_map *map;
-	int srcu, ret;
+	struct dma_buf *dmabuf = nvdm_context_dmabuf(ctx, id);
+	int ret;
 
-	srcu = srcu_read_lock(&ctx->srcu);
-	map = nvdm_context_map(ctx, id);
-	if (map) {
-		dmabuf = map->memory.mapping->dmabuf;
-		get_dma_buf(dmabuf);
-	}
-	srcu_read_unlock(&ctx->srcu, srcu);
 	if (!dmabuf)
 		return 0;
-
 	ret = nvdm_mapping_wait_fences(dmabuf, usage);
+	dma_buf_put(dmabuf);
+	return ret;
+}
+
+/**
+ * nvdm_context_wait - wait until a map may be refreshed
+ * @ctx: the context
+ * @id: the map's number; if there is no such map, there is nothing to wait for
+ * @why: what nvdm_map_refresh() said, more than 0
+ *
+ * Not inside @ctx->srcu.
+ *
+ * Return: 0 or -EINTR.
+ */
+int nvdm_context_wait(struct nvdm_context *ctx, u32 id, int why)
+{
+	struct dma_buf *dmabuf = nvdm_context_dmabuf(ctx, id);
+	int ret;
+
+	if (!dmabuf)
+		return 0;
+	ret = nvdm_map_wait(dmabuf, why);
 	dma_buf_put(dmabuf);
 	return ret;
 }

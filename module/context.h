@@ -80,6 +80,7 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id);
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args);
 bool nvdm_context_next_event(struct nvdm_context *ctx, u32 *from, struct nvme_dmabuf_event *event);
 void nvdm_context_return_event(struct nvdm_context *ctx, u32 id);
+int nvdm_context_wait(struct nvdm_context *ctx, u32 id, int why);
 int nvdm_context_wait_fences(struct nvdm_context *ctx, u32 id, enum dma_resv_usage usage);
 struct nvdm_map *nvdm_context_map(struct nvdm_context *ctx, u32 id);
 void nvdm_context_end_parked(struct nvdm_context *ctx, const struct nvdm_parked *which);

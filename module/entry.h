@@ -22,6 +22,7 @@ struct file *nvdm_queue_file(struct nvdm_queue *queue);
 /* uring.c */
 void nvdm_uring_free(struct nvdm_context *ctx);
 enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status));
+enum rq_end_io_ret nvdm_uring_end_io_write(RQ_END_IO_ARGS(rq, blk_status));
 struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd);
 void nvdm_uring_give_up(struct io_uring_cmd *ioucmd, int error, u32 reason);
 int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags);

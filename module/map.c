@@ -150,7 +150,7 @@ void nvdm_map_drain(struct nvdm_map *map)
 static void nvdm_map_start(struct nvdm_map *map)
 {
 	spin_lock(&map->lock);
-	if (map->state == NVME_DMABUF_STATE_REVOKED && !nvdm_file_is_broken(&map->file)) {
+	if (map->state == NVME_DMABUF_STATE_REVOKED && !READ_ONCE(map->blocks.stopped)) {
 		reinit_completion(&map->idle);
 		/*
 		 * All that was changed is visible to who gets a reference: see
@@ -229,55 +229,50 @@ static const struct nvdm_mapping_user_ops map_memory_ops = {
 	.stopped = nvdm_map_memory_stopped,
 };
 
-static struct nvdm_map *nvdm_map_of_file(struct nvdm_file *file)
+static struct nvdm_map *nvdm_map_of_file(struct nvdm_file_user *user)
 {
-	return container_of(file, struct nvdm_map, file);
+	return container_of(user, struct nvdm_map, blocks);
 }
 
-static void nvdm_map_stop_file(struct nvdm_file *file)
+/*
+ * Only the plain commands of a file in one piece need not look where its blocks are, and only
+ * reads: see nvdm_command_recognise().
+ */
+static void nvdm_map_begin_file(struct nvdm_file_user *user)
 {
-	nvdm_map_change_state(nvdm_map_of_file(file), NVME_DMABUF_STATE_REVOKED,
-			      NVME_DMABUF_REASON_FILE_CHANGED, true);
-}
-
-static void nvdm_map_drain_file(struct nvdm_file *file)
-{
-	nvdm_map_drain(nvdm_map_of_file(file));
-}
-
-static const struct nvdm_file_ops map_file_ops = {
-	.stop = nvdm_map_stop_file,
-	.drain = nvdm_map_drain_file,
-};
-
-/* Only the plain commands of a file in one piece need not look where its blocks are. */
-static void nvdm_map_take_blocks(struct nvdm_map *map)
-{
-	const struct nvdm_file *file = &map->file;
+	struct nvdm_map *map = nvdm_map_of_file(user);
+	const struct nvdm_file *file = user->file;
 	bool whole = file->extents.count == 1 && file->extents.pieces == 1 && !map->ns.zone_blocks;
 
 	spin_lock(&map->lock);
 	map->ns.start = whole ? file->extents.all[0].start : 0;
-	map->ns.max_plain = whole ? map->ns.max_command : 0;
+	map->ns.max_plain = whole && map->access & NVME_DMABUF_ACCESS_READ ? map->ns.max_command :
+									     0;
 	map->extents = file->extents.pieces;
-	map->blocks = file->blocks;
+	map->file_blocks = file->blocks;
 	map->file_bytes = file->bytes;
+	map->file_flags = NVME_DMABUF_MAP_FILE | (file->layout.held ? NVME_DMABUF_MAP_LAYOUT : 0) |
+			  (file->exclusive.held ? NVME_DMABUF_MAP_EXCLUSIVE : 0);
 	map->moves++;
 	spin_unlock(&map->lock);
 }
 
-/* Holds the leases of a map's file, and knows its blocks. The map is stopped and drained. */
-static int nvdm_map_hold_file(struct nvdm_map *map, u32 *reason)
+static void nvdm_map_stop_file(struct nvdm_file_user *user)
 {
-	int ret;
-
-	if (!nvdm_map_is_of_file(map))
-		return 0;
-	ret = nvdm_file_hold(&map->file, &map->ns, reason);
-	if (!ret)
-		nvdm_map_take_blocks(map);
-	return ret;
+	nvdm_map_change_state(nvdm_map_of_file(user), NVME_DMABUF_STATE_REVOKED,
+			      NVME_DMABUF_REASON_FILE_CHANGED, true);
 }
+
+static void nvdm_map_drain_file(struct nvdm_file_user *user)
+{
+	nvdm_map_drain(nvdm_map_of_file(user));
+}
+
+static const struct nvdm_file_user_ops map_file_ops = {
+	.begin = nvdm_map_begin_file,
+	.stop = nvdm_map_stop_file,
+	.drain = nvdm_map_drain_file,
+};
 
 /*
  * Lets go of the memory of a map that is stopped and drained. Does nothing if it was done
@@ -426,7 +421,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0 if the map takes commands; MAPPING_MOVES if its KERNEL fences are to be waited
- * for first; or a negative error number.
+ * for first; FILE_LATER if it is to be tried again in a moment; or a negative error number.
  */
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason)
 {
@@ -440,7 +435,12 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 	while (!ret && (ret = nvdm_map_stopped(map, reason)) == -ESTALE) {
 		*reason = NVME_DMABUF_REASON_NONE;
 		/* An exporter that moves the buffer all the time is not waited for. */
-		ret = again && signal_pending(current) ? -EINTR : nvdm_map_hold_file(map, reason);
+		if (again && signal_pending(current))
+			ret = -EINTR;
+		else
+			ret = nvdm_map_is_of_file(map) ?
+				      nvdm_file_hold(&map->blocks, &map->ns, reason) :
+				      0;
 		if (!ret)
 			ret = nvdm_map_map(map, reason);
 		again = true;
@@ -508,7 +508,7 @@ static void nvdm_map_release(struct kref *ref)
 
 	if (map->memory.mapping)
 		nvdm_mapping_put(map->memory.mapping);
-	nvdm_file_close(&map->file);
+	nvdm_file_leave(&map->blocks);
 	nvdm_namespace_close(&map->ns);
 	cancel_work_sync(&map->gone);
 	percpu_ref_exit(&map->inflight);
@@ -556,8 +556,12 @@ static int nvdm_map_open(struct nvdm_map *map, const struct nvme_dmabuf_attach *
 	if (ret)
 		return ret;
 	if (map->ns.flags & NVME_DMABUF_NS_FILE) {
-		nvdm_file_open(&map->file, map->ns.file, &map_file_ops);
-		map->ns.sectors = &map->file.sectors;
+		ret = nvdm_file_join(&map->blocks, &map->ns);
+		if (ret)
+			return ret;
+		map->file_flags = NVME_DMABUF_MAP_FILE;
+		map->ns.sectors = &map->blocks.file->sectors;
+		nvdm_namespace_close_file(&map->ns);
 	}
 	map->storage.disk = map->ns.disk;
 	map->memory.mapping = nvdm_mapping_get(&map->ns.ctrl->importer, dmabuf, args->offset,
@@ -578,6 +582,21 @@ static int nvdm_map_prepare(struct nvdm_map *map, const struct nvme_dmabuf_attac
 	ret = nvdm_map_open(map, args, dmabuf, reason);
 	dma_buf_put(dmabuf);
 	return ret;
+}
+
+/**
+ * nvdm_map_wait - wait until a map may be refreshed
+ * @dmabuf: its buffer; nothing else is to be held
+ * @why: what nvdm_map_refresh() said, more than 0
+ *
+ * Return: 0 if it is to be tried again, or -EINTR.
+ */
+int nvdm_map_wait(struct dma_buf *dmabuf, int why)
+{
+	if (why == MAPPING_MOVES)
+		return nvdm_mapping_wait_fences(dmabuf, DMA_RESV_USAGE_KERNEL);
+	nvdm_wait_for(TASK_INTERRUPTIBLE, FILE_LATER_WAIT);
+	return nvdm_wait_is_over(TASK_INTERRUPTIBLE) ? -EINTR : 0;
 }
 
 /**
@@ -612,13 +631,16 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	spin_lock_init(&map->lock);
 	mutex_init(&map->attach_lock);
 	map->state = NVME_DMABUF_STATE_REVOKED;
-	map->why = NVME_DMABUF_REASON_REVOKED;
+	map->why = args->flags & NVME_DMABUF_ATTACH_DEFER ? NVME_DMABUF_REASON_DEFERRED :
+							    NVME_DMABUF_REASON_REVOKED;
+	map->stopped = jiffies;
 	map->events = events;
 	map->poll = poll;
 	map->access = args->access;
 	map->flags = args->flags;
 	map->length = args->length;
 	map->memory.ops = &map_memory_ops;
+	map->blocks.ops = &map_file_ops;
 	map->storage.ops = &map_storage_ops;
 
 	ret = nvdm_map_prepare(map, args, reason);
@@ -631,8 +653,10 @@ struct nvdm_map *nvdm_map_create(const struct nvme_dmabuf_attach *args, struct n
 	map->list_align = max(READ_ONCE(prp_list_align), map->ns.list_align);
 
 	ret = nvdm_map_attach(map, reason);
-	while (!ret && (ret = nvdm_map_refresh(map, false, NULL, reason)) == MAPPING_MOVES)
-		ret = nvdm_mapping_wait_fences(map->memory.mapping->dmabuf, DMA_RESV_USAGE_KERNEL);
+	/* If it is not to be mapped yet, a refresh does it. */
+	while (!ret && !(map->flags & NVME_DMABUF_ATTACH_DEFER) &&
+	       (ret = nvdm_map_refresh(map, false, NULL, reason)) > 0)
+		ret = nvdm_map_wait(map->memory.mapping->dmabuf, ret);
 	if (ret) {
 		nvdm_map_destroy(map);
 		return ERR_PTR(ret);
@@ -672,8 +696,9 @@ void nvdm_map_destroy(struct nvdm_map *map)
 	nvdm_map_stop(map, STATE_DETACHED);
 	nvdm_map_drain(map);
 	nvdm_map_detach(map);
-	nvdm_file_close(&map->file);
 	nvdm_namespace_end(&map->ns, map->access);
+	/* Which may keep what that looked at. */
+	nvdm_file_leave(&map->blocks);
 	nvdm_map_put(map);
 }
 
@@ -689,11 +714,7 @@ static u32 nvdm_map_info_flags(const struct nvdm_map *map)
 		flags |= NVME_DMABUF_MAP_AUTO_REFRESH;
 	if (map->flags & NVME_DMABUF_ATTACH_REQUIRE_P2P)
 		flags |= NVME_DMABUF_MAP_REQUIRE_P2P;
-	if (nvdm_map_is_of_file(map))
-		flags |= NVME_DMABUF_MAP_FILE;
-	if (map->file.layout.file)
-		flags |= NVME_DMABUF_MAP_LAYOUT;
-	return flags;
+	return flags | map->file_flags;
 }
 
 /**
@@ -717,7 +738,7 @@ int nvdm_map_describe(struct nvdm_map *map, struct nvme_dmabuf_map_info *info)
 	info->out_block_size = 1U << map->ns.block_shift;
 	info->out_max_command = map->ns.max_command;
 	info->out_extents = map->extents;
-	info->out_blocks = map->blocks;
+	info->out_blocks = map->file_blocks;
 	info->out_file_bytes = map->file_bytes;
 	spin_unlock(&map->lock);
 	info->out_nsid = map->ns.nsid;

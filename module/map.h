@@ -29,10 +29,11 @@ struct nvdm_events {
  * @plain_read: of a plain Read of this map, struct command_words' kind; if there is none,
  *	the same as @plain_write
  * @plain_write: likewise
+ * @file_write: likewise of a Write to a file, which is not plain
  * @inflight: one reference for each NVMe command in flight; dead unless LIVE
  * @idle: no command is in flight and none will be, unless LIVE
  * @ns: the namespace
- * @file: the file on it, if commands address one
+ * @blocks: its part in the file on it, if commands address one
  * @moves: counts how often the file's blocks were found
  * @list: the mapping's list, as of when the map last became LIVE
  * @contiguous: DMA address of the range if it is one segment, for SGLs
@@ -46,9 +47,10 @@ struct nvdm_events {
  * @segments: likewise
  * @list_bytes: likewise
  * @mapped: likewise its generation
- * @extents: pieces of @file
- * @blocks: its blocks that may be read
- * @file_bytes: its size
+ * @extents: pieces of the file, when the map last began
+ * @file_blocks: likewise its blocks that commands may address
+ * @file_bytes: likewise its size
+ * @file_flags: NVME_DMABUF_MAP_* of the file
  * @generation: counts the mappings that the map has had
  * @state: NVME_DMABUF_STATE_* or STATE_DETACHED
  * @why: NVME_DMABUF_REASON_* if @state is REVOKED
@@ -69,10 +71,11 @@ struct nvdm_map {
 	u32 id;
 	u64 plain_read;
 	u64 plain_write;
+	u64 file_write;
 	struct percpu_ref inflight;
 	struct completion idle;
 	struct nvdm_namespace ns;
-	struct nvdm_file file;
+	struct nvdm_file_user blocks;
 	u64 moves;
 	struct prp_list list;
 	u64 contiguous;
@@ -87,8 +90,9 @@ struct nvdm_map {
 	u64 list_bytes;
 	u64 mapped;
 	u64 extents;
-	u64 blocks;
+	u64 file_blocks;
 	u64 file_bytes;
+	u32 file_flags;
 	u64 generation;
 	int state;
 	u32 why;
@@ -118,7 +122,7 @@ static inline bool nvdm_map_is_polled(const struct nvdm_map *map)
 
 static inline bool nvdm_map_is_of_file(const struct nvdm_map *map)
 {
-	return map->file.file;
+	return map->blocks.file;
 }
 
 /**
@@ -136,7 +140,7 @@ static inline u64 nvdm_map_locate(const struct nvdm_map *map, u64 block, u64 *co
 	*count = U64_MAX;
 	if (likely(!nvdm_map_is_of_file(map)))
 		return map->ns.start + block;
-	extent = extents_find(&map->file.extents, block);
+	extent = extents_find(&map->blocks.file->extents, block);
 	*count = extent[1].first - block;
 	return extent->start == EXTENT_HOLE ? EXTENT_HOLE : extent->start + (block - extent->first);
 }
@@ -148,6 +152,7 @@ void nvdm_map_put(struct nvdm_map *map);
 void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
+int nvdm_map_wait(struct dma_buf *dmabuf, int why);
 int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason);
 int nvdm_map_verify(struct nvdm_map *map, u32 *reason);
 bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);

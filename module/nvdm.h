@@ -18,10 +18,12 @@
  * a controller, and each asks its users to stop, to drain and to leave.
  *
  * Lifetimes. A context holds its maps; a map holds its mapping, which holds the dma-buf, and
- * its namespace, which holds the open file, the path's disk and the controller. A mapping is
+ * its namespace, which holds the open file or the path of a regular file, the path's disk and the
+ * controller. A mapping is
  * shared by all maps, of any context, that want the same range, direction and controller; it
  * is attached while there are users, and mapped from when the first of them begins until the
- * last one leaves or the exporter takes it back. Whoever looks up a map
+ * last one leaves or the exporter takes it back. So is a file, whose leases are held from when
+ * the first of them begins until the last one leaves or somebody breaks them. Whoever looks up a map
  * uses it inside the context's SRCU, and a map is destroyed after that. Whoever finds a
  * map inside RCU alone may only try to take its inflight reference, for a map's memory is
  * freed a grace period after that. Each part
@@ -155,6 +157,15 @@ static inline bool nvdm_wait_is_over(unsigned int state)
 	if (current->flags & PF_IO_WORKER)
 		return fatal_signal_pending(current) || test_thread_flag(TIF_NOTIFY_SIGNAL);
 	return signal_pending_state(state, current);
+}
+
+/* Sleeps for some jiffies, or until that is so. */
+static inline void nvdm_wait_for(unsigned int state, long jiffies_to_wait)
+{
+	if (current->flags & PF_IO_WORKER || !(state & TASK_INTERRUPTIBLE))
+		schedule_timeout_killable(jiffies_to_wait);
+	else
+		schedule_timeout_interruptible(jiffies_to_wait);
 }
 
 /**

@@ -2,11 +2,11 @@
 /*
  * Plain commands, the short way: most commands are a Read or Write of one part, without
  * flags or a timeout. Nothing here sleeps, and each instruction counts. What is not plain, or
- * meets something unusual, goes to command.c. Must not know dma-bufs, user memory, or who
- * submits.
+ * meets something unusual, goes to command.c. Must not know dma-bufs or user memory.
  */
 #include <linux/nospec.h>
 
+#include "entry.h"
 #include "submit.h"
 
 /**
@@ -20,10 +20,13 @@ void nvdm_command_recognise(struct nvdm_map *map, u32 id)
 	const struct nvme_dmabuf_command write = { .map = id, .opcode = NVME_DMABUF_OP_WRITE };
 	bool reads = map->access & NVME_DMABUF_ACCESS_READ;
 	bool writes = map->access & NVME_DMABUF_ACCESS_WRITE;
+	/* Those to a file are more than plain. A map for nothing else has a max_plain of 0. */
+	bool plain_writes = writes && !(nvdm_map_is_of_file(map) && reads);
 
 	map->id = id;
 	map->plain_read = nvdm_command_words(reads ? &read : &write)->kind;
-	map->plain_write = nvdm_command_words(writes ? &write : &read)->kind;
+	map->plain_write = nvdm_command_words(plain_writes ? &write : &read)->kind;
+	map->file_write = nvdm_command_words(writes ? &write : &read)->kind;
 }
 
 /*
@@ -180,18 +183,23 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 }
 
 /*
- * Is this a command that would be plain but for the file's being in many pieces, within one
- * of them? Then *@slba is its first block on the namespace. With an inflight reference.
+ * Is this a command that would be plain but for writing to a file, or for the file's being in
+ * many pieces, within one of them? Then *@slba is its first block on the namespace. With an
+ * inflight reference.
  */
 static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct command_words *words,
-				   u64 *slba)
+				   bool writes, u64 *slba)
 {
 	const struct nvdm_namespace *ns = &map->ns;
-	const struct nvdm_file *file = &map->file;
+	const struct nvdm_file *file = map->blocks.file;
 	u64 blocks = words->length >> ns->block_shift;
 	const struct extent *extent;
 
-	if (file->extents.count < 2 || ns->zone_blocks || words->kind != map->plain_read ||
+	if (!file ||
+	    (writes ? !(map->access & NVME_DMABUF_ACCESS_WRITE) ||
+			      nvdm_namespace_forbids_writes(ns) :
+		      !(map->access & NVME_DMABUF_ACCESS_READ) || words->kind != map->plain_read) ||
+	    !file->extents.count || ns->zone_blocks ||
 	    words->rest[0] | words->rest[1] | words->rest[2] ||
 	    words->length - 1 >= ns->max_command || words->length & (ns->block_size - 1) ||
 	    words->offset & 3 || words->length > map->length ||
@@ -214,17 +222,32 @@ static noinline bool nvdm_plain_submit_in_file(struct nvdm_submitter *sub,
 					       struct nvdm_map **taken, rq_end_io_fn *end_io,
 					       void *data)
 {
+	const struct command_words *words = nvdm_command_words(uapi);
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
 	struct request *joined;
+	bool writes;
 	u64 slba;
 
 	if (!map || !percpu_ref_tryget_live_rcu(&map->inflight))
 		return false;
 	smp_acquire__after_ctrl_dep();
 	*taken = map;
-	if (nvdm_plain_is_in_piece(map, nvdm_command_words(uapi), &slba) &&
-	    nvdm_plain_begin(sub, map, uapi, &slba, end_io, data, &joined))
+	writes = words->kind == map->file_write && uapi->opcode == NVME_DMABUF_OP_WRITE;
+	if (!nvdm_plain_is_in_piece(map, words, writes, &slba))
+		goto put;
+	if (!writes) {
+		if (nvdm_plain_begin(sub, map, uapi, &slba, end_io, data, &joined))
+			return true;
+		goto put;
+	}
+	if (!nvdm_file_begin_write(map->blocks.file))
+		goto put;
+	end_io = end_io == nvdm_command_end_io_plain ? nvdm_command_end_io_plain_write :
+						       nvdm_uring_end_io_write;
+	if (nvdm_plain_begin(sub, map, uapi, &slba, end_io, data, &joined))
 		return true;
+	nvdm_file_end_write(map->blocks.file);
+put:
 	nvdm_plain_put(map);
 	return false;
 }

@@ -163,6 +163,12 @@ static noinline void nvdm_uring_fail(struct nvdm_uring *uring, struct nvdm_map *
 	uring->result = (u64)cmd.reason << 48;
 }
 
+/* The map of a plain command that has not ended. */
+struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd)
+{
+	return nvdm_uring_of(ioucmd)->map;
+}
+
 /* Of a plain command. Any context. */
 enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
@@ -189,10 +195,11 @@ enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
 	return RQ_END_IO_FREE;
 }
 
-/* The map of a plain command that has not ended. */
-struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd)
+/* Likewise, of a Write to a file. */
+enum rq_end_io_ret nvdm_uring_end_io_write(RQ_END_IO_ARGS(rq, blk_status))
 {
-	return nvdm_uring_of(ioucmd)->map;
+	nvdm_file_end_write(nvdm_uring_map(rq->end_io_data)->blocks.file);
+	return nvdm_uring_end_io(RQ_END_IO_PASS(rq, blk_status));
 }
 
 /**

@@ -32,8 +32,10 @@
 #ifdef HAVE_RQ_END_IO_BATCH
 #define RQ_END_IO_ARGS(rq, status) \
 	struct request *rq, blk_status_t status, const struct io_comp_batch *iob
+#define RQ_END_IO_PASS(rq, status) rq, status, iob
 #else
 #define RQ_END_IO_ARGS(rq, status) struct request *rq, blk_status_t status
+#define RQ_END_IO_PASS(rq, status) rq, status
 #endif
 
 /* Delete when 7.0 is the oldest kernel. NULL: nobody knows who polls, or nobody does. */
@@ -100,13 +102,13 @@ static inline void io_comp_batch_set_poll_ctx(struct io_comp_batch *iob, void *p
 #define LEASE_OPEN_CONFLICT(function)
 #endif
 
-/* A lease for reading, or of a layout, of which the owner is asked to give it back. */
+/* A lease of which the owner is asked to give it back. */
 static inline void lease_fill(struct file_lease *fl, struct file *file, unsigned int flags,
-			      const struct lease_manager_operations *ops, void *owner)
+			      int type, const struct lease_manager_operations *ops, void *owner)
 {
 	fl->fl_lmops = ops;
 	LEASE_CORE(fl, flags) = flags;
-	LEASE_CORE(fl, type) = F_RDLCK;
+	LEASE_CORE(fl, type) = type;
 	LEASE_CORE(fl, owner) = owner;
 	LEASE_CORE(fl, pid) = current->tgid;
 	LEASE_CORE(fl, file) = file;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files: a regular file on XFS or ext4 as a sorted array of extents on a namespace. Found by
- * bmap(), which writes back what the page cache holds and tells of no block that is a hole,
- * was never written, or is shared with another file: what is there may be other people's.
- * Must not know dma-bufs, maps or commands.
+ * Files: a regular file on XFS or ext4 as a sorted array of extents on a namespace, held by
+ * all who use it together. Its blocks are found by bmap(), which writes back what the page
+ * cache holds and tells of no block that is a hole, was never written, or is shared with
+ * another file: what is there may be other people's. Must not know dma-bufs, maps or commands.
  */
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -14,10 +15,8 @@
 /* Blocks after which others get the processor. */
 #define FILE_REST 1024
 
-static bool nvdm_file_is_on(const struct file *file, const char *type)
-{
-	return !strcmp(file_inode(file)->i_sb->s_type->name, type);
-}
+static DEFINE_SPINLOCK(files_lock);
+static LIST_HEAD(files);
 
 static int nvdm_file_refuse(u32 why, u32 *reason)
 {
@@ -25,16 +24,24 @@ static int nvdm_file_refuse(u32 why, u32 *reason)
 	return -EOPNOTSUPP;
 }
 
-/* What the file system says of a file. If it does not tell, nothing is known against it. */
-static int nvdm_file_check_attributes(struct file *file, u32 *reason)
+/* What the file system says of a file. */
+static int nvdm_file_check_attributes(const struct path *path, bool writes, u32 *reason)
 {
 	struct file_kattr attr = { .flags = 0 };
+	struct kstat stat = { .result_mask = 0 };
 
-	if (vfs_fileattr_get(file->f_path.dentry, &attr))
-		return 0;
+	if (vfs_fileattr_get(path->dentry, &attr) ||
+	    vfs_getattr_nosec(path, &stat, STATX_DIOALIGN, AT_STATX_DONT_SYNC) ||
+	    !(stat.result_mask & STATX_DIOALIGN))
+		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
 	if (attr.flags & FS_INLINE_DATA_FL)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_INLINE, reason);
-	if (attr.flags & FS_JOURNAL_DATA_FL)
+	/*
+	 * By a flag of its own; or all are, which shows by their taking no O_DIRECT. What the
+	 * journal holds is on the drive when the blocks are found, but after a crash it would come
+	 * down once more on what commands have written.
+	 */
+	if (attr.flags & FS_JOURNAL_DATA_FL || (writes && !stat.dio_offset_align))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_JOURNALLED, reason);
 	if (attr.fsx_xflags & FS_XFLAG_REALTIME)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_REALTIME, reason);
@@ -42,21 +49,23 @@ static int nvdm_file_check_attributes(struct file *file, u32 *reason)
 }
 
 /**
- * nvdm_file_check - can the blocks of a file be read?
- * @file: an open regular file
+ * nvdm_file_check - can the blocks of a file be read, and written?
+ * @path: a regular file
+ * @writes: they are to be written too
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Looks at nothing that a file may be while it is not leased.
  *
- * Return: 0, -EOPNOTSUPP or -ETXTBSY.
+ * Return: 0, -EOPNOTSUPP, -ETXTBSY or -EACCES.
  */
-int nvdm_file_check(struct file *file, u32 *reason)
+int nvdm_file_check(const struct path *path, bool writes, u32 *reason)
 {
-	struct inode *inode = file_inode(file);
+	struct inode *inode = d_inode(path->dentry);
+	const char *type = inode->i_sb->s_type->name;
 
 	/* Where nobody can hold a layout, XFS breaks none. */
-	if (!nvdm_file_is_on(file, "ext4") &&
-	    !(nvdm_file_is_on(file, "xfs") && IS_ENABLED(CONFIG_EXPORTFS_BLOCK_OPS)))
+	if (strcmp(type, "ext4") &&
+	    !(!strcmp(type, "xfs") && IS_ENABLED(CONFIG_EXPORTFS_BLOCK_OPS)))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
 	if (!inode->i_sb->s_bdev)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_DEVICE, reason);
@@ -64,19 +73,48 @@ int nvdm_file_check(struct file *file, u32 *reason)
 		*reason = NVME_DMABUF_REASON_SWAP;
 		return -ETXTBSY;
 	}
+	if (writes && (IS_APPEND(inode) || IS_IMMUTABLE(inode))) {
+		*reason = NVME_DMABUF_REASON_FILE_APPEND;
+		return -EACCES;
+	}
 	if (IS_ENCRYPTED(inode))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_ENCRYPTED, reason);
 	if (IS_VERITY(inode))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_VERITY, reason);
 	if (IS_DAX(inode))
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_DAX, reason);
-	return nvdm_file_check_attributes(file, reason);
+	return nvdm_file_check_attributes(path, writes, reason);
 }
 
-/* The user is stopped. Waits for the drive at most. */
+/* Not if it is frozen: whoever opens the file waits for this, and must not wait for a thaw. */
+static void nvdm_file_set_times(struct nvdm_file *file)
+{
+	struct super_block *sb = file->inode->i_sb;
+
+	if (!file->written || !sb_start_write_trylock(sb))
+		return;
+	file->written = false;
+	file_update_time(file->own);
+	sb_end_write(sb);
+}
+
+/*
+ * Lets others have the file, under its lock. All users are stopped. Waits for the drive at
+ * most.
+ */
 static void nvdm_file_give_back(struct nvdm_file *file)
 {
-	file->ops->drain(file);
+	struct address_space *mapping = file->inode->i_mapping;
+	struct nvdm_file_user *user;
+
+	list_for_each_entry(user, &file->users, node)
+		user->ops->drain(user);
+	if (file->own && file->writes) {
+		/* Nobody had it open, so there is nothing; but what there is is old. */
+		if (mapping->nrpages)
+			invalidate_inode_pages2(mapping);
+		nvdm_file_set_times(file);
+	}
 	nvdm_lease_give_back(file);
 }
 
@@ -85,31 +123,13 @@ static void nvdm_file_watch(struct work_struct *work)
 	struct nvdm_file *file = container_of(to_delayed_work(work), struct nvdm_file, watch);
 
 	mutex_lock(&file->lock);
-	if (!nvdm_file_is_broken(file) && nvdm_lease_is_wanted(file)) {
-		WRITE_ONCE(file->broken, true);
-		file->ops->stop(file);
-	}
+	if (!nvdm_file_is_broken(file) && nvdm_lease_is_wanted(file))
+		nvdm_lease_stop_users(file);
 	if (nvdm_file_is_broken(file))
 		nvdm_file_give_back(file);
 	else if (file->read.held && time_before(jiffies, file->watch_until))
 		nvdm_lease_watch(file);
 	mutex_unlock(&file->lock);
-}
-
-/**
- * nvdm_file_open - a file that was checked, of which nothing is held yet
- * @file: filled in
- * @opened: the caller's file, of which the owner of @file has a reference
- * @ops: called when somebody wants to change it
- *
- * To be undone by nvdm_file_close().
- */
-void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nvdm_file_ops *ops)
-{
-	file->file = opened;
-	file->ops = ops;
-	mutex_init(&file->lock);
-	INIT_DELAYED_WORK(&file->watch, nvdm_file_watch);
 }
 
 static void nvdm_file_forget(struct nvdm_file *file)
@@ -122,25 +142,114 @@ static void nvdm_file_forget(struct nvdm_file *file)
 	file->sectors = 0;
 }
 
-/**
- * nvdm_file_close - undo nvdm_file_open()
- * @file: the file, whose user is stopped and drained; if it was not opened, nothing happens
- */
-void nvdm_file_close(struct nvdm_file *file)
+/* Under files_lock. */
+static struct nvdm_file *nvdm_file_find(const struct nvdm_file *like)
 {
-	if (!file->file)
-		return;
-	mutex_lock(&file->lock);
-	nvdm_lease_give_back(file);
-	if (file->own)
-		fput(file->own);
-	file->own = NULL;
-	mutex_unlock(&file->lock);
-	/* After this nobody can break them. */
+	struct nvdm_file *file;
+
+	list_for_each_entry(file, &files, node)
+		if (file->inode == like->inode && file->writes == like->writes &&
+		    kref_get_unless_zero(&file->ref))
+			return file;
+	return NULL;
+}
+
+static void nvdm_file_free(struct nvdm_file *file)
+{
+	mutex_destroy(&file->lock);
+	kfree(file);
+}
+
+/* All who opened it for the same have it in common. */
+static struct nvdm_file *nvdm_file_get(const struct nvdm_namespace *ns)
+{
+	struct nvdm_file *new = kzalloc(sizeof(*new), NVDM_GFP), *found;
+
+	if (!new)
+		return NULL;
+	kref_init(&new->ref);
+	new->inode = ns->inode;
+	new->writes = !!(ns->mode & FMODE_WRITE);
+	mutex_init(&new->lock);
+	spin_lock_init(&new->users_lock);
+	INIT_LIST_HEAD(&new->users);
+	INIT_DELAYED_WORK(&new->watch, nvdm_file_watch);
+
+	spin_lock(&files_lock);
+	found = nvdm_file_find(new);
+	if (!found)
+		list_add(&new->node, &files);
+	spin_unlock(&files_lock);
+	if (!found)
+		return new;
+	nvdm_file_free(new);
+	return found;
+}
+
+static void nvdm_file_release(struct kref *ref)
+{
+	struct nvdm_file *file = container_of(ref, struct nvdm_file, ref);
+
+	spin_lock(&files_lock);
+	list_del(&file->node);
+	spin_unlock(&files_lock);
+	/* Its leases were given back: nobody can break them. */
 	cancel_delayed_work_sync(&file->watch);
 	nvdm_file_forget(file);
-	mutex_destroy(&file->lock);
-	file->file = NULL;
+	nvdm_file_free(file);
+}
+
+/**
+ * nvdm_file_join - use a file that was checked, of which nothing need be held yet
+ * @user: its ops are filled in; it is stopped and drained
+ * @ns: the namespace below it, which keeps the inode until the user has left. How the caller
+ *	opened the file says whether blocks are going to be written. As long as he has it open
+ *	for writing, it cannot be held
+ *
+ * To be undone by nvdm_file_leave().
+ *
+ * Return: 0, -ENOMEM or -EINTR.
+ */
+int nvdm_file_join(struct nvdm_file_user *user, const struct nvdm_namespace *ns)
+{
+	struct nvdm_file *file = nvdm_file_get(ns);
+
+	if (!file)
+		return -ENOMEM;
+	if (mutex_lock_interruptible(&file->lock)) {
+		kref_put(&file->ref, nvdm_file_release);
+		return -EINTR;
+	}
+	user->file = file;
+	user->stopped = true;
+	spin_lock(&file->users_lock);
+	list_add_tail(&user->node, &file->users);
+	spin_unlock(&file->users_lock);
+	mutex_unlock(&file->lock);
+	return 0;
+}
+
+/**
+ * nvdm_file_leave - use a file no more
+ * @user: the user, which is stopped and drained; if it did not join, nothing happens
+ *
+ * The last one gives the leases back.
+ */
+void nvdm_file_leave(struct nvdm_file_user *user)
+{
+	struct nvdm_file *file = user->file;
+
+	if (!file)
+		return;
+	mutex_lock(&file->lock);
+	spin_lock(&file->users_lock);
+	list_del(&user->node);
+	spin_unlock(&file->users_lock);
+	if (list_empty(&file->users))
+		nvdm_file_give_back(file);
+	mutex_unlock(&file->lock);
+	user->file = NULL;
+	kref_put(&file->ref, nvdm_file_release);
 }
 
 /* Makes room for another extent, and for what ends it. */
@@ -202,7 +311,7 @@ static loff_t nvdm_file_seek(const struct nvdm_file *file, u64 from, int whence,
 static int nvdm_file_map_data(struct nvdm_file *file, const struct nvdm_namespace *ns, u64 block,
 			      u64 end, size_t *room, u32 *reason)
 {
-	struct inode *inode = file_inode(file->file);
+	struct inode *inode = file->inode;
 	unsigned int shift = inode->i_blkbits - ns->block_shift;
 	u64 capacity = bdev_nr_sectors(ns->bdev) >> (inode->i_blkbits - SECTOR_SHIFT);
 	int ret;
@@ -226,7 +335,7 @@ static int nvdm_file_map_data(struct nvdm_file *file, const struct nvdm_namespac
 static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namespace *ns, u64 bytes,
 				bool *data, u32 *reason)
 {
-	struct inode *inode = file_inode(file->file);
+	struct inode *inode = file->inode;
 	unsigned int shift = inode->i_blkbits - ns->block_shift;
 	u64 block = 0, end = DIV_ROUND_UP_ULL(bytes, i_blocksize(inode)), first, last;
 	loff_t at, hole;
@@ -262,7 +371,10 @@ static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namesp
 	return 0;
 }
 
-/* The last block may be read if what stands behind the end of the file is all zero. */
+/*
+ * The last block may be read if what stands behind the end of the file is all zero; it may not
+ * be written.
+ */
 static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *ns)
 {
 	u32 in_block = file->bytes & (ns->block_size - 1);
@@ -272,6 +384,12 @@ static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *n
 
 	if (!in_block)
 		return 0;
+	/* The file system counts on what stands there to be zero when the file grows. */
+	if (file->writes) {
+		file->tail = true;
+		file->blocks--;
+		return 0;
+	}
 	last = extents_find(&file->extents, file->blocks - 1);
 	if (last->start == EXTENT_HOLE)
 		return 0;
@@ -285,12 +403,14 @@ static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *n
 
 static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
 {
-	struct inode *inode = file_inode(file->file);
+	struct inode *inode = file->inode;
 	u64 bytes = i_size_read(inode);
 	bool data;
 	int ret;
 
 	nvdm_file_forget(file);
+	file->block_shift = ns->block_shift;
+	file->base = ns->base;
 	if (inode->i_blkbits < ns->block_shift)
 		return nvdm_file_refuse(NVME_DMABUF_REASON_FILE_SYSTEM, reason);
 	/*
@@ -308,7 +428,7 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 		return ret;
 	/* bmap() tells of no block of these. */
 	if (data && !file->extents.pieces)
-		return nvdm_file_refuse(nvdm_file_is_on(file->file, "xfs") ?
+		return nvdm_file_refuse(nvdm_file_is_on(file, "xfs") ?
 						NVME_DMABUF_REASON_FILE_SHARED :
 						NVME_DMABUF_REASON_FILE_INLINE,
 					reason);
@@ -324,48 +444,132 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 	return 0;
 }
 
-/* Opens the file once more, as the caller has: the leases are of that. */
-static int nvdm_file_open_own(struct nvdm_file *file, u32 *reason)
+/* Whether who holds the file for the other purpose has it open. */
+static bool nvdm_file_is_held_otherwise(const struct nvdm_file *file)
 {
+	const struct nvdm_file *other;
+	bool held = false;
+
+	spin_lock(&files_lock);
+	list_for_each_entry(other, &files, node)
+		held |= other != file && other->inode == file->inode && READ_ONCE(other->own);
+	spin_unlock(&files_lock);
+	return held;
+}
+
+/* Looked at before it is opened, which breaks others' leases. */
+static bool nvdm_file_is_busy(const struct nvdm_file *file)
+{
+	const struct inode *inode = file->inode;
+
+	return (inode_is_open_for_write(inode) ||
+		(file->writes && atomic_read(&inode->i_readcount))) &&
+	       !nvdm_file_is_held_otherwise(file);
+}
+
+/* Opens the file once more, as the caller had: the leases are of that. */
+static int nvdm_file_open_own(struct nvdm_file *file, const struct nvdm_namespace *ns, u32 *reason)
+{
+	int flags = (file->writes ? O_WRONLY : O_RDONLY) | O_LARGEFILE;
 	struct file *own;
 
-	if (file->own)
-		return 0;
-	own = dentry_open(&file->file->f_path, O_RDONLY | O_LARGEFILE, file->file->f_cred);
+	*reason = NVME_DMABUF_REASON_FILE_BUSY;
+	if (nvdm_file_is_busy(file))
+		return -EBUSY;
+	own = dentry_open(&ns->path, flags, ns->cred);
 	if (!IS_ERR(own)) {
-		file->own = own;
+		*reason = NVME_DMABUF_REASON_NONE;
+		WRITE_ONCE(file->own, own);
 		return 0;
 	}
-	if (PTR_ERR(own) == -ERESTARTSYS || PTR_ERR(own) == -EINTR)
+	switch (PTR_ERR(own)) {
+	case -ETXTBSY:
+		return -EBUSY;
+	case -EROFS:
+		*reason = NVME_DMABUF_REASON_NS_NOT_WRITABLE;
+		return -EACCES;
+	case -EACCES:
+	case -EPERM:
+		*reason = NVME_DMABUF_REASON_SECURITY;
+		return PTR_ERR(own);
+	}
+	*reason = NVME_DMABUF_REASON_NONE;
+	switch (PTR_ERR(own)) {
+	case -ERESTARTSYS:
+	case -EINTR:
 		return -EINTR;
-	if (PTR_ERR(own) == -ENOMEM)
-		return -ENOMEM;
-	if (PTR_ERR(own) != -EACCES && PTR_ERR(own) != -EPERM)
+	case -ENOMEM:
+	case -ENFILE:
+		return PTR_ERR(own);
+	default:
 		return -EIO;
-	*reason = NVME_DMABUF_REASON_SECURITY;
-	return PTR_ERR(own);
+	}
+}
+
+/* Of what changes the file: FILE_LATER if the file system is frozen, which has an end. */
+static int nvdm_file_change(struct nvdm_file *file, int (*change)(struct nvdm_file *file))
+{
+	struct super_block *sb = file->inode->i_sb;
+	int ret;
+
+	if (!sb_start_write_trylock(sb))
+		return FILE_LATER;
+	ret = change(file);
+	sb_end_write(sb);
+	return ret && ret != -EINTR && ret != -ENOMEM ? -EIO : ret;
+}
+
+/* And where the blocks are must outlast a crash. */
+static int nvdm_file_write_down(struct nvdm_file *file)
+{
+	return file_update_time(file->own) ?: vfs_fsync(file->own, 0);
+}
+
+/* The leases are held: nobody else has the file open, or gives it privileges. */
+static int nvdm_file_prepare_writes(struct nvdm_file *file, u32 *reason)
+{
+	struct address_space *mapping = file->inode->i_mapping;
+
+	/* What is in the page cache would be old once commands have written. */
+	if (!IS_NOSEC(file->inode) || (mapping->nrpages && invalidate_inode_pages2(mapping))) {
+		*reason = NVME_DMABUF_REASON_FILE_BUSY;
+		return -EBUSY;
+	}
+	return nvdm_file_change(file, nvdm_file_write_down);
 }
 
 /* Takes the leases, and finds the blocks. Under the file's lock. */
-static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+static int nvdm_file_take_leases(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
 {
 	int ret;
 
 	/* What takes time, before anybody has to wait for it. */
-	ret = nvdm_file_open_own(file, reason) ?: nvdm_lease_wait(file, ns);
-	if (!ret)
-		filemap_write_and_wait(file_inode(file->file)->i_mapping);
-	if (!ret)
-		ret = nvdm_lease_take(file, nvdm_file_is_on(file->file, "xfs"), reason);
+	ret = nvdm_file_open_own(file, ns, reason);
+	if (!ret && file->writes)
+		ret = nvdm_file_change(file, nvdm_lease_remove_privileges);
+	if (ret)
+		return ret;
+	filemap_write_and_wait(file->inode->i_mapping);
+	ret = nvdm_lease_take(file, reason);
 	if (ret)
 		return ret;
 	/* Again, for whoever wrote it may have changed what it is. */
-	ret = nvdm_file_check(file->file, reason) ?: nvdm_file_find_blocks(file, ns, reason);
+	ret = nvdm_file_check(&ns->path, file->writes, reason) ?:
+		      nvdm_file_find_blocks(file, ns, reason);
+	if (!ret && file->writes)
+		ret = nvdm_file_prepare_writes(file, reason);
 	/* As of a file that is open for writing, which it will be. */
 	if (ret == -EAGAIN) {
 		*reason = NVME_DMABUF_REASON_FILE_BUSY;
 		ret = -EBUSY;
 	}
+	return ret;
+}
+
+static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+{
+	int ret = nvdm_lease_rests(file) ? FILE_LATER : nvdm_file_take_leases(file, ns, reason);
+
 	if (ret) {
 		nvdm_lease_give_back(file);
 		return ret;
@@ -375,26 +579,47 @@ static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32
 	return 0;
 }
 
+/* Unless somebody has come for the leases. */
+static void nvdm_file_begin(struct nvdm_file_user *user)
+{
+	struct nvdm_file *file = user->file;
+
+	user->ops->begin(user);
+	spin_lock(&file->users_lock);
+	if (!nvdm_file_is_broken(file))
+		WRITE_ONCE(user->stopped, false);
+	spin_unlock(&file->users_lock);
+}
+
 /**
- * nvdm_file_hold - hold the leases of a file, and know where its blocks are
- * @file: the file, whose user is stopped and drained
+ * nvdm_file_hold - hold the leases of a file, know where its blocks are, and let a user begin
+ * @user: a user that joined, and is stopped and drained
  * @ns: the namespace below it, whose format is known
  * @reason: NVME_DMABUF_REASON_* on failure
  *
- * If the leases are held already and nobody waits for them, nothing happens. If somebody
- * breaks them meanwhile, @file->broken tells.
+ * If the leases are held already and nobody waits for them, nothing is done for them. If
+ * somebody breaks them meanwhile, @user->stopped tells.
  *
- * Return: 0, -EBUSY, -EOPNOTSUPP, -ETXTBSY, -EIO, -ENODEV, -ESTALE, -ENOMEM or -EINTR.
+ * Return: 0; FILE_LATER if the leases rest, or the file system is frozen; -EBUSY, -EACCES,
+ * -EOPNOTSUPP, -ETXTBSY, -EIO, -ENODEV, -ESTALE, -ENOMEM, -ENFILE, -EINTR, or what a security
+ * module says.
  */
-int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
+int nvdm_file_hold(struct nvdm_file_user *user, struct nvdm_namespace *ns, u32 *reason)
 {
+	struct nvdm_file *file = user->file;
 	int ret;
 
 	if (mutex_lock_interruptible(&file->lock))
 		return -EINTR;
-	if (file->read.held && nvdm_file_is_broken(file))
+	if (file->own && nvdm_file_is_broken(file))
 		nvdm_file_give_back(file);
-	ret = file->read.held ? 0 : nvdm_file_take(file, ns, reason);
+	ret = file->own ? 0 : nvdm_file_take(file, ns, reason);
+	if (!ret && (file->block_shift != ns->block_shift || file->base != ns->base)) {
+		*reason = NVME_DMABUF_REASON_FORMAT_CHANGED;
+		ret = -ESTALE;
+	}
+	if (!ret)
+		nvdm_file_begin(user);
 	mutex_unlock(&file->lock);
 	return ret;
 }

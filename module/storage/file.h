@@ -7,22 +7,43 @@
 #define NVME_DMABUF_FILE_H
 
 #include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/path.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "extents.h"
 
 struct nvdm_file;
+struct nvdm_file_user;
 struct nvdm_namespace;
 
 /**
- * struct nvdm_file_ops - what the user of a file does when somebody wants to change it
- * @stop: let no new command in. Under a spinlock
+ * struct nvdm_file_user_ops - what a user of a file does when it is told to
+ * @begin: the leases are held: take over where the blocks are
+ * @stop: somebody wants to change the file: let no new command in. Under a spinlock
  * @drain: then wait until the commands have ended
  */
-struct nvdm_file_ops {
-	void (*stop)(struct nvdm_file *file);
-	void (*drain)(struct nvdm_file *file);
+struct nvdm_file_user_ops {
+	void (*begin)(struct nvdm_file_user *user);
+	void (*stop)(struct nvdm_file_user *user);
+	void (*drain)(struct nvdm_file_user *user);
+};
+
+/**
+ * struct nvdm_file_user - who has commands for a file's blocks
+ * @ops: what it does
+ * @file: the file, or NULL
+ * @node: in the file's list
+ * @stopped: it has not begun since it was last told to stop
+ */
+struct nvdm_file_user {
+	const struct nvdm_file_user_ops *ops;
+	struct nvdm_file *file;
+	struct list_head node;
+	bool stopped;
 };
 
 /**
@@ -38,33 +59,53 @@ struct nvdm_lease {
 };
 
 /**
- * struct nvdm_file - a regular file whose blocks are read
- * @file: the caller's open file, or NULL if there is none; its owner holds a reference
- * @ops: the user's
- * @lock: one at a time: taking the leases and finding the blocks, giving the leases back
- * @own: the same file, open once more: its leases and its position are nobody else's; or NULL
- * @read: a delegation for reading: nobody has the file open for writing
+ * struct nvdm_file - a regular file whose blocks are read, or read and written
+ * @node: in the list of files
+ * @ref: one reference of each user
+ * @inode: the file; each user's namespace keeps it
+ * @writes: blocks are written, and nobody else has the file open; or they are only read, and
+ *	nobody has it open for writing
+ * @lock: one at a time: users that come and go; taking the leases and finding the blocks,
+ *	giving the leases back
+ * @users_lock: protects @users, also against those who break leases
+ * @users: who uses it
+ * @own: the file, open once more: its leases and its position are nobody else's. Open while
+ *	the leases are held, or NULL
+ * @exclusive: of a file that is written, a lease for writing: nobody else has it open
+ * @read: a delegation for reading: nobody else has the file open for writing
  * @layout: a layout lease, where the file system moves blocks for others than writers
  * @broken: somebody waits for the leases to be given back
- * @watch: does so; for some time after they were taken, it looks whether anybody waits
+ * @written: commands may have written since the file's times were last set
+ * @watch: gives the leases back; for some time after they were taken, it looks whether anybody
+ *	waits
  * @watch_until: when that ends, in jiffies
- * @extents: where its blocks are. These and the members below change only while the user is
- *	stopped and drained
- * @blocks: logical blocks of the file that may be read
+ * @block_shift: of the blocks by which @extents count
+ * @base: first block of the file system's device on the namespace
+ * @extents: where the file's blocks are. These and the members below change only while all
+ *	users are stopped and drained
+ * @blocks: logical blocks of the file that commands may address
  * @bytes: size of the file
- * @tail: the last block has something behind the end of the file, and is not among @blocks
+ * @tail: the last block is in part behind the end of the file, and is not among @blocks
  * @sectors: of 512 bytes, as many as @blocks are
  */
 struct nvdm_file {
-	struct file *file;
-	const struct nvdm_file_ops *ops;
+	struct list_head node;
+	struct kref ref;
+	struct inode *inode;
+	bool writes;
 	struct mutex lock;
+	spinlock_t users_lock;
+	struct list_head users;
 	struct file *own;
+	struct nvdm_lease exclusive;
 	struct nvdm_lease read;
 	struct nvdm_lease layout;
 	bool broken;
+	bool written;
 	struct delayed_work watch;
 	unsigned long watch_until;
+	u32 block_shift;
+	u64 base;
 	struct extents extents;
 	u64 blocks;
 	u64 bytes;
@@ -73,10 +114,10 @@ struct nvdm_file {
 };
 
 /* file.c */
-int nvdm_file_check(struct file *file, u32 *reason);
-void nvdm_file_open(struct nvdm_file *file, struct file *opened, const struct nvdm_file_ops *ops);
-void nvdm_file_close(struct nvdm_file *file);
-int nvdm_file_hold(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason);
+int nvdm_file_check(const struct path *path, bool writes, u32 *reason);
+int nvdm_file_join(struct nvdm_file_user *user, const struct nvdm_namespace *ns);
+void nvdm_file_leave(struct nvdm_file_user *user);
+int nvdm_file_hold(struct nvdm_file_user *user, struct nvdm_namespace *ns, u32 *reason);
 
 /* On a file system that can be mounted, unlike a dma-buf or a memory file. */
 static inline bool nvdm_file_is_regular(const struct file *file)
@@ -86,10 +127,50 @@ static inline bool nvdm_file_is_regular(const struct file *file)
 	return S_ISREG(inode->i_mode) && !(inode->i_sb->s_flags & SB_NOUSER);
 }
 
+static inline bool nvdm_file_is_on(const struct nvdm_file *file, const char *type)
+{
+	return !strcmp(file->inode->i_sb->s_type->name, type);
+}
+
 static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
 {
 	return READ_ONCE(file->broken);
 }
+
+/**
+ * nvdm_file_begin_write - a command is about to write to a file
+ * @file: the file, which the caller may have commands for
+ *
+ * As of a write(2) with O_DIRECT: whoever freezes the file system waits for it. In any
+ * context.
+ *
+ * Return: true, then nvdm_file_end_write() must be called when the drive has finished with
+ * the command, in any context; or false if the file system is frozen.
+ */
+static inline bool nvdm_file_begin_write(struct nvdm_file *file)
+{
+	struct super_block *sb = file->inode->i_sb;
+
+	if (!sb_start_write_trylock(sb))
+		return false;
+	/* Others than this task end it. */
+	__sb_writers_release(sb, SB_FREEZE_WRITE);
+	if (!READ_ONCE(file->written))
+		WRITE_ONCE(file->written, true);
+	return true;
+}
+
+static inline void nvdm_file_end_write(const struct nvdm_file *file)
+{
+	struct super_block *sb = file->inode->i_sb;
+
+	__sb_writers_acquired(sb, SB_FREEZE_WRITE);
+	sb_end_write(sb);
+}
+
+/* nvdm_file_hold(): not now, for a reason that has an end. Try again after FILE_LATER_WAIT. */
+#define FILE_LATER	2
+#define FILE_LATER_WAIT (HZ / 50 ?: 1)
 
 /* How often it is looked whether anybody waits for leases that were just taken, and how long. */
 #define LEASE_WATCH	  (HZ / 2 ?: 1)
@@ -98,8 +179,10 @@ static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
 /* lease.c */
 int nvdm_lease_init(void);
 void nvdm_lease_exit(void);
-int nvdm_lease_wait(const struct nvdm_file *file, const struct nvdm_namespace *ns);
-int nvdm_lease_take(struct nvdm_file *file, bool layout, u32 *reason);
+bool nvdm_lease_rests(const struct nvdm_file *file);
+int nvdm_lease_remove_privileges(struct nvdm_file *file);
+int nvdm_lease_take(struct nvdm_file *file, u32 *reason);
+void nvdm_lease_stop_users(struct nvdm_file *file);
 bool nvdm_lease_is_wanted(const struct nvdm_file *file);
 void nvdm_lease_watch(struct nvdm_file *file);
 void nvdm_lease_give_back(struct nvdm_file *file);

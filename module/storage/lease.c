@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Leases of files. What is held of each file is a delegation for reading: a read lease that
- * is also broken by those who truncate a file without opening it for writing, as by open(2)
- * with O_RDONLY and O_TRUNC, through overlayfs, or by nfsd. Nobody has the file open for
- * writing, not even by the caller's own descriptor; whoever opens it so, truncates it, or
+ * Leases of files. Of a file that is only read a delegation for reading is held: a read lease
+ * that is also broken by those who truncate a file without opening it for writing, as by
+ * open(2) with O_RDONLY and O_TRUNC, through overlayfs, or by nfsd. Nobody has the file open
+ * for writing, not even by the caller's own descriptor; whoever opens it so, truncates it, or
  * changes its attributes or its name waits until the delegation is given back. That covers all
  * that moves the blocks of a file which is open for writing, such as defragmentation.
  *
- * A layout lease covers what XFS does to files that are not: it lets the owner of a file
- * deduplicate it by a descriptor for reading. It alone is not enough either, for
- * XFS_IOC_SWAPEXT, which needs the file open for writing, breaks no layout.
+ * Of a file that is written a write lease is held besides: nobody else has the file open at
+ * all, so that nobody sees in the page cache what was there before. Whoever opens it waits.
+ *
+ * A layout lease covers what XFS does to files that are not open for writing: it lets the
+ * owner of a file deduplicate it by a descriptor for reading. It alone is not enough either,
+ * for XFS_IOC_SWAPEXT, which needs the file open for writing, breaks no layout.
  *
  * Must not know where blocks are.
  */
@@ -28,8 +31,19 @@
  * is said by the file's open mode.
  */
 static const struct cred *lease_cred;
+/* Nobody's who may leave privileges on a file that is written. */
+static struct cred *plain_cred;
 /* Others wait for what is done here, so that it must not wait for memory. */
 static struct workqueue_struct *lease_queue;
+
+void nvdm_lease_exit(void)
+{
+	if (lease_cred)
+		put_cred(lease_cred);
+	if (plain_cred)
+		put_cred(plain_cred);
+	destroy_workqueue(lease_queue);
+}
 
 int nvdm_lease_init(void)
 {
@@ -37,15 +51,13 @@ int nvdm_lease_init(void)
 	if (!lease_queue)
 		return -ENOMEM;
 	lease_cred = prepare_kernel_cred(&init_task);
-	if (!lease_cred)
-		destroy_workqueue(lease_queue);
-	return lease_cred ? 0 : -ENOMEM;
-}
-
-void nvdm_lease_exit(void)
-{
-	put_cred(lease_cred);
-	destroy_workqueue(lease_queue);
+	plain_cred = prepare_kernel_cred(&init_task);
+	if (!lease_cred || !plain_cred) {
+		nvdm_lease_exit();
+		return -ENOMEM;
+	}
+	cap_clear(plain_cred->cap_effective);
+	return 0;
 }
 
 /*
@@ -69,7 +81,7 @@ static struct nvdm_lease_rest lease_rests[1 << LEASE_REST_BITS];
 
 static struct nvdm_lease_rest *nvdm_lease_rest_of(const struct nvdm_file *file)
 {
-	return &lease_rests[hash_ptr(file_inode(file->file), LEASE_REST_BITS)];
+	return &lease_rests[hash_ptr(file->inode, LEASE_REST_BITS)];
 }
 
 static bool nvdm_lease_one_is_wanted(const struct nvdm_lease *lease)
@@ -85,7 +97,8 @@ static bool nvdm_lease_one_is_wanted(const struct nvdm_lease *lease)
  */
 bool nvdm_lease_is_wanted(const struct nvdm_file *file)
 {
-	return nvdm_lease_one_is_wanted(&file->read) || nvdm_lease_one_is_wanted(&file->layout);
+	return nvdm_lease_one_is_wanted(&file->exclusive) ||
+	       nvdm_lease_one_is_wanted(&file->read) || nvdm_lease_one_is_wanted(&file->layout);
 }
 
 /* Leases that were broken are about to be given back. */
@@ -107,38 +120,34 @@ static void nvdm_lease_rest_begin(const struct nvdm_file *file)
 	WRITE_ONCE(rest->length, length);
 }
 
-/* Jiffies for which no lease is to be taken yet, or 0. */
-static long nvdm_lease_rest_left(const struct nvdm_file *file)
+/**
+ * nvdm_lease_rests - are leases of a file not to be taken yet?
+ * @file: the file
+ */
+bool nvdm_lease_rests(const struct nvdm_file *file)
 {
 	const struct nvdm_lease_rest *rest = nvdm_lease_rest_of(file);
-	unsigned long since = READ_ONCE(rest->since), end = since + READ_ONCE(rest->length);
+	unsigned long since = READ_ONCE(rest->since), length = READ_ONCE(rest->length);
 
-	return time_in_range(jiffies, since, end) ? end - jiffies : 0;
+	return length && time_in_range(jiffies, since, since + length - 1);
 }
 
 /**
- * nvdm_lease_wait - wait until leases of a file may be taken
- * @file: the file
- * @ns: the namespace that it is on
- *
- * Return: 0, -EINTR, or -ENODEV if the namespace is gone.
+ * nvdm_lease_stop_users - somebody waits for a file's leases
+ * @file: the file. Does not sleep
  */
-int nvdm_lease_wait(const struct nvdm_file *file, const struct nvdm_namespace *ns)
+void nvdm_lease_stop_users(struct nvdm_file *file)
 {
-	long left;
+	struct nvdm_file_user *user;
 
-	while ((left = nvdm_lease_rest_left(file))) {
-		if (nvdm_namespace_is_gone(ns))
-			return -ENODEV;
-		if (nvdm_wait_is_over(TASK_INTERRUPTIBLE))
-			return -EINTR;
-		left = min_t(long, left, LEASE_REST_MIN);
-		if (current->flags & PF_IO_WORKER)
-			schedule_timeout_killable(left);
-		else
-			schedule_timeout_interruptible(left);
+	spin_lock(&file->users_lock);
+	WRITE_ONCE(file->broken, true);
+	list_for_each_entry(user, &file->users, node) {
+		/* Before: who starts it looks here under a lock of the user's. */
+		WRITE_ONCE(user->stopped, true);
+		user->ops->stop(user);
 	}
-	return 0;
+	spin_unlock(&file->users_lock);
 }
 
 /*
@@ -148,20 +157,34 @@ int nvdm_lease_wait(const struct nvdm_file *file, const struct nvdm_namespace *n
 static bool nvdm_lease_break(struct file_lease *fl)
 {
 	struct nvdm_lease *lease = lease_owner(fl);
-	struct nvdm_file *file = lease->file;
 
 	lease_never_times_out(fl);
-	/* Before the user is stopped: who starts it looks here under the user's lock. */
-	WRITE_ONCE(file->broken, true);
-	file->ops->stop(file);
-	mod_delayed_work(lease_queue, &file->watch, 0);
+	nvdm_lease_stop_users(lease->file);
+	mod_delayed_work(lease_queue, &lease->file->watch, 0);
 	return false;
 }
 
+/* Nobody but whoever opened this file has the inode open; or, if not @alone, for writing. */
+static bool nvdm_lease_is_free(struct file *filp, bool alone)
+{
+	const struct inode *inode = file_inode(filp);
+	int writers = filp->f_mode & FMODE_WRITE ? 1 : 0, readers = writers ? 0 : 1;
+
+	/* Writers are less than none while the file is executed. */
+	return alone ? atomic_read(&inode->i_writecount) == writers &&
+			       atomic_read(&inode->i_readcount) == readers :
+		       atomic_read(&inode->i_writecount) <= writers;
+}
+
 /* Where the lease's kind does not say when it is refused. Called under a spinlock. */
+static int __maybe_unused nvdm_lease_exclusive_conflict(struct file *filp, int arg)
+{
+	return nvdm_lease_is_free(filp, true) ? 0 : -EAGAIN;
+}
+
 static int __maybe_unused nvdm_lease_read_conflict(struct file *filp, int arg)
 {
-	return inode_is_open_for_write(file_inode(filp)) ? -EAGAIN : 0;
+	return nvdm_lease_is_free(filp, false) ? 0 : -EAGAIN;
 }
 
 static int __maybe_unused nvdm_lease_layout_conflict(struct file *filp, int arg)
@@ -169,19 +192,19 @@ static int __maybe_unused nvdm_lease_layout_conflict(struct file *filp, int arg)
 	return 0;
 }
 
-static const struct lease_manager_operations lease_read_ops = { .lm_break = nvdm_lease_break,
-								.lm_change = lease_modify,
-								LEASE_OPEN_CONFLICT(
-									nvdm_lease_read_conflict) };
+#define LEASE_OPS(kind)                                                     \
+	static const struct lease_manager_operations lease_##kind##_ops = { \
+		.lm_break = nvdm_lease_break,                               \
+		.lm_change = lease_modify,                                  \
+		LEASE_OPEN_CONFLICT(nvdm_lease_##kind##_conflict)           \
+	}
 
-static const struct lease_manager_operations lease_layout_ops = {
-	.lm_break = nvdm_lease_break,
-	.lm_change = lease_modify,
-	LEASE_OPEN_CONFLICT(nvdm_lease_layout_conflict)
-};
+LEASE_OPS(exclusive);
+LEASE_OPS(read);
+LEASE_OPS(layout);
 
 static int nvdm_lease_take_one(struct nvdm_file *file, struct nvdm_lease *lease, unsigned int flags,
-			       const struct lease_manager_operations *ops)
+			       int type, const struct lease_manager_operations *ops)
 {
 	struct file_lease *fl = locks_alloc_lease();
 	const struct cred *old;
@@ -192,9 +215,9 @@ static int nvdm_lease_take_one(struct nvdm_file *file, struct nvdm_lease *lease,
 	lease->file = file;
 	/* Ours to look at until it is given back. */
 	lease->fl = fl;
-	lease_fill(fl, file->own, flags, ops, lease);
+	lease_fill(fl, file->own, flags, type, ops, lease);
 	old = override_creds(lease_cred);
-	ret = vfs_setlease(file->own, F_RDLCK, &fl, NULL);
+	ret = vfs_setlease(file->own, type, &fl, NULL);
 	revert_creds(old);
 	if (fl)
 		locks_free_lease(fl);
@@ -202,25 +225,90 @@ static int nvdm_lease_take_one(struct nvdm_file *file, struct nvdm_lease *lease,
 	return ret;
 }
 
-/*
- * A delegation is refused while anybody has the inode's lock, if only to read, and that is no
- * reason to give up. Kernels before 7.0 leave it to the caller to look for writers: whoever
- * becomes one after this finds the delegation.
+/**
+ * nvdm_lease_remove_privileges - set-user-ID and -group-ID bits, and file capabilities
+ * @file: the file, under its lock, open, without leases, which would be broken
+ *
+ * As before a write(2), but whoever asks for it: others may write then without asking again.
+ *
+ * Return: 0 or a negative error number.
  */
-static int nvdm_lease_take_delegation(struct nvdm_file *file)
+int nvdm_lease_remove_privileges(struct nvdm_file *file)
 {
-	struct inode *inode = file_inode(file->own);
-	unsigned int tries = 20;
+	const struct cred *old = override_creds(plain_cred);
+	int ret;
+
+	inode_lock(file->inode);
+	ret = file_remove_privs(file->own);
+	inode_unlock(file->inode);
+	revert_creds(old);
+	return ret;
+}
+
+/* For so many jiffies it is tried again. */
+#define LEASE_TRIES 20
+
+/*
+ * A delegation is refused while anybody has the inode's lock, if only to read; and whoever has
+ * closed the file counts for a moment longer, although his leases are gone. Neither is a reason
+ * to give up. Kernels before 7.0 leave it to the caller of a delegation to look for writers:
+ * whoever becomes one after this finds the delegation.
+ */
+static int nvdm_lease_take_patiently(struct nvdm_file *file, struct nvdm_lease *lease,
+				     unsigned int flags, int type,
+				     const struct lease_manager_operations *ops)
+{
+	unsigned int tries = LEASE_TRIES;
 	int ret;
 
 	do {
-		ret = nvdm_lease_take_one(file, &file->read, FL_DELEG, &lease_read_ops);
+		ret = lease->held ? 0 : nvdm_lease_take_one(file, lease, flags, type, ops);
 		smp_mb();
-		if (inode_is_open_for_write(inode))
-			return -EAGAIN;
+		if (!ret && !nvdm_lease_is_free(file->own, false))
+			ret = -EAGAIN;
 	} while (ret == -EAGAIN && --tries && !nvdm_file_is_broken(file) &&
 		 !fatal_signal_pending(current) && !schedule_timeout_killable(1));
 	return ret;
+}
+
+/**
+ * nvdm_lease_take - take the leases of a file
+ * @file: the file, under its lock, open, whose users are stopped and drained
+ * @reason: NVME_DMABUF_REASON_* on failure
+ *
+ * To be undone by nvdm_lease_give_back(), on failure too.
+ *
+ * Return: 0; -EBUSY if somebody has the file open for writing, or of a file that is to be
+ * written at all; -EOPNOTSUPP or -ENOMEM.
+ */
+int nvdm_lease_take(struct nvdm_file *file, u32 *reason)
+{
+	int ret = 0;
+
+	WRITE_ONCE(file->broken, false);
+	/* First, for it is not granted beside others. */
+	if (file->writes)
+		ret = nvdm_lease_take_patiently(file, &file->exclusive, FL_LEASE, F_WRLCK,
+						&lease_exclusive_ops);
+	if (!ret && nvdm_file_is_on(file, "xfs"))
+		ret = nvdm_lease_take_one(file, &file->layout, FL_LAYOUT, F_RDLCK,
+					  &lease_layout_ops);
+	if (!ret)
+		ret = nvdm_lease_take_patiently(file, &file->read, FL_DELEG, F_RDLCK,
+						&lease_read_ops);
+	if (!ret || ret == -ENOMEM)
+		return ret;
+	*reason = ret == -EAGAIN ? NVME_DMABUF_REASON_FILE_BUSY : NVME_DMABUF_REASON_FILE_LEASE;
+	return ret == -EAGAIN ? -EBUSY : -EOPNOTSUPP;
+}
+
+/**
+ * nvdm_lease_watch - look for whoever wants leases that were just taken, and has not told
+ * @file: the file, under its lock, whose watch does that
+ */
+void nvdm_lease_watch(struct nvdm_file *file)
+{
+	mod_delayed_work(lease_queue, &file->watch, LEASE_WATCH);
 }
 
 /**
@@ -238,90 +326,33 @@ static void nvdm_lease_close_work(struct work_struct *work)
 	__fput_sync(container_of(work, struct nvdm_lease_closing, work)->file);
 }
 
-/*
- * Closes the file that the leases are of. The kernel then removes them, and asks nobody. But
- * it closes a file at once only for a kernel thread.
+/**
+ * nvdm_lease_give_back - let others change a file
+ * @file: the file, under its lock, whose users are stopped and drained
+ *
+ * Closes the file that the leases are of: the kernel then removes them, and asks nobody, not
+ * even a security module. But it closes a file at once only for a kernel thread.
  */
-static void nvdm_lease_close(struct nvdm_file *file)
+void nvdm_lease_give_back(struct nvdm_file *file)
 {
 	struct nvdm_lease_closing closing = { .file = file->own };
 
-	file->own = NULL;
+	if (!closing.file)
+		return;
+	if (file->read.held && nvdm_file_is_broken(file))
+		nvdm_lease_rest_begin(file);
+	file->exclusive.held = false;
 	file->read.held = false;
 	file->layout.held = false;
 	if (current->flags & PF_KTHREAD) {
 		__fput_sync(closing.file);
-		return;
+	} else {
+		INIT_WORK_ONSTACK(&closing.work, nvdm_lease_close_work);
+		/* Not on the queue whose works take the file's lock. */
+		schedule_work(&closing.work);
+		flush_work(&closing.work);
+		destroy_work_on_stack(&closing.work);
 	}
-	INIT_WORK_ONSTACK(&closing.work, nvdm_lease_close_work);
-	/* Not on the queue whose works take the file's lock. */
-	schedule_work(&closing.work);
-	flush_work(&closing.work);
-	destroy_work_on_stack(&closing.work);
-}
-
-/* Returns whether it is given back. */
-static bool nvdm_lease_give_back_one(struct nvdm_file *file, struct nvdm_lease *lease)
-{
-	const struct cred *old;
-	void *owner = lease;
-	int ret;
-
-	if (!lease->held)
-		return true;
-	old = override_creds(lease_cred);
-	ret = vfs_setlease(file->own, F_UNLCK, NULL, &owner);
-	revert_creds(old);
-	lease->held = ret;
-	return !ret;
-}
-
-/**
- * nvdm_lease_take - take the leases of a file
- * @file: the file, under its lock, open, whose user is stopped and drained
- * @layout: a layout lease as well
- * @reason: NVME_DMABUF_REASON_* on failure
- *
- * Return: 0; -EBUSY if somebody has the file open for writing; -EOPNOTSUPP or -ENOMEM.
- */
-int nvdm_lease_take(struct nvdm_file *file, bool layout, u32 *reason)
-{
-	int ret = 0;
-
-	WRITE_ONCE(file->broken, false);
-	if (layout)
-		ret = nvdm_lease_take_one(file, &file->layout, FL_LAYOUT, &lease_layout_ops);
-	if (!ret)
-		ret = nvdm_lease_take_delegation(file);
-	if (!ret)
-		return 0;
-	nvdm_lease_give_back(file);
-	if (ret == -ENOMEM)
-		return ret;
-	*reason = ret == -EAGAIN ? NVME_DMABUF_REASON_FILE_BUSY : NVME_DMABUF_REASON_FILE_LEASE;
-	return ret == -EAGAIN ? -EBUSY : -EOPNOTSUPP;
-}
-
-/**
- * nvdm_lease_watch - look for whoever wants leases that were just taken, and has not told
- * @file: the file, under its lock, whose watch does that
- */
-void nvdm_lease_watch(struct nvdm_file *file)
-{
-	mod_delayed_work(lease_queue, &file->watch, LEASE_WATCH);
-}
-
-/**
- * nvdm_lease_give_back - let others change a file
- * @file: the file, under its lock, whose user is stopped and drained
- *
- * A security module may refuse even that; then the file is closed.
- */
-void nvdm_lease_give_back(struct nvdm_file *file)
-{
-	if (file->read.held && nvdm_file_is_broken(file))
-		nvdm_lease_rest_begin(file);
-	if (!nvdm_lease_give_back_one(file, &file->read) ||
-	    !nvdm_lease_give_back_one(file, &file->layout))
-		nvdm_lease_close(file);
+	/* Until then it counts among those who have the file open. */
+	WRITE_ONCE(file->own, NULL);
 }

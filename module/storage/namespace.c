@@ -294,6 +294,18 @@ static int nvdm_namespace_open_path(struct nvdm_namespace *ns, unsigned int path
 	return nvdm_namespace_probe(ns, reason);
 }
 
+static int nvdm_namespace_check_file(const struct file *file, u32 *reason)
+{
+	bool writes = file->f_mode & FMODE_WRITE;
+
+	/* Whoever opened it wants to write to its end alone. */
+	if (writes && file->f_flags & O_APPEND) {
+		*reason = NVME_DMABUF_REASON_FILE_APPEND;
+		return -EACCES;
+	}
+	return nvdm_file_check(&file->f_path, writes, reason);
+}
+
 /* What the caller has opened, and the block device that this is or is on. */
 static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reason)
 {
@@ -301,7 +313,7 @@ static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reas
 
 	ns->file = fget(fd);
 	if (ns->file && nvdm_file_is_regular(ns->file)) {
-		ret = nvdm_file_check(ns->file, reason);
+		ret = nvdm_namespace_check_file(ns->file, reason);
 		if (ret)
 			return ret;
 		ns->inode = file_inode(ns->file);
@@ -313,6 +325,13 @@ static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reas
 		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
 		return -EBADF;
 	}
+	if (nvdm_file_is_regular(ns->file)) {
+		ns->path = ns->file->f_path;
+		path_get(&ns->path);
+		ns->cred = get_cred(ns->file->f_cred);
+	}
+	ns->mode = ns->file->f_mode;
+	ns->mapping = ns->file->f_mapping;
 	ns->sectors = &ns->bdev->bd_nr_sectors;
 	return 0;
 }
@@ -327,7 +346,7 @@ static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reas
  * To be undone by nvdm_namespace_close(), on failure too. Of a multipath device the
  * first path that works is taken.
  *
- * Return: 0, -EBADF, -EOPNOTSUPP, -ETXTBSY, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
+ * Return: 0, -EBADF, -EACCES, -EOPNOTSUPP, -ETXTBSY, -ENODEV, -EIO, -ESTALE, -EINTR or -ENOMEM.
  */
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason)
@@ -388,8 +407,22 @@ int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason)
 void nvdm_namespace_close(struct nvdm_namespace *ns)
 {
 	nvdm_namespace_close_path(ns);
+	nvdm_namespace_close_file(ns);
+	if (ns->cred) {
+		put_cred(ns->cred);
+		path_put(&ns->path);
+	}
+}
+
+/**
+ * nvdm_namespace_close_file - let the caller's regular file go
+ * @ns: the namespace, which keeps what was opened nevertheless
+ */
+void nvdm_namespace_close_file(struct nvdm_namespace *ns)
+{
 	if (ns->file)
 		fput(ns->file);
+	ns->file = NULL;
 }
 
 /**
@@ -401,26 +434,26 @@ void nvdm_namespace_close(struct nvdm_namespace *ns)
  * Writes to a zone must arrive in order, and the block layer, which keeps the write
  * pointers of zones, would not hear of them.
  *
- * Return: 0, -EACCES, -ETXTBSY, or -EOPNOTSUPP for writes to a file or a zoned namespace.
+ * Return: 0, -EACCES, -ETXTBSY, or -EOPNOTSUPP for writes to a zoned namespace.
  */
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
-	if (access & NVME_DMABUF_ACCESS_READ && !(ns->file->f_mode & FMODE_READ)) {
+	if (access & NVME_DMABUF_ACCESS_READ && !(ns->mode & FMODE_READ)) {
 		*reason = NVME_DMABUF_REASON_NS_NOT_READABLE;
 		return -EACCES;
 	}
 	if (access & NVME_DMABUF_ACCESS_WRITE &&
-	    (!(ns->file->f_mode & FMODE_WRITE) || bdev_read_only(ns->bdev))) {
+	    (!(ns->mode & FMODE_WRITE) || bdev_read_only(ns->bdev))) {
 		*reason = NVME_DMABUF_REASON_NS_NOT_WRITABLE;
+		return -EACCES;
+	}
+	if (access & NVME_DMABUF_ACCESS_WRITE && IS_IMMUTABLE(ns->inode)) {
+		*reason = NVME_DMABUF_REASON_FILE_APPEND;
 		return -EACCES;
 	}
 	if (access & NVME_DMABUF_ACCESS_WRITE && nvdm_namespace_forbids_writes(ns)) {
 		*reason = NVME_DMABUF_REASON_SWAP;
 		return -ETXTBSY;
-	}
-	if (access & NVME_DMABUF_ACCESS_WRITE && ns->flags & NVME_DMABUF_NS_FILE) {
-		*reason = NVME_DMABUF_REASON_FILE_WRITE;
-		return -EOPNOTSUPP;
 	}
 	if (access & NVME_DMABUF_ACCESS_WRITE && ns->flags & NVME_DMABUF_NS_ZONED) {
 		*reason = NVME_DMABUF_REASON_ZONED;
@@ -432,7 +465,7 @@ int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reas
 /* Security modules are asked as by read(2) and write(2), for the whole device or file at once. */
 static int nvdm_namespace_ask_security(const struct nvdm_namespace *ns, u32 access)
 {
-	size_t count = min_t(u64, i_size_read(ns->file->f_mapping->host), MAX_RW_COUNT);
+	size_t count = min_t(u64, i_size_read(ns->mapping->host), MAX_RW_COUNT);
 	loff_t pos = 0;
 	int ret = 0;
 
@@ -457,7 +490,7 @@ static int nvdm_namespace_ask_security(const struct nvdm_namespace *ns, u32 acce
  */
 int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reason)
 {
-	struct address_space *mapping = ns->file->f_mapping;
+	struct address_space *mapping = ns->mapping;
 	int ret = nvdm_namespace_ask_security(ns, access);
 
 	if (ret) {
@@ -482,7 +515,7 @@ int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reaso
  */
 void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access)
 {
-	struct address_space *mapping = ns->file->f_mapping;
+	struct address_space *mapping = ns->mapping;
 
 	if (!(access & NVME_DMABUF_ACCESS_WRITE) || !mapping->nrpages)
 		return;

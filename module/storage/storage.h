@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Storage: namespaces, files on them, the controllers behind them, and the stock nvme driver whose requests
- * carry commands. Knows of memory only that a controller is an importer. Must not know
+ * Storage: namespaces, files on them, the controllers behind them, and the stock nvme driver
+ * whose requests carry commands. Knows of memory only that a controller is an importer. Must not know
  * dma-bufs, maps, commands or user memory.
  *
  *   controller  a PCI device bound to the stock nvme driver
@@ -123,7 +123,12 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
 
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
- * @file: the caller's file, which gives access and keeps the device open
+ * @file: the caller's file, which gives access and keeps a device open; a regular file is not
+ *	kept open
+ * @path: of a regular file
+ * @cred: likewise as whom the caller has opened it, or NULL
+ * @mode: how it was opened
+ * @mapping: its page cache
  * @bdev: what the caller opened, or what the file system of that is on: the namespace or a
  *	partition
  * @inode: of what the caller opened
@@ -150,6 +155,10 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
  */
 struct nvdm_namespace {
 	struct file *file;
+	struct path path;
+	const struct cred *cred;
+	fmode_t mode;
+	struct address_space *mapping;
 	struct block_device *bdev;
 	struct inode *inode;
 	struct gendisk *disk;
@@ -174,6 +183,7 @@ struct nvdm_namespace {
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason);
 void nvdm_namespace_close(struct nvdm_namespace *ns);
+void nvdm_namespace_close_file(struct nvdm_namespace *ns);
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reason);
@@ -182,7 +192,7 @@ void nvdm_namespace_end(const struct nvdm_namespace *ns, u32 access);
 /* As write(2) asks. */
 static inline bool nvdm_namespace_forbids_writes(const struct nvdm_namespace *ns)
 {
-	return bdev_read_only(ns->bdev) || IS_SWAPFILE(ns->inode);
+	return bdev_read_only(ns->bdev) || ns->inode->i_flags & (S_SWAPFILE | S_IMMUTABLE);
 }
 
 static inline bool nvdm_namespace_is_gone(const struct nvdm_namespace *ns)

@@ -186,9 +186,38 @@ refused() {
 	fails_saying "$text" ours "$@"
 }
 
-written_file() {
+# on_file TYPE OPTION...: a file of a file system, which fio has laid out
+on_file() {
+	local type=$1 ON=$TMP/mounted/file status=0
+	shift
+	mkdir -p "$TMP/mounted"
+	"mkfs.$type" -q "$NS" && mount -t "$type" "$NS" "$TMP/mounted" || return 1
+	ours --overwrite=1 --fallocate=none "$@" && kernels --verify_only=1 &&
+		ours --rw=randread --verify_only=1 && [ ! -s "$TMP/err" ] || status=1
+	umount "$TMP/mounted" && wipefs -qa "$NS" && return "$status"
+}
+
+# Each opens the file for a moment, which the others must get over. None verifies, for that
+# would keep it open.
+several_jobs() {
+	local ON=$TMP/mounted/file parts=(--numjobs=2 --offset_increment=4m --filesize=8m) status=0
+	mkfs.ext4 -q "$NS" && mount -t ext4 "$NS" "$TMP/mounted" || return 1
+	ours --overwrite=1 --fallocate=none --do_verify=0 "${parts[@]}" &&
+		kernels --verify_only=1 "${parts[@]}" || status=1
+	umount "$TMP/mounted" && wipefs -qa "$NS" && return "$status"
+}
+
+# Blocks that the file does not have are not written.
+sparse_file() {
+	local ON=$TMP/mounted/file status=0
+	mkfs.ext4 -q "$NS" && mount -t ext4 "$NS" "$TMP/mounted" || return 1
+	refused "a hole" --fallocate=truncate || status=1
+	umount "$TMP/mounted" && wipefs -qa "$NS" && return "$status"
+}
+
+other_file_system() {
 	local ON=$TMP/file
-	refused "Files can only be read" --direct=0
+	refused "other than XFS and ext4" --direct=0
 }
 
 parts_of_blocks() {
@@ -212,7 +241,15 @@ check "replays a log" replay
 check "the example" example
 check "a drive that fails, by ioctl" error --frontend=ioctl
 check "a drive that fails, by io_uring" error --frontend=uring
-check "refuses to write to a file" written_file
+if command -v mkfs.ext4 > /dev/null; then
+	check "writes to a file, by ioctl" on_file ext4 --frontend=ioctl
+	check "writes to a file, by io_uring" on_file ext4 --frontend=uring
+	check "several jobs write to a file" several_jobs
+	check "refuses to write to holes" sparse_file
+else
+	skip "writes to a file" "no mkfs.ext4 here"
+fi
+check "refuses files of other file systems" other_file_system
 check "refuses trims" refused "no trims" --rw=randtrim
 check "refuses trims among writes" refused "no trims" --trim_percentage=10 --trim_backlog=4
 check "refuses an exporter that there is not" refused "exporter=heap:none" --exporter=heap:none

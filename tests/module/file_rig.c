@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads of files, with a witness. See file_rig.h.
+ * Reads and writes of files, with a witness. See file_rig.h.
  */
 #define _GNU_SOURCE
 #include "file_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,10 +50,12 @@ void file_rig_info(struct file_rig *rig, struct nvme_dmabuf_map_info *info)
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, info), 0);
 	check_eq(info->out_length, rig->buffer.size);
 	check_eq(info->out_block_size, rig->block);
-	check(info->out_flags & NVME_DMABUF_MAP_FILE);
-	check_eq(!!(info->out_flags & NVME_DMABUF_MAP_LAYOUT), filesystem_is(rig->fs, "xfs"));
+	check_eq(info->out_access, rig->access);
 	if (info->out_state != NVME_DMABUF_STATE_LIVE)
 		return;
+	check(info->out_flags & NVME_DMABUF_MAP_FILE);
+	check_eq(!!(info->out_flags & NVME_DMABUF_MAP_LAYOUT), filesystem_is(rig->fs, "xfs"));
+	check_eq(!!(info->out_flags & NVME_DMABUF_MAP_EXCLUSIVE), !!(rig->access & ACCESS_WRITE));
 	check_eq(info->out_file_bytes, rig->file->bytes);
 	check(info->out_blocks >= whole && info->out_blocks <= whole + 1);
 	if (rig->file->bytes % rig->block == 0)
@@ -68,12 +71,41 @@ void file_rig_attach(struct file_rig *rig, uint32_t flags)
 	check_that(!result, "attach refused: %s, %s (%u)", strerror(-result),
 		   nvmedmabuf_reason_name(reason), reason);
 	check_eq(reason, NVME_DMABUF_REASON_NONE);
+	rig->access = ACCESS_READ;
 	file_rig_info(rig, &info);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
-	check_eq(info.out_access, ACCESS_READ);
 	check_eq(info.out_generation, 1);
 	check_eq(!!(info.out_flags & NVME_DMABUF_MAP_AUTO_REFRESH),
 		 !!(flags & NVME_DMABUF_ATTACH_AUTO_REFRESH));
+}
+
+void file_rig_refresh(struct file_rig *rig, int error, uint32_t reason)
+{
+	uint32_t why = ~0U;
+	int result = nvmedmabuf_refresh(rig->ctx, rig->map, NULL, &why);
+
+	check_that(result == error && why == reason, "refresh says %s, %s (%u), not %s, %s (%u)",
+		   strerror(-result), nvmedmabuf_reason_name(why), why, strerror(-error),
+		   nvmedmabuf_reason_name(reason), reason);
+}
+
+void file_rig_attach_written(struct file_rig *rig, uint32_t access, uint32_t flags)
+{
+	struct nvme_dmabuf_map_info info;
+	uint32_t reason;
+	int result;
+
+	file_open(rig->file, O_RDWR);
+	result = file_rig_try(rig, rig->file->fd, access, flags | NVME_DMABUF_ATTACH_DEFER,
+			      &rig->map, &reason);
+	check_that(!result && !reason, "attach refused: %s, %s (%u)", strerror(-result),
+		   nvmedmabuf_reason_name(reason), reason);
+	file_close(rig->file);
+	rig->access = access;
+	file_rig_refresh(rig, 0, NVME_DMABUF_REASON_NONE);
+	file_rig_info(rig, &info);
+	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
+	check_eq(info.out_generation, 1);
 }
 
 void file_rig_detach(struct file_rig *rig)
@@ -88,6 +120,12 @@ static void prepare_one(struct file_rig *rig, const struct nvme_dmabuf_command *
 
 	check(c->offset + c->length <= rig->buffer.size);
 	check(c->slba * rig->block + c->length <= rig->file->room);
+	if (c->opcode == NVME_DMABUF_OP_WRITE) {
+		rnd_fill(memory, c->length);
+		memcpy(rig->buffer.addr + c->offset, memory, c->length);
+		memcpy(data, memory, c->length);
+		return;
+	}
 	memset(rig->buffer.addr + c->offset, (int)rnd(), c->length);
 	memcpy(memory, data, c->length);
 }
@@ -129,25 +167,62 @@ void file_rig_read(struct file_rig *rig, uint64_t offset, uint64_t length, uint6
 	file_rig_verify(rig);
 }
 
-void file_rig_refused(struct file_rig *rig, uint64_t length, uint64_t slba, int error,
-		      uint32_t reason)
+void file_rig_write(struct file_rig *rig, uint64_t offset, uint64_t length, uint64_t slba)
+{
+	struct nvme_dmabuf_command command;
+
+	nvmedmabuf_prep_write(&command, rig->map, offset, length, slba);
+	file_rig_prepare(rig, &command, 1);
+	file_rig_submit(rig, &command, 1);
+	file_rig_verify(rig);
+}
+
+static void refused(struct file_rig *rig, uint8_t opcode, uint64_t length, uint64_t slba, int error,
+		    uint32_t reason)
 {
 	struct nvme_dmabuf_command command;
 	struct nvme_dmabuf_completion c;
 
 	nvmedmabuf_prep_read(&command, rig->map, 0, length, slba);
+	command.opcode = opcode;
 	command.user_data = RIG_FIRST;
 	memset(&c, 0xa5, sizeof(c));
 	check_eq(nvmedmabuf_submit(rig->ctx, &command, &c, 1), 1);
 	check_that(c.error == error && c.reason == reason,
-		   "read of %#llx bytes at block %llu: %s, %s (%u), not %s, %s (%u)",
-		   (unsigned long long)length, (unsigned long long)slba, strerror(-c.error),
-		   nvmedmabuf_reason_name(c.reason), c.reason, strerror(-error),
-		   nvmedmabuf_reason_name(reason), reason);
+		   "%s of %#llx bytes at block %llu: %s, %s (%u), not %s, %s (%u)",
+		   opcode == NVME_DMABUF_OP_READ ? "read" : "write", (unsigned long long)length,
+		   (unsigned long long)slba, strerror(-c.error), nvmedmabuf_reason_name(c.reason),
+		   c.reason, strerror(-error), nvmedmabuf_reason_name(reason), reason);
 	check_eq(c.status, 0);
 	check_eq(c.bytes, 0);
 	check_eq(c.user_data, RIG_FIRST);
 	file_rig_verify(rig);
+}
+
+void file_rig_refused(struct file_rig *rig, uint64_t length, uint64_t slba, int error,
+		      uint32_t reason)
+{
+	refused(rig, NVME_DMABUF_OP_READ, length, slba, error, reason);
+}
+
+void file_rig_write_refused(struct file_rig *rig, uint64_t length, uint64_t slba, int error,
+			    uint32_t reason)
+{
+	refused(rig, NVME_DMABUF_OP_WRITE, length, slba, error, reason);
+}
+
+/* Commands of one submission may run in any order: no two touch the same blocks to write. */
+static bool meets(const struct nvme_dmabuf_command *commands, unsigned int n, uint32_t block)
+{
+	const struct nvme_dmabuf_command *last = &commands[n];
+
+	for (unsigned int i = 0; i < n; i++)
+		if (commands[i].slba < last->slba + last->length / block &&
+		    last->slba < commands[i].slba + commands[i].length / block &&
+		    (last->opcode == NVME_DMABUF_OP_WRITE ||
+		     commands[i].opcode == NVME_DMABUF_OP_WRITE))
+			return true;
+	return false;
 }
 
 unsigned int file_rig_random(struct file_rig *rig, struct nvme_dmabuf_command *commands,
@@ -165,7 +240,11 @@ unsigned int file_rig_random(struct file_rig *rig, struct nvme_dmabuf_command *c
 			break;
 		nvmedmabuf_prep_read(&commands[n], rig->map, offset, count * rig->block,
 				     rnd_below(blocks - count + 1));
+		if (rig->access == ACCESS_WRITE || (rig->access != ACCESS_READ && rnd() % 2))
+			commands[n].opcode = NVME_DMABUF_OP_WRITE;
 		commands[n].user_data = RIG_FIRST + n;
+		if (meets(commands, n, rig->block))
+			break;
 		offset += count * rig->block;
 	}
 	file_rig_prepare(rig, commands, n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A dma-buf attached to a file, with copies in ordinary memory of what both must hold. Each
- * read is done twice, by the module and by memcpy(), as with a struct rig.
+ * transfer is done twice, by the module and by memcpy(), as with a struct rig.
  */
 #ifndef TESTS_MODULE_FILE_RIG_H
 #define TESTS_MODULE_FILE_RIG_H
@@ -18,6 +18,7 @@
  * @mirror: what @buffer must hold
  * @map: its number, 0 while detached
  * @block: bytes of a logical block
+ * @access: of @map
  */
 struct file_rig {
 	struct nvmedmabuf *ctx;
@@ -27,6 +28,7 @@ struct file_rig {
 	uint8_t *mirror;
 	uint32_t map;
 	uint32_t block;
+	uint32_t access;
 };
 
 /** file_rig_open - a context and a buffer of @size random bytes; attaches nothing */
@@ -42,6 +44,16 @@ void file_rig_check_refused(struct file_rig *rig, uint32_t access, int error, ui
 
 /** file_rig_attach - attach for reading, and look at what is said of the map */
 void file_rig_attach(struct file_rig *rig, uint32_t flags);
+
+/**
+ * file_rig_attach_written - attach for writing too, or only for that
+ *
+ * By a descriptor of its own, which is closed before the map is refreshed.
+ */
+void file_rig_attach_written(struct file_rig *rig, uint32_t access, uint32_t flags);
+
+/** file_rig_refresh - refresh, which must end so */
+void file_rig_refresh(struct file_rig *rig, int error, uint32_t reason);
 void file_rig_detach(struct file_rig *rig);
 
 /** file_rig_info - NVME_DMABUF_IOC_MAP_INFO, and what must always be so */
@@ -58,12 +70,18 @@ void file_rig_submit(struct file_rig *rig, struct nvme_dmabuf_command *commands,
 /** file_rig_read - one command: prepared, submitted, and the buffer compared */
 void file_rig_read(struct file_rig *rig, uint64_t offset, uint64_t length, uint64_t slba);
 
+void file_rig_write(struct file_rig *rig, uint64_t offset, uint64_t length, uint64_t slba);
+
 /** file_rig_refused - a read fails so, and nothing of it reaches the buffer */
 void file_rig_refused(struct file_rig *rig, uint64_t length, uint64_t slba, int error,
 		      uint32_t reason);
 
+/** file_rig_write_refused - the same of a write */
+void file_rig_write_refused(struct file_rig *rig, uint64_t length, uint64_t slba, int error,
+			    uint32_t reason);
+
 /**
- * file_rig_random - prepare reads of whole blocks of the file
+ * file_rig_random - prepare reads and writes of whole blocks of the file, as the map allows
  * @most: how many at most; user_data of the first is RIG_FIRST, and so on
  */
 unsigned int file_rig_random(struct file_rig *rig, struct nvme_dmabuf_command *commands,

@@ -25,9 +25,9 @@
 #include <linux/fs.h>
 
 #include "file_rig.h"
-#include "leaving.h"
 #include "line.h"
 #include "qmp.h"
+#include "throttled.h"
 
 #define BYTES	 (2 * MIB)
 #define COMMANDS 24U
@@ -39,9 +39,6 @@
 
 static struct filesystem *const xfs = &filesystems[0], *const ext4 = &filesystems[2];
 
-/* Their names for drive_throttle(). */
-static struct known slow_xfs, slow_ext4;
-
 /**
  * struct watch - an attached file that somebody is about to change
  * @line: a queue, for commands that are in flight meanwhile
@@ -50,14 +47,11 @@ struct watch {
 	struct file_rig rig;
 	struct file file;
 	struct line line;
-	const struct known *drive;
 };
 
 static void watch_open(struct watch *w, struct filesystem *fs, uint32_t flags)
 {
-	w->drive = fs == xfs ? &slow_xfs : &slow_ext4;
-	if (getenv("NVME_DMABUF_QMP"))
-		drive_throttle(w->drive, 0);
+	filesystem_speed_up(fs);
 	filesystem_mount(fs);
 	file_create(fs, &w->file, "file", BYTES);
 	file_sync(&w->file);
@@ -106,23 +100,12 @@ static void check_changed(struct file_rig *rig)
 		file_rig_refused(rig, rig->block, 0, -ESTALE, NVME_DMABUF_REASON_FILE_CHANGED);
 }
 
-static void check_refreshed(struct file_rig *rig, int error, uint32_t reason)
-{
-	uint64_t generation;
-	uint32_t why = ~0U;
-	int result = nvmedmabuf_refresh(rig->ctx, rig->map, &generation, &why);
-
-	check_that(result == error && why == reason, "refresh says %s, %s (%u), not %s, %s (%u)",
-		   strerror(-result), nvmedmabuf_reason_name(why), why, strerror(-error),
-		   nvmedmabuf_reason_name(reason), reason);
-}
-
 /* Refreshed, it reads what is there. */
 static void check_renewed(struct file_rig *rig)
 {
 	struct nvme_dmabuf_map_info info;
 
-	check_refreshed(rig, 0, NVME_DMABUF_REASON_NONE);
+	file_rig_refresh(rig, 0, NVME_DMABUF_REASON_NONE);
 	file_rig_info(rig, &info);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(info.out_file_bytes, rig->file->bytes);
@@ -332,7 +315,7 @@ static void idle(const void *arg)
 	check_eq(file_leases(&w.file), 0);
 	file_reload(&w.file);
 	if (on->change->error) {
-		check_refreshed(&w.rig, on->change->error, on->change->reason);
+		file_rig_refresh(&w.rig, on->change->error, on->change->reason);
 		file_rig_refused(&w.rig, w.rig.block, 0, -ESTALE, NVME_DMABUF_REASON_FILE_CHANGED);
 	} else {
 		check_renewed(&w.rig);
@@ -351,7 +334,7 @@ static void start_slowly(struct watch *w)
 		commands[i].user_data = RIG_FIRST + i;
 	}
 	file_rig_prepare(&w->rig, commands, COMMANDS);
-	drive_throttle(w->drive, SPEED);
+	filesystem_slow_down(w->rig.fs, SPEED);
 	line_submit(&w->line, commands, COMMANDS);
 }
 
@@ -383,7 +366,7 @@ static void in_flight(const void *arg)
 	before = completed(&w);
 	on->change->run(&w);
 	after = completed(&w);
-	drive_throttle(w.drive, 0);
+	filesystem_speed_up(w.rig.fs);
 	check_that(before < COMMANDS, "nothing was in flight");
 	check_that(after == COMMANDS, "%u of %u commands had ended when the file was changed",
 		   after, COMMANDS);
@@ -406,7 +389,7 @@ static void writer_stays(const void *arg)
 	fd = check_sys(open(w.file.path, O_RDWR | O_CLOEXEC));
 	check_changed(&w.rig);
 	for (int i = 0; i < 2; i++) {
-		check_refreshed(&w.rig, -EBUSY, NVME_DMABUF_REASON_FILE_BUSY);
+		file_rig_refresh(&w.rig, -EBUSY, NVME_DMABUF_REASON_FILE_BUSY);
 		file_rig_refused(&w.rig, w.rig.block, 0, -ESTALE, NVME_DMABUF_REASON_FILE_CHANGED);
 	}
 	check_eq(file_leases(&w.file), 0);
@@ -582,7 +565,7 @@ static void killed(const void *arg)
 		/* Whether it has ended or not. */
 		open_write(&w);
 		if (busy) {
-			drive_throttle(w.drive, 0);
+			filesystem_speed_up(w.rig.fs);
 			check_eq(check_sys(waitpid(child, &status, 0)), child);
 		}
 		check(WIFSIGNALED(status));
@@ -823,8 +806,6 @@ int main(int argc, char **argv)
 
 	require_device();
 	filesystems_begin();
-	known_remember("FILES512", &slow_xfs);
-	known_remember("FILES4K", &slow_ext4);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct filesystem *fs = i ? ext4 : xfs;
 
@@ -842,10 +823,8 @@ int main(int argc, char **argv)
 		filesystem_add_check(fs);
 	}
 	status = tap_run(argc, argv);
-	if (getenv("NVME_DMABUF_QMP") && *slow_xfs.serial && *slow_ext4.serial) {
-		drive_throttle(&slow_xfs, 0);
-		drive_throttle(&slow_ext4, 0);
-	}
+	filesystem_speed_up(xfs);
+	filesystem_speed_up(ext4);
 	filesystems_end();
 	return status;
 }

@@ -22,10 +22,6 @@
 
 #define BYTES MIB
 
-/* XFS_IOC_GOINGDOWN and EXT4_IOC_SHUTDOWN, which write the log first if told so. */
-#define GOING_DOWN	     _IOR('X', 125, __u32)
-#define GOING_DOWN_LOG_FLUSH 1U
-
 static struct filesystem *const xfs = &filesystems[0], *const ext4 = &filesystems[2];
 
 static struct filesystem special = {
@@ -172,15 +168,13 @@ static void trimmed(const void *arg)
 static void shut_down(const void *arg)
 {
 	struct filesystem *fs = (struct filesystem *)arg;
-	uint32_t how = GOING_DOWN_LOG_FLUSH, map, reason;
+	uint32_t map, reason;
 	struct nvme_dmabuf_completion c;
 	struct attached a;
-	int fd, result;
+	int result;
 
 	attached_open(&a, fs, 0);
-	fd = check_sys(open(fs->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	check_sys(ioctl(fd, GOING_DOWN, &how));
-	check_sys(close(fd));
+	filesystem_shut_down(fs, true);
 	result = nvmedmabuf_read(a.rig.ctx, a.rig.map, 0, BYTES, 0, &c);
 	check(!result || result == -EIO || result == -ESTALE);
 	result = file_rig_try(&a.rig, a.file.fd, ACCESS_READ, 0, &map, &reason);

@@ -217,8 +217,11 @@ static void make(const struct filesystem *fs)
 void filesystem_mount(struct filesystem *fs)
 {
 	find(fs);
-	if (is_mounted(fs))
+	if (is_mounted(fs)) {
+		/* As a test that failed may have left it. */
+		thaw(fs->where);
 		return;
+	}
 	while (unmount_one(drive_path(fs->drive), NULL))
 		;
 	make(fs);
@@ -249,6 +252,20 @@ void filesystem_remake(struct filesystem *fs, uint64_t word)
 int filesystem_unmount(struct filesystem *fs)
 {
 	return umount2(fs->where, 0) ? -errno : 0;
+}
+
+/* XFS_IOC_GOINGDOWN and EXT4_IOC_SHUTDOWN. */
+#define GOING_DOWN	     _IOR('X', 125, __u32)
+#define GOING_DOWN_LOG_FLUSH 1U
+#define GOING_DOWN_NO_FLUSH  2U
+
+void filesystem_shut_down(const struct filesystem *fs, bool log)
+{
+	uint32_t how = log ? GOING_DOWN_LOG_FLUSH : GOING_DOWN_NO_FLUSH;
+	int fd = check_sys(open(fs->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+
+	check_sys(ioctl(fd, GOING_DOWN, &how));
+	check_sys(close(fd));
 }
 
 void filesystem_remount(struct filesystem *fs)

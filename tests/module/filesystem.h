@@ -60,6 +60,9 @@ void filesystem_remake(struct filesystem *fs, uint64_t word);
 /** filesystem_remount - unmount it, and mount it as it is */
 void filesystem_remount(struct filesystem *fs);
 
+/** filesystem_shut_down - as after an error of its own, or, without its log, after a crash */
+void filesystem_shut_down(const struct filesystem *fs, bool log);
+
 /** filesystem_unmount - returns 0 or -errno */
 int filesystem_unmount(struct filesystem *fs);
 

@@ -171,16 +171,66 @@ names() {
 	copies 1000 0 && run read file -o got --buffer udmabuf && cmp file got
 }
 
-writing() {
+# writes SIZE START BYTES BYTES_ZEROED WORD...: that many bytes, from that block on, to a file
+# of that size
+writes() {
+	local size=$1 start=$2 bytes=$3 zeroed=$4
+	shift 4
+	make_file "$size"
+	cp "$FILE" "$TMP/expected"
+	head -c "$bytes" /dev/urandom > "$TMP/in"
+	dd if="$TMP/in" of="$TMP/expected" bs=512 seek="$start" conv=notrunc status=none
+	run write "$FILE" -i "$TMP/in" --start "$start" --buffer udmabuf --json "$@"
+	code 0 && json file true && json complete true && json bytes "$bytes" &&
+		json bytes_by_write $((bytes % 512)) && json bytes_zeroed "$zeroed" &&
+		json sha256 "$(sha256sum < "$TMP/in" | cut -d' ' -f1)" && cmp "$FILE" "$TMP/expected"
+}
+
+written() {
+	writes 100000 0 100000 0 && writes 100000 0 100000 0 --chunk 512 && writes 100000 0 5000 0 &&
+		writes 100000 7 5120 0 && writes 100000 7 1 0 && writes 100000 194 1024 352 --fua
+}
+
+# It grows; what was between its end and the first block written is a hole.
+grows() {
+	writes 0 0 100000 $((100000 - 100000 % 512)) && writes 1000 0 5000 $((4608 - 1000)) &&
+		writes 1000 8 5000 4608 && writes 300 0 200 0
+}
+
+fills_holes() {
+	make_sparse
+	cp "$FILE" "$TMP/expected"
+	head -c 262144 /dev/urandom > "$TMP/in"
+	dd if="$TMP/in" of="$TMP/expected" conv=notrunc status=none
+	run write "$FILE" -i "$TMP/in" --buffer udmabuf
+	code 0 && says out "by writing zeroes" && cmp "$FILE" "$TMP/expected"
+}
+
+from_pipe() {
+	make_file 10000
+	head -c 20001 /dev/urandom > "$TMP/in"
+	"$NVME_DMABUF" write "$FILE" -i - --bytes 20001 --buffer udmabuf < <(cat "$TMP/in") > "$TMP/out" &&
+		cmp "$FILE" "$TMP/in" && says out "the end of the file, by write(2)"
+}
+
+not_written() {
 	make_file 5000
 	cp "$FILE" "$TMP/before"
-	refused 4 file-write write "$FILE" -i VERSION --start 0 --pad &&
-		refused 4 file-write write "$FILE" -i VERSION --start 0 --pad --force &&
-		refused 4 file-write selftest "$FILE" --write --start 0 &&
+	: > "$TMP/in"
+	refused 4 file-write selftest "$FILE" --write --start 0 &&
 		refused 4 file-write bench "$FILE" --direction write --start 0 --count 8 &&
-		cmp "$FILE" "$TMP/before" || return 1
-	run write "$FILE" -i VERSION --start 0 --pad
-	code 4 && says err "files can only be read"
+		refused 2 usage write "$FILE" -i VERSION --pad &&
+		refused 1 input-empty write "$FILE" -i "$TMP/in" &&
+		refused 4 no-such-namespace write "$TMP/missing" -i VERSION &&
+		PRETEND_REASON=54 refused 4 file-shared write "$FILE" -i VERSION &&
+		cmp "$FILE" "$TMP/before"
+}
+
+# Whatever has no place on the drive although it looks as if it had.
+unwritten_not_written() {
+	make_file 100000
+	PRETEND_HOLE=40-41 refused 1 file-hole write "$FILE" -i "$NVME_DMABUF" --bytes 100000 --buffer udmabuf &&
+		json complete false
 }
 
 infos() {
@@ -239,6 +289,7 @@ if json namespaces.0.file.holes true > /dev/null; then
 	check "nothing but a hole" only_a_hole
 	check "holes cannot be measured" measured_holes
 	check "info" infos
+	check "holes are filled" fills_holes
 else
 	skip "holes" "this file system makes none"
 fi
@@ -253,7 +304,11 @@ check "not on XFS or ext4" reason_tells 48 file-system
 check "open for writing" reason_tells 50 file-busy
 check "with shared blocks" reason_tells 54 file-shared
 check "a name without a path" names
-check "no subcommand writes to it" writing
+check "written" written
+check "written behind its end" grows
+check "written from a pipe" from_pipe
+check "not written" not_written
+check "blocks that cannot be written" unwritten_not_written
 check "peers" of_peers
 make_file 3000001
 if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/null; then

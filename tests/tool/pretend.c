@@ -9,8 +9,13 @@
  *   PRETEND_HOLE=A-B   blocks A to B were never written, though the file system has data there
  *   PRETEND_BUSY=N     the map stops for good before command N, counted from 0
  *   PRETEND_CHANGE=1   somebody appends a byte to the file when the first command is done
+ *
+ * A map of a file that is open for writing takes no commands until the program has closed that,
+ * and writes nothing but blocks that the file has.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +39,7 @@ struct nvmedmabuf_buffer {
 
 struct nvmedmabuf {
 	int file;
+	bool deferred, writes;
 	uint8_t *mem;
 	uint64_t size;
 	unsigned long commands;
@@ -73,6 +79,20 @@ static uint64_t file_blocks(int fd)
 	return bytes / BLOCK + (bytes % BLOCK && !setting("PRETEND_TAIL"));
 }
 
+/* By any descriptor of the program's. */
+static bool is_open_for_writing(int fd)
+{
+	struct stat st, other;
+
+	if (fstat(fd, &st))
+		abort();
+	for (int i = 0; i < 64; i++)
+		if (!fstat(i, &other) && other.st_dev == st.st_dev && other.st_ino == st.st_ino &&
+		    (fcntl(i, F_GETFL) & O_ACCMODE) != O_RDONLY)
+			return true;
+	return false;
+}
+
 const char *nvmedmabuf_version(void)
 {
 	return "pretended";
@@ -108,6 +128,8 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd, struct nvme_dmabuf
 					      .out_nsid = 1,
 					      .out_max_command = MAX_COMMAND,
 					      .out_flags = NVME_DMABUF_NS_FILE };
+	if (!info->out_reason && is_open_for_writing(ns_fd))
+		info->out_reason = NVME_DMABUF_REASON_FILE_BUSY;
 	if (!info->out_reason)
 		info->out_capacity = file_blocks(ns_fd);
 	return 0;
@@ -214,6 +236,18 @@ static int refuse(uint32_t *why, uint32_t reason, int error)
 	return -error;
 }
 
+/* For reading: see write_back(). */
+static int open_again(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
 int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offset,
 			    uint64_t length, uint32_t access, uint32_t flags, uint32_t *map,
 			    uint32_t *reason)
@@ -221,7 +255,6 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 	const struct nvmedmabuf_buffer *buf = buffers;
 	struct stat st;
 
-	(void)flags;
 	while (buf && buf->fd != dmabuf_fd)
 		buf = buf->next;
 	if (!length)
@@ -234,15 +267,21 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 		if (b->fd == ns_fd)
 			return refuse(reason, NVME_DMABUF_REASON_NOT_BLOCK_DEVICE, EBADF);
 	}
-	if (access & NVME_DMABUF_ACCESS_WRITE)
+	if (access & NVME_DMABUF_ACCESS_WRITE && (fcntl(ns_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return refuse(reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE, EACCES);
+	if (!(flags & NVME_DMABUF_ATTACH_DEFER) && is_open_for_writing(ns_fd))
+		return refuse(reason, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
 	if (offset + length < offset)
 		return refuse(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF, EOVERFLOW);
 	if (offset + length > buf->size)
 		return refuse(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF, ERANGE);
 	if (fstat(ns_fd, &st) || !S_ISREG(st.st_mode))
 		abort();
-	*ctx = (struct nvmedmabuf){ .file = ns_fd, .mem = buf->mem + offset, .size = length };
+	*ctx = (struct nvmedmabuf){ .file = open_again(ns_fd),
+				    .deferred = flags & NVME_DMABUF_ATTACH_DEFER,
+				    .writes = access & NVME_DMABUF_ACCESS_WRITE,
+				    .mem = buf->mem + offset,
+				    .size = length };
 	*map = MAP;
 	*reason = NVME_DMABUF_REASON_NONE;
 	return 0;
@@ -257,8 +296,20 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t
 
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
 {
-	(void)ctx;
 	(void)map;
+	close(ctx->file);
+	return 0;
+}
+
+int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map, uint64_t *generation, uint32_t *reason)
+{
+	uint32_t unused;
+
+	(void)map;
+	(void)generation;
+	if (is_open_for_writing(ctx->file))
+		return refuse(reason ? reason : &unused, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
+	ctx->deferred = false;
 	return 0;
 }
 
@@ -306,6 +357,12 @@ static int check(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd, 
 
 	if (cmd->map != MAP)
 		return refuse(why, NVME_DMABUF_REASON_NO_MAP, ENOENT);
+	if (ctx->deferred)
+		return refuse(why, NVME_DMABUF_REASON_DEFERRED, ESTALE);
+	if (cmd->opcode == NVME_DMABUF_OP_WRITE && !ctx->writes)
+		return refuse(why, NVME_DMABUF_REASON_MAP_ACCESS, EACCES);
+	if (cmd->opcode == NVME_DMABUF_OP_WRITE && end * BLOCK > file_bytes(ctx->file))
+		return refuse(why, NVME_DMABUF_REASON_FILE_TAIL, ERANGE);
 	if (cmd->flags & ~NVME_DMABUF_CMD_FUA || cmd->reserved2[1])
 		return refuse(why, NVME_DMABUF_REASON_RESERVED, EINVAL);
 	if (cmd->timeout_ms && cmd->timeout_ms < 100)
@@ -344,6 +401,19 @@ static void append_byte(int fd)
 		abort();
 }
 
+static void write_back(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ctx->file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || pwrite(fd, ctx->mem + cmd->offset, cmd->length, cmd->slba * BLOCK) !=
+			      (ssize_t)cmd->length)
+		abort();
+	close(fd);
+}
+
 static void run(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd,
 		struct nvme_dmabuf_completion *cpl)
 {
@@ -351,10 +421,18 @@ static void run(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd,
 	ssize_t n;
 
 	*cpl = (struct nvme_dmabuf_completion){ .user_data = cmd->user_data };
+	if (cmd->opcode == NVME_DMABUF_OP_FLUSH)
+		return;
 	cpl->error = check(ctx, cmd, &why);
 	cpl->reason = why;
 	if (cpl->error)
 		return;
+	if (cmd->opcode == NVME_DMABUF_OP_WRITE) {
+		write_back(ctx, cmd);
+		ctx->commands++;
+		cpl->bytes = cmd->length;
+		return;
+	}
 	n = pread(ctx->file, ctx->mem + cmd->offset, cmd->length, cmd->slba * BLOCK);
 	if (n < 0)
 		abort();
@@ -388,10 +466,10 @@ int nvmedmabuf_read(struct nvmedmabuf *ctx, uint32_t map, uint64_t offset, uint6
 
 int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map, struct nvme_dmabuf_completion *cpl)
 {
-	(void)ctx;
-	(void)map;
-	(void)cpl;
-	abort();
+	struct nvme_dmabuf_command cmd;
+
+	nvmedmabuf_prep_flush(&cmd, map);
+	return nvmedmabuf_submit(ctx, &cmd, cpl, 1);
 }
 
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,

@@ -29,7 +29,7 @@
  *  EPERM       only an administrator may do this: it needs CAP_SYS_ADMIN
  *  ETXTBSY     the block device or the file is swap space, and must not be written to, or
  *              be attached to
- *  EBUSY       somebody has the file open for writing
+ *  EBUSY       somebody has the file open for writing, or, if it is to be written, open at all
  *  ENODATA     a part of the file that was never written
  *  EOPNOTSUPP  this device, exporter or kernel cannot do it
  *  ESTALE      the mapping was revoked, or the namespace's format changed
@@ -157,12 +157,13 @@
 #define NVME_DMABUF_REASON_FILE_DEVICE		49	/* EOPNOTSUPP: file system not on one NVMe namespace, */
 							/* or a partition of one */
 #define NVME_DMABUF_REASON_FILE_BUSY		50	/* EBUSY: somebody has the file open for writing, */
+							/* or, if it is to be written, open at all; */
 							/* perhaps the caller by this descriptor */
-#define NVME_DMABUF_REASON_FILE_CHANGED		51	/* ESTALE: somebody opened the file for writing, */
-							/* or changed it or where its blocks are */
+#define NVME_DMABUF_REASON_FILE_CHANGED		51	/* ESTALE: somebody opened the file, or changed it */
+							/* or where its blocks are */
 #define NVME_DMABUF_REASON_FILE_HOLE		52	/* ENODATA: a hole, or a part never written */
 #define NVME_DMABUF_REASON_FILE_TAIL		53	/* ERANGE: the last block, with something behind the */
-							/* end of the file */
+							/* end of the file, or of a file to be written */
 #define NVME_DMABUF_REASON_FILE_SHARED		54	/* EOPNOTSUPP: blocks shared with another file, as by */
 							/* cp --reflink; cp --reflink=never makes a copy */
 #define NVME_DMABUF_REASON_FILE_ENCRYPTED	55	/* EOPNOTSUPP: encrypted by the file system */
@@ -172,7 +173,10 @@
 #define NVME_DMABUF_REASON_FILE_JOURNALLED	59	/* EOPNOTSUPP: data goes through the journal */
 #define NVME_DMABUF_REASON_FILE_REALTIME	60	/* EOPNOTSUPP: on the file system's realtime device */
 #define NVME_DMABUF_REASON_FILE_LEASE		61	/* EOPNOTSUPP: no lease to be had: fs.leases-enable */
-#define NVME_DMABUF_REASON_FILE_WRITE		62	/* EOPNOTSUPP: files can only be read */
+#define NVME_DMABUF_REASON_FILE_APPEND		62	/* EACCES: append-only, immutable, or opened with */
+							/* O_APPEND: must not be overwritten */
+#define NVME_DMABUF_REASON_DEFERRED		63	/* ESTALE: attached with NVME_DMABUF_ATTACH_DEFER, */
+							/* and not refreshed yet */
 
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
@@ -180,6 +184,7 @@
 #define NVME_DMABUF_FEATURE_SGL			(1ULL << 2) /* SGLs may be used: see NVME_DMABUF_NS_SGL */
 #define NVME_DMABUF_FEATURE_URING		(1ULL << 3) /* kernel has io_uring */
 #define NVME_DMABUF_FEATURE_FILE		(1ULL << 4) /* files can be attached to, for reading */
+#define NVME_DMABUF_FEATURE_FILE_WRITE		(1ULL << 5) /* and for writing */
 
 /**
  * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
@@ -282,6 +287,8 @@ struct nvme_dmabuf_ns_info {
 						  /* at attach and at each refresh */
 #define NVME_DMABUF_ATTACH_AUTO_REFRESH	(1U << 1) /* refresh before a command, if the */
 						  /* exporter revoked the mapping */
+#define NVME_DMABUF_ATTACH_DEFER	(1U << 2) /* the map is REVOKED until it is refreshed; */
+						  /* as of a file to be written: see below */
 
 /**
  * struct nvme_dmabuf_attach - NVME_DMABUF_IOC_ATTACH
@@ -291,8 +298,8 @@ struct nvme_dmabuf_ns_info {
  *	for reading if it has WRITE.
  * @ns_fd: open file of a block device, a namespace or a partition of one, or of a regular
  *	file. Must be open for reading if @access has READ, and for writing if it has
- *	WRITE: this file is what gives access to the storage. A regular file must be open
- *	for reading only, by everybody: see below.
+ *	WRITE: this file is what gives access to the storage. For a regular file see
+ *	below.
  * @access: NVME_DMABUF_ACCESS_*, one or both. The DMA mapping gets exactly
  *	this direction, which an IOMMU then enforces.
  * @reserved: 0
@@ -319,16 +326,27 @@ struct nvme_dmabuf_ns_info {
  * its wait for the buffer's fences, and so does stopping or freezing the thread:
  * the command is refused with EINTR, and may be submitted again.
  *
- * Files. A regular file on XFS or ext4, on a namespace or a partition of one, can be read:
- * blocks (slba) are counted from its start. The caller needs no access to the block device.
- * While the map takes commands the module holds leases of the file, so nobody has it open
- * for writing (EBUSY). Who opens it for writing, truncates it, changes its attributes or its
- * name, or would move its blocks waits until commands in flight have ended, and goes on; the
- * map is then revoked, with
- * NVME_DMABUF_REASON_FILE_CHANGED and an event. A refresh, also by
- * NVME_DMABUF_ATTACH_AUTO_REFRESH, takes the leases again and finds out anew where the
- * blocks are and how long the file is. A command that touches a hole, or what was
- * allocated and never written, is refused with ENODATA, and reads nothing.
+ * Files. Of a regular file on XFS or ext4, on a namespace or a partition of one, blocks (slba)
+ * are counted from its start. The caller needs no access to the block device. While a map
+ * takes commands the module holds leases of the file. Which ones is said by @ns_fd, not by
+ * @access. If it is open for reading only, nobody has the file open for writing. If it is open
+ * for writing, nobody has the file open at all but through maps of this module that were
+ * attached in the same way. Otherwise attach and refresh fail with EBUSY.
+ *
+ * Who then opens the file (for writing, if it is only read), truncates it, changes its
+ * attributes or its name, or would move its blocks waits until commands in flight have ended,
+ * and goes on; the maps are then revoked, with NVME_DMABUF_REASON_FILE_CHANGED and an event. A
+ * refresh, also by NVME_DMABUF_ATTACH_AUTO_REFRESH, takes the leases again and finds out anew
+ * where the blocks are and how long the file is.
+ *
+ * A descriptor that is open for writing is itself in the way of the leases. So such a file is
+ * attached with NVME_DMABUF_ATTACH_DEFER; then the descriptor, and all that are like it, are
+ * closed; and then the map is refreshed.
+ *
+ * A command that touches a hole, or what was allocated and never written, is refused with
+ * ENODATA: what is there on the drive is somebody else's. The size of a file does not change,
+ * and a last block that is one in part cannot be written. Commands to a file system that is
+ * frozen wait until it is thawed, if they write.
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EBUSY, ETXTBSY, EOPNOTSUPP,
  * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
@@ -400,8 +418,8 @@ struct nvme_dmabuf_refresh {
 
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
 #define NVME_DMABUF_STATE_LIVE	0	/* takes commands, unless its namespace was formatted */
-#define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back, or the */
-						/* file was opened for writing: ESTALE */
+#define NVME_DMABUF_STATE_REVOKED	1	/* the exporter took the buffer back, or */
+						/* somebody the file: ESTALE */
 #define NVME_DMABUF_STATE_GONE	2	/* the controller or the namespace is gone: ENODEV */
 
 /**
@@ -450,6 +468,7 @@ struct nvme_dmabuf_events {
 #define NVME_DMABUF_MAP_REQUIRE_P2P	(1U << 5) /* NVME_DMABUF_ATTACH_REQUIRE_P2P */
 #define NVME_DMABUF_MAP_FILE		(1U << 6) /* of a file, by a delegation for reading */
 #define NVME_DMABUF_MAP_LAYOUT		(1U << 7) /* and by a layout lease, as on XFS */
+#define NVME_DMABUF_MAP_EXCLUSIVE	(1U << 8) /* and by a write lease: nobody else has it open */
 
 /**
  * struct nvme_dmabuf_map_info - NVME_DMABUF_IOC_MAP_INFO
@@ -465,7 +484,7 @@ struct nvme_dmabuf_events {
  * @out_generation: counts the mappings by which this map took commands, from 1
  * @out_access: NVME_DMABUF_ACCESS_*
  * @out_flags: NVME_DMABUF_MAP_CONTIGUOUS, _SGL, _DYNAMIC, _PINNED,
- *	_AUTO_REFRESH, _REQUIRE_P2P, _FILE, _LAYOUT
+ *	_AUTO_REFRESH, _REQUIRE_P2P, _FILE, _LAYOUT, _EXCLUSIVE
  * @out_block_size: bytes of a logical block at attach, or when last refreshed
  * @out_max_command: bytes that one NVMe command of this map may move
  * @out_nsid: namespace identifier

@@ -126,20 +126,36 @@ static void sync_cpu(struct engine *e, int flags)
 	nvmedmabuf_buffer_begin_cpu(e->buffer, flags);
 }
 
-/* The module would rather say that somebody has the file open for writing: this job. */
-static bool would_write_file(const struct fio_file *f, const struct target *t)
+/*
+ * As long as a file is open for writing, by fio itself, the map takes no commands. What fio has
+ * instead from now on reads and writes nothing, and can be closed.
+ */
+static int close_written(struct thread_data *td, struct fio_file *f)
 {
-	return t->writable && f->filetype == FIO_TYPE_FILE;
+	int fd = open(f->file_name, O_PATH | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, f->fd) < 0) {
+		int err = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	close(fd);
+	/* Nor is there anything in the page cache. */
+	td->o.invalidate_cache = 0;
+	return 0;
 }
 
 static int attach(struct thread_data *td, struct fio_file *f)
 {
 	struct engine *e = td->io_ops_data;
 	struct options *o = td->eo;
-	struct nvme_dmabuf_ns_info info = { .out_reason = NVME_DMABUF_REASON_FILE_WRITE };
+	uint32_t access = 0, flags = NVME_DMABUF_ATTACH_AUTO_REFRESH, reason;
+	struct nvme_dmabuf_ns_info info;
 	struct target *t;
-	uint32_t access = 0, reason;
-	int err = -EOPNOTSUPP;
+	bool defers;
+	int err;
 
 	t = calloc(1, sizeof(*t));
 	if (!t) {
@@ -154,13 +170,17 @@ static int attach(struct thread_data *td, struct fio_file *f)
 	if (td_read(td) || td->o.verify != VERIFY_NONE)
 		access |= NVME_DMABUF_ACCESS_READ;
 
-	if (!would_write_file(f, t))
-		err = nvmedmabuf_get_ns_info(e->ctx, f->fd, &info);
+	defers = t->writable && f->filetype == FIO_TYPE_FILE;
+	if (defers)
+		flags |= NVME_DMABUF_ATTACH_DEFER;
+	err = nvmedmabuf_get_ns_info(e->ctx, f->fd, &info);
 	reason = info.out_reason;
 	if (!err)
 		err = nvmedmabuf_attach_flags(e->ctx, nvmedmabuf_buffer_fd(e->buffer), f->fd, 0,
-					      nvmedmabuf_buffer_size(e->buffer), access,
-					      NVME_DMABUF_ATTACH_AUTO_REFRESH, &t->map, &reason);
+					      nvmedmabuf_buffer_size(e->buffer), access, flags,
+					      &t->map, &reason);
+	if (!err && defers)
+		err = close_written(td, f);
 	if (err) {
 		log_err(SAY "%s: %s\n", f->file_name, explain(err, reason));
 		td_verror(td, -err, "attach");

@@ -147,15 +147,17 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
  * exporter may take this one back at any time: commands then fail with -ESTALE
  * until nvmedmabuf_refresh().
  *
- * A regular file must be on XFS or ext4, and @access must be READ alone. Blocks of
- * commands count from the start of the file. As long as the map takes commands,
- * nobody has the file open for writing. Somebody who opens it for writing, truncates
- * it or moves its blocks waits for the commands in flight; later ones fail with
+ * A regular file must be on XFS or ext4. Blocks of commands count from the start of the
+ * file. As long as the map takes commands, nobody has the file open for writing; or, if
+ * @ns_fd is open for writing, open at all. Such a descriptor is itself in the way: attach
+ * with NVME_DMABUF_ATTACH_DEFER, close it, and refresh. Somebody who opens the file so,
+ * truncates it or moves its blocks waits for the commands in flight; later ones fail with
  * -ESTALE and NVME_DMABUF_REASON_FILE_CHANGED until nvmedmabuf_refresh(). Commands
- * that touch a hole fail with -ENODATA. The call takes longer the larger the file is.
+ * that touch a hole fail with -ENODATA, and none changes the file's size. The call takes
+ * longer the larger the file is.
  *
  * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EBUSY (somebody has the
- * file open for writing), -ETXTBSY (the file is swap space, or the device is and
+ * file open: see above), -ETXTBSY (the file is swap space, or the device is and
  * @access has WRITE), -EOPNOTSUPP, -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal
  * arrived), -EIO, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER).
  */
@@ -174,7 +176,8 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
  * @flags: NVME_DMABUF_ATTACH_REQUIRE_P2P (refuse a buffer that is not in a PCI
  *	device's memory entirely, now and at each refresh),
  *	NVME_DMABUF_ATTACH_AUTO_REFRESH (commands refresh the map if its exporter
- *	took the buffer back, or a writer its file), both, or 0
+ *	took the buffer back, or somebody its file), NVME_DMABUF_ATTACH_DEFER (the map
+ *	takes no commands until it is refreshed, as of a file to be written), or 0
  * @map: gets the map's number, which is not 0
  * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
  *

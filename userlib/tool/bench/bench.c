@@ -331,8 +331,7 @@ static int open_namespace(struct bench *b)
 	ret = module_open(&b->ctx, &b->module, NULL);
 	if (ret)
 		return ret;
-	ret = writes(b) ? ns_open_for_write(&b->ns, b->ns_word, false) :
-			  ns_open_or_report(&b->ns, b->ns_word, O_RDONLY);
+	ret = ns_open_for_test(&b->ns, b->ns_word, writes(b));
 	if (ret)
 		return ret;
 	ret = ns_query(b->ctx, &b->ns, &b->info);

@@ -179,6 +179,8 @@ static void summary_to_json(const struct copy *c, const char *sha256)
 	put_u64(root, "blocks", copy_in_blocks(c, c->done) / c->info.out_block_size);
 	put_u64(root, "bytes_padded", copy_in_blocks(c, c->done) - c->done);
 	put_u64(root, "bytes_by_read", c->channel.by_read);
+	put_u64(root, "bytes_by_write", c->by_write);
+	put_u64(root, "bytes_zeroed", c->zeroed);
 	put_u64(root, "commands", c->channel.commands);
 	put_str(root, "buffer", c->total ? c->exporter.name : NULL);
 	put_u64(root, "chunk_bytes", c->chunk);
@@ -204,6 +206,13 @@ static void summary_to_text(const struct copy *c, const char *sha256, FILE *out)
 		fprintf(out,
 			"%" PRIu64 " bytes of these, holes or the end of the file, by read(2)\n",
 			c->channel.by_read);
+	if (c->zeroed)
+		fprintf(out,
+			"%" PRIu64 " bytes got a place on the drive first, by writing zeroes\n",
+			c->zeroed);
+	if (c->by_write)
+		fprintf(out, "%" PRIu64 " bytes of these, the end of the file, by write(2)\n",
+			c->by_write);
 	if (sha256)
 		fprintf(out, "sha256 %s\n", sha256);
 }

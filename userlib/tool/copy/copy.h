@@ -33,9 +33,11 @@ struct copy {
 	struct channel channel;
 	struct digest *digest;
 	struct progress progress;
-	int fd;		/* the file; -1 until opened */
-	uint64_t total; /* bytes of the file's side */
-	uint64_t done;	/* of them, moved */
+	int fd;		   /* the file; -1 until opened */
+	uint64_t total;	   /* bytes of the file's side */
+	uint64_t done;	   /* of them, moved */
+	uint64_t zeroed;   /* bytes written with zeroes first, of a file */
+	uint64_t by_write; /* bytes at the end of a file, by write(2) */
 };
 
 struct option;
@@ -84,6 +86,14 @@ uint64_t copy_next_block(const struct copy *c);
  * goes. Returns the exit code. Reports.
  */
 int copy_end(struct copy *c, int ret, FILE *out);
+
+/*
+ * file.c: what is written to a regular file. First whatever of its whole blocks in the range is
+ * a hole, was never written or is behind its end gets zeroes, by write(2), and so a place on the
+ * drive; the file is then closed. Last the end of the range that is no whole block. Report.
+ */
+int copy_file_prepare(struct copy *c);
+int copy_file_tail(struct copy *c, uint64_t length);
 
 /* Free everything; may be called at any stage after copy_parse(). */
 void copy_close(struct copy *c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * nvme-dmabuf write: from a file to a namespace. Everything that can be wrong
+ * nvme-dmabuf write: from a file to a namespace, or to another file. Everything that can be wrong
  * is found before the first block is written, as far as that is possible.
  */
 #include <errno.h>
@@ -17,10 +17,12 @@
 
 static const char help[] =
 	"Usage: nvme-dmabuf write NAMESPACE -i FILE --start LBA [OPTION]...\n"
-	"Overwrite blocks of a namespace, or of a partition of one, with a file.\n"
+	"   or: nvme-dmabuf write TARGET -i FILE [OPTION]...\n"
+	"Overwrite blocks of a namespace, or of a partition of one, with a file; or write to\n"
+	"TARGET, a regular file on XFS or ext4, which grows if need be.\n"
 	"\n"
 	"  -i, --input FILE read from FILE; '-' is standard input\n"
-	"  --start LBA      first logical block\n"
+	"  --start LBA      first logical block (needed for a namespace; of a TARGET: 0)\n"
 	"  --count BLOCKS   logical blocks to write (default: all of FILE)\n"
 	"  --bytes N        bytes to write; needed, or --count, if FILE is a pipe\n"
 	"  --pad            fill the last block with zeroes\n"
@@ -110,7 +112,9 @@ static int set_total(struct copy *c)
 				    "%s has %" PRIu64 " bytes, but %" PRIu64
 				    " shall be written; nothing was written",
 				    c->file, left, c->total);
-	if (c->total % bs && !c->pad)
+	if (c->ns.is_file && c->pad)
+		return report_usage("--pad is not for files: they end where FILE does");
+	if (c->total % bs && !c->pad && !c->ns.is_file)
 		return report_error(TOOL_FAILED,
 				    nvmedmabuf_reason_name(NVME_DMABUF_REASON_BLOCK_MULTIPLE),
 				    "%" PRIu64 " bytes are no multiple of the block size, %" PRIu64
@@ -129,6 +133,8 @@ static int open_namespace(struct copy *c)
 	ret = ns_open_for_write(&c->ns, c->ns_word, c->force);
 	if (ret)
 		return ret;
+	if (!c->ns.is_file && !c->has_start)
+		return report_usage("where to? Give --start LBA");
 	return ns_query(c->ctx, &c->ns, &c->info);
 }
 
@@ -205,13 +211,18 @@ static int verify_chunk(struct copy *c, struct channel *back, uint64_t length)
 
 static int copy_chunk(struct copy *c, struct channel *back)
 {
-	uint64_t want = copy_next(c), length = copy_in_blocks(c, want);
+	uint64_t want = copy_next(c), rest = want % c->info.out_block_size, length;
 	uint64_t got = 0, moved;
 	int ret;
 
+	if (c->ns.is_file && want > rest)
+		want -= rest;
+	length = copy_in_blocks(c, want);
 	ret = load_chunk(c, want, &got);
 	if (ret || got < want)
 		return ret;
+	if (c->ns.is_file && want < length)
+		return copy_file_tail(c, want);
 	ret = channel_move(&c->channel, NVME_DMABUF_OP_WRITE, c->fua ? NVME_DMABUF_CMD_FUA : 0,
 			   copy_next_block(c), length, &moved);
 	if (ret) {
@@ -257,7 +268,8 @@ static int run(struct copy *c)
 
 	if (!c->file)
 		return report_usage("what to write? Give -i FILE, or -i - for standard input");
-	if (!c->has_start)
+	/* What else there may be is looked at before a pipe is read. */
+	if (!c->has_start && !ns_may_be_file(c->ns_word))
 		return report_usage("where to? Give --start LBA");
 
 	ret = open_input(c);
@@ -265,6 +277,8 @@ static int run(struct copy *c)
 		ret = open_namespace(c);
 	if (!ret)
 		ret = set_total(c);
+	if (!ret && c->ns.is_file)
+		ret = copy_file_prepare(c);
 	if (!ret)
 		ret = copy_set_range(c);
 	if (!ret)

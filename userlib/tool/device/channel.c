@@ -4,11 +4,14 @@
  * the commands that move data through it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <sys/stat.h>
 
 #include "device.h"
 
@@ -20,6 +23,26 @@ void channel_close(struct channel *ch)
 	free(ch->cmds);
 	free(ch->cpls);
 	memset(ch, 0, sizeof(*ch));
+}
+
+/*
+ * A descriptor for writing is itself in the way of the leases: it is closed, and then the map
+ * takes commands.
+ */
+static int attach_written(struct channel *ch, const struct ns *ns, uint64_t size, uint32_t access,
+			  uint32_t *reason)
+{
+	const uint32_t flags = NVME_DMABUF_ATTACH_AUTO_REFRESH | NVME_DMABUF_ATTACH_DEFER;
+	int fd = open(ns->path, O_RDWR | O_CLOEXEC), ret = -ENXIO;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_dev == ns->dev && st.st_ino == ns->inode)
+		ret = nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), fd, 0, size,
+					      access, flags, &ch->map, reason);
+	close(fd);
+	return ret ? ret : nvmedmabuf_refresh(ch->ctx, ch->map, NULL, reason);
 }
 
 static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dmabuf_ns_info *info,
@@ -34,7 +57,7 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 	ch->mem = mem;
 	ch->size = size;
 	ch->block_size = info->out_block_size;
-	ch->file = ns->is_file ? ns->fd : -1;
+	ch->file = ns->is_file && !ns->writes ? ns->fd : -1;
 	ch->max_command = info->out_max_command - info->out_max_command % info->out_block_size;
 	if (!ch->max_command)
 		return -EOPNOTSUPP;
@@ -43,6 +66,8 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 	ch->cpls = calloc(ch->slots, sizeof(*ch->cpls));
 	if (!ch->cmds || !ch->cpls)
 		return -ENOMEM;
+	if (ns->writes)
+		return attach_written(ch, ns, size, access, reason);
 	/* Whoever moves the buffer meanwhile shall not end the copy. */
 	return nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), ns->fd, 0, size,
 				       access, NVME_DMABUF_ATTACH_AUTO_REFRESH, &ch->map, reason);

@@ -71,6 +71,8 @@ struct ns {
 
 	/* Of a file, when it was opened. */
 	bool is_file;
+	bool writes; /* for writing: then it has to be closed before it can be used */
+	ino_t inode;
 	uint64_t bytes;
 	struct timespec modified;
 };
@@ -78,7 +80,7 @@ struct ns {
 /*
  * @word is a path, a name in /dev or, if there is none, that of a regular file. On
  * failure too, @ns->path is set, and @ns->name if it is a block device. -ENOTBLK if it
- * is something else. A file can only be opened for reading: -EOPNOTSUPP.
+ * is something else.
  */
 int ns_open(struct ns *ns, const char *word, int open_flags);
 void ns_close(struct ns *ns);
@@ -167,6 +169,9 @@ bool ns_is_busy(const struct ns *ns);
  */
 int ns_open_for_write(struct ns *ns, const char *word, bool force);
 
+/* Open to read it or, if it is no file, to write to it as well. Reports. */
+int ns_open_for_test(struct ns *ns, const char *word, bool writes);
+
 /* What a person is shown, and agrees to, before blocks are overwritten. */
 struct overwrite {
 	const struct ns *ns;
@@ -254,7 +259,7 @@ struct channel {
 	uint32_t map;
 	uint32_t block_size;
 	uint32_t max_command;
-	int file;	   /* of a file; else -1 */
+	int file;	   /* of a file that is only read; else -1 */
 	uint64_t by_read;  /* bytes of it that read(2) gave */
 	uint64_t commands; /* submitted so far */
 	struct nvme_dmabuf_command *cmds;
@@ -264,7 +269,8 @@ struct channel {
 
 /*
  * Make a buffer of @size bytes and attach it. *@reason gets why the module
- * refused, and may be NULL.
+ * refused, and may be NULL. A file that was opened for writing is opened here once
+ * more, and must have been closed.
  */
 int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
 		 const struct nvme_dmabuf_ns_info *info, const struct exporter *exporter,
@@ -292,7 +298,7 @@ int channel_flush(struct channel *ch);
 /* What a failed completion means, for a person. */
 const char *completion_text(const struct nvme_dmabuf_completion *cpl, char *text, size_t size);
 
-/* By which leases a map of a file is held: "read", "layout" (and read), or NULL. */
+/* By which leases a map of a file is held: "read", "layout" (and read), "write", or NULL. */
 const char *map_lease(const struct nvme_dmabuf_map_info *info);
 
 /* What the map looks like, as text to @out or as a member "map" of @obj. */

@@ -206,6 +206,9 @@ int ns_open_for_write(struct ns *ns, const char *word, bool force)
 	int count, ret;
 
 	ret = ns_open(ns, word, O_RDWR | O_EXCL);
+	/* Leases keep others out of a file. */
+	if (!ret && ns->is_file)
+		return TOOL_OK;
 	if (ret == -EBUSY) {
 		claimed = false;
 		ret = ns_open(ns, word, O_RDWR);
@@ -229,4 +232,19 @@ int ns_open_for_write(struct ns *ns, const char *word, bool force)
 	ret = report_uses(ns, list, count);
 	ns_close(ns);
 	return ret;
+}
+
+int ns_open_for_test(struct ns *ns, const char *word, bool writes)
+{
+	int ret;
+
+	if (!writes)
+		return ns_open_or_report(ns, word, O_RDONLY);
+	ret = ns_open_for_write(ns, word, false);
+	if (ret || !ns->is_file)
+		return ret;
+	ns_close(ns);
+	return report_error(TOOL_REFUSED, "file-write",
+			    "%s is a regular file, to which no test writes; 'write' does",
+			    ns->path);
 }

@@ -53,6 +53,8 @@ const char *map_lease(const struct nvme_dmabuf_map_info *info)
 {
 	if (!(info->out_flags & NVME_DMABUF_MAP_FILE))
 		return NULL;
+	if (info->out_flags & NVME_DMABUF_MAP_EXCLUSIVE)
+		return "write";
 	return info->out_flags & NVME_DMABUF_MAP_LAYOUT ? "layout" : "read";
 }
 

@@ -124,8 +124,6 @@ int ns_open(struct ns *ns, const char *word, int open_flags)
 	ns->is_file = S_ISREG(found.st_mode);
 	if (!ns->is_file && !S_ISBLK(found.st_mode))
 		return -ENOTBLK;
-	if (ns->is_file && writes)
-		return -EOPNOTSUPP;
 	ns->dev = ns->is_file ? found.st_dev : found.st_rdev;
 	ret = identify(ns);
 	/* What is wrong with a file's device is the module's to say. */
@@ -141,8 +139,10 @@ int ns_open(struct ns *ns, const char *word, int open_flags)
 		return -ENXIO;
 	}
 	if (ns->is_file) {
+		ns->inode = opened.st_ino;
 		ns->bytes = opened.st_size;
 		ns->modified = opened.st_mtim;
+		ns->writes = writes;
 	}
 	return 0;
 }
@@ -166,8 +166,6 @@ const char *ns_open_reason(int err)
 		return "no-permission";
 	case -EROFS:
 		return "read-only";
-	case -EOPNOTSUPP:
-		return nvmedmabuf_reason_name(NVME_DMABUF_REASON_FILE_WRITE);
 	default:
 		return "cannot-open";
 	}
@@ -185,8 +183,6 @@ const char *ns_open_text(int err)
 		return "its access rights do not allow it, and they count, not those of /dev/nvme-dmabuf; run this as root, or as a member of the node's group";
 	case -EROFS:
 		return "it is read-only; see blockdev --setrw, and whether the drive is write-protected";
-	case -EOPNOTSUPP:
-		return "it is a regular file, and files can only be read; write to it by other means, such as dd with oflag=direct";
 	default:
 		return strerror(-err);
 	}
@@ -213,7 +209,9 @@ int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_
 	if (ret)
 		return report_error(TOOL_REFUSED, "query-failed",
 				    "cannot ask the module about %s: %s", ns->path, strerror(-ret));
-	if (info->out_reason == NVME_DMABUF_REASON_NONE) {
+	/* Somebody may have it open for writing: this program. */
+	if (info->out_reason == NVME_DMABUF_REASON_NONE ||
+	    (ns->writes && info->out_reason == NVME_DMABUF_REASON_FILE_BUSY)) {
 		file_count_tail(ns, info);
 		return TOOL_OK;
 	}
@@ -330,5 +328,7 @@ void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length)
 	length += start - first;
 	if (length % page)
 		length += page - length % page;
+	if (ns->is_file)
+		return;
 	posix_fadvise(ns->fd, first, length, POSIX_FADV_DONTNEED);
 }

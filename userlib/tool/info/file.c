@@ -22,7 +22,7 @@ static void attach(struct file_facts *f, struct nvmedmabuf *ctx, const struct ns
 				NVME_DMABUF_ACCESS_READ, &map, &reason);
 	/* Other reasons are the buffer's. */
 	if (ret && reason >= NVME_DMABUF_REASON_FILE_SYSTEM &&
-	    reason <= NVME_DMABUF_REASON_FILE_WRITE)
+	    reason <= NVME_DMABUF_REASON_FILE_APPEND)
 		f->reason = reason;
 	if (!ret) {
 		f->has_map = !nvmedmabuf_get_map_info(ctx, map, &f->map);

@@ -37,6 +37,7 @@ static const struct {
 	{ NVME_DMABUF_FEATURE_SGL, "sgl", "SGLs" },
 	{ NVME_DMABUF_FEATURE_URING, "io_uring", "io_uring" },
 	{ NVME_DMABUF_FEATURE_FILE, "files", "files" },
+	{ NVME_DMABUF_FEATURE_FILE_WRITE, "files_write", "files to be written" },
 };
 
 static const char *version_text(uint32_t version, char *text, size_t size)

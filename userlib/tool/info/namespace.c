@@ -234,7 +234,7 @@ static void module_to_text(const struct facts *f)
 	if (f->reason)
 		return;
 	printf("  access       nsid %" PRIu32 "%s%s%s%s%s", f->info.out_nsid,
-	       f->ns.is_file ? ", a file: can only be read" : "",
+	       f->ns.is_file ? ", a file" : "",
 	       has_flag(f, NVME_DMABUF_NS_READ_ONLY) ? ", read-only" : "",
 	       has_flag(f, NVME_DMABUF_NS_ZONED) ? ", zoned: can only be read" : "",
 	       has_flag(f, NVME_DMABUF_NS_MULTIPATH) ? ", multipath" : "",

@@ -222,8 +222,7 @@ static int open_namespace(struct selftest *st)
 	ret = module_open(&st->ctx, &st->module, NULL);
 	if (ret)
 		return ret;
-	ret = st->write ? ns_open_for_write(&st->ns, st->ns_word, false) :
-			  ns_open_or_report(&st->ns, st->ns_word, O_RDONLY);
+	ret = ns_open_for_test(&st->ns, st->ns_word, st->write);
 	if (ret)
 		return ret;
 	ret = ns_query(st->ctx, &st->ns, &st->info);
