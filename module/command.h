@@ -75,10 +75,11 @@ struct nvdm_command {
 /**
  * struct nvdm_submitter - who submits commands, and how
  * @ctx: the context that owns their maps
- * @srcu: of @ctx, while maps of it are used
  * @hctx: the hardware queue to which the last one went, of which @sources has the bit
  * @sources: where to add what to poll for the commands, as for nvdm_poll_mask()
- * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none
+ * @opf: REQ_POLLED if they go to polled queues, or 0, as once a drive turns out to have none.
+ *	Plain commands need no more than these four
+ * @srcu: of @ctx, while maps of it are used
  * @nowait: do not wait for requests
  * @nonblock: do not wait for anything
  * @state: TASK_KILLABLE or _INTERRUPTIBLE: how to wait for a command's first request
@@ -89,8 +90,8 @@ struct nvdm_submitter {
 	struct nvdm_context *ctx;
 	struct blk_mq_hw_ctx *hctx;
 	u64 *sources;
-	int srcu;
 	blk_opf_t opf;
+	int srcu;
 	bool nowait;
 	bool nonblock;
 	unsigned int state;

@@ -275,12 +275,20 @@ static noinline void nvdm_uring_recall(struct io_uring_cmd *ioucmd,
 	ioucmd->flags &= ~URING_KEPT;
 }
 
-/* With a struct nvdm_command, whatever it is, and whatever has to be waited for. */
+/*
+ * With a struct nvdm_command, whatever it is, and whatever has to be waited for. Only here is
+ * said how, for most commands do not come here.
+ */
 static noinline int nvdm_uring_submit_any(struct nvdm_submitter *sub, struct io_uring_cmd *ioucmd,
-					  const struct nvme_dmabuf_command *uapi)
+					  const struct nvme_dmabuf_command *uapi,
+					  unsigned int issue_flags)
 {
 	struct nvdm_command *cmd = nvdm_uring_get(sub->ctx);
 
+	sub->nowait = sub->nonblock = issue_flags & IO_URING_F_NONBLOCK;
+	sub->state = TASK_KILLABLE;
+	sub->patience = MAX_SCHEDULE_TIMEOUT;
+	sub->deadline = KTIME_MAX;
 	if (unlikely(!cmd))
 		cmd = nvdm_uring_alloc(sub->ctx);
 	if (!cmd)
@@ -295,17 +303,18 @@ static noinline int nvdm_uring_submit_any(struct nvdm_submitter *sub, struct io_
 }
 
 /* A command that was kept: it has waited once, so that it is probably not plain. */
-static noinline int nvdm_uring_submit_again(struct nvdm_submitter *sub, struct io_uring_cmd *ioucmd)
+static noinline int nvdm_uring_submit_again(struct nvdm_submitter *sub, struct io_uring_cmd *ioucmd,
+					    unsigned int issue_flags)
 {
 	struct nvme_dmabuf_command uapi;
 
 	nvdm_uring_recall(ioucmd, &uapi);
 	nvdm_uring_of(ioucmd)->sources = 0;
-	return nvdm_uring_submit_any(sub, ioucmd, &uapi);
+	return nvdm_uring_submit_any(sub, ioucmd, &uapi, issue_flags);
 }
 
 static __always_inline int nvdm_uring_submit(struct nvdm_submitter *sub,
-					     struct io_uring_cmd *ioucmd)
+					     struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 {
 	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
 	/* User space's memory: each word is read once. */
@@ -317,7 +326,7 @@ static __always_inline int nvdm_uring_submit(struct nvdm_submitter *sub,
 	uring->length = uapi.length;
 	if (likely(nvdm_plain_submit(sub, &uapi, &uring->map, nvdm_uring_end_io, ioucmd)))
 		return -EIOCBQUEUED;
-	return nvdm_uring_submit_any(sub, ioucmd, &uapi);
+	return nvdm_uring_submit_any(sub, ioucmd, &uapi, issue_flags);
 }
 
 /**
@@ -331,26 +340,21 @@ static __always_inline int nvdm_uring_submit(struct nvdm_submitter *sub,
  */
 int nvdm_uring_cmd(struct io_uring_cmd *ioucmd, unsigned int issue_flags)
 {
-	bool nonblock = issue_flags & IO_URING_F_NONBLOCK;
+	struct nvdm_submitter sub __uninitialized;
 	u64 sources = 0;
-	struct nvdm_submitter sub = {
-		.ctx = ioucmd->file->private_data,
-		.sources = &sources,
-		.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0,
-		.nowait = nonblock,
-		.nonblock = nonblock,
-		.state = TASK_KILLABLE,
-		.patience = MAX_SCHEDULE_TIMEOUT,
-		.deadline = KTIME_MAX,
-	};
 	int ret;
 
 	if (ioucmd->cmd_op != NVME_DMABUF_URING_CMD)
 		return -ENOTTY;
 	if (!(issue_flags & IO_URING_F_SQE128) || ioucmd->flags & IORING_URING_CMD_MASK)
 		return -EINVAL;
-	ret = unlikely(ioucmd->flags & URING_KEPT) ? nvdm_uring_submit_again(&sub, ioucmd) :
-						     nvdm_uring_submit(&sub, ioucmd);
+	sub.ctx = ioucmd->file->private_data;
+	sub.hctx = NULL;
+	sub.sources = &sources;
+	sub.opf = issue_flags & IO_URING_F_IOPOLL ? REQ_POLLED : 0;
+	ret = unlikely(ioucmd->flags & URING_KEPT) ?
+		      nvdm_uring_submit_again(&sub, ioucmd, issue_flags) :
+		      nvdm_uring_submit(&sub, ioucmd, issue_flags);
 	/* Not before we return does a ring that polls let it go, or look at it. */
 	if (ret == -EIOCBQUEUED && sub.opf)
 		nvdm_uring_of(ioucmd)->sources = sources;
