@@ -172,7 +172,8 @@ static int nvdm_command_refresh_map(struct nvdm_submitter *sub, struct nvdm_map 
 	int ret;
 
 	ret = nvdm_map_refresh(map, false, NULL, reason);
-	if (ret == -EBUSY && time_before(jiffies, READ_ONCE(map->stopped) + REFRESH_PATIENCE))
+	if (ret == -EBUSY && *reason == NVME_DMABUF_REASON_FILE_BUSY &&
+	    time_before(jiffies, READ_ONCE(map->stopped) + REFRESH_PATIENCE))
 		ret = FILE_LATER;
 	if (ret <= 0)
 		return ret;

@@ -236,6 +236,7 @@ int nvdm_context_detach(struct nvdm_context *ctx, u32 id)
 int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *args)
 {
 	struct nvdm_map *map;
+	bool reread = true;
 	int srcu, ret;
 
 	do {
@@ -244,7 +245,9 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 		srcu = srcu_read_lock(&ctx->srcu);
 		map = nvdm_context_map(ctx, args->map);
 		if (map)
-			ret = nvdm_map_refresh(map, true, &args->out_generation, &args->out_reason);
+			ret = nvdm_map_refresh(map, reread, &args->out_generation,
+					       &args->out_reason);
+		reread = false;
 		srcu_read_unlock(&ctx->srcu, srcu);
 		if (ret <= 0)
 			return ret;

@@ -404,6 +404,7 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
 	spin_lock(&map->lock);
 	map->ns.block_shift = now.block_shift;
 	map->ns.block_size = now.block_size;
+	map->ns.block_mask = now.block_mask;
 	map->ns.base = now.base;
 	map->ns.start = now.start;
 	map->ns.max_command = now.max_command;
@@ -561,7 +562,9 @@ static int nvdm_map_open(struct nvdm_map *map, const struct nvme_dmabuf_attach *
 			return ret;
 		map->file_flags = NVME_DMABUF_MAP_FILE;
 		map->ns.sectors = &map->blocks.file->sectors;
-		nvdm_namespace_close_file(&map->ns);
+		ret = nvdm_namespace_let_go(&map->ns);
+		if (ret)
+			return ret;
 	}
 	map->storage.disk = map->ns.disk;
 	map->memory.mapping = nvdm_mapping_get(&map->ns.ctrl->importer, dmabuf, args->offset,

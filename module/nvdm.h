@@ -18,18 +18,16 @@
  * a controller, and each asks its users to stop, to drain and to leave.
  *
  * Lifetimes. A context holds its maps; a map holds its mapping, which holds the dma-buf, and
- * its namespace, which holds the open file or the path of a regular file, the path's disk and the
- * controller. A mapping is
+ * its namespace, which holds the open file, the path's disk and the controller. A mapping is
  * shared by all maps, of any context, that want the same range, direction and controller; it
  * is attached while there are users, and mapped from when the first of them begins until the
  * last one leaves or the exporter takes it back. So is a file, whose leases are held from when
- * the first of them begins until the last one leaves or somebody breaks them. Whoever looks up a map
- * uses it inside the context's SRCU, and a map is destroyed after that. Whoever finds a
+ * the first of them begins until the last one leaves or somebody breaks them. Whoever looks up
+ * a map uses it inside the context's SRCU, and a map is destroyed after that. Whoever finds a
  * map inside RCU alone may only try to take its inflight reference, for a map's memory is
- * freed a grace period after that. Each part
- * of a command holds its map's inflight reference from before its addresses
- * are looked up until the drive has finished with it; only then may the map be
- * unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
+ * freed a grace period after that. Each part of a command holds its map's inflight reference
+ * from before its addresses are looked up until the drive has finished with it; only then may
+ * the map be unmapped. nvdm_map_stop() lets no new part in, nvdm_map_drain() waits for the rest.
  * Code that holds an inflight reference, be it a command's or one that a submitter took for
  * commands to follow, must not sleep. A controller's maps are unmapped after its driver was
  * unbound and has disabled it, and before the device goes. A fence that was given away may
@@ -159,13 +157,15 @@ static inline bool nvdm_wait_is_over(unsigned int state)
 	return signal_pending_state(state, current);
 }
 
-/* Sleeps for some jiffies, or until that is so. */
+/* Sleeps for some jiffies, or until that is so, with no lock held unless interruptibly. */
 static inline void nvdm_wait_for(unsigned int state, long jiffies_to_wait)
 {
 	if (current->flags & PF_IO_WORKER || !(state & TASK_INTERRUPTIBLE))
-		schedule_timeout_killable(jiffies_to_wait);
+		state = TASK_KILLABLE | TASK_FREEZABLE;
 	else
-		schedule_timeout_interruptible(jiffies_to_wait);
+		state = TASK_INTERRUPTIBLE;
+	__set_current_state(state);
+	schedule_timeout(jiffies_to_wait);
 }
 
 /**

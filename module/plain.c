@@ -50,7 +50,7 @@ static __always_inline bool nvdm_plain_check(const struct nvdm_map *map,
 	}
 	blocks = length >> (ns->block_shift & 63);
 	return !(words->rest[0] | words->rest[1] | words->rest[2]) && length - 1 < ns->max_plain &&
-	       !(length & (ns->block_size - 1)) && !(words->offset & 3) && length <= map->length &&
+	       !(length & ns->block_mask) && !(words->offset & 3) && length <= map->length &&
 	       words->offset <= map->length - length && blocks <= capacity &&
 	       words->slba <= capacity - blocks;
 }
@@ -162,10 +162,25 @@ static noinline void nvdm_plain_put(struct nvdm_map *map)
 	percpu_ref_put(&map->inflight);
 }
 
+/* Of an address that nvdm_plain_take_map() returns. */
+#define NOT_PLAIN 1UL
+
+static __always_inline bool nvdm_plain_is_map(const struct nvdm_map *taken)
+{
+	return !((unsigned long)taken & NOT_PLAIN);
+}
+
+/* The map that was taken nevertheless, or NULL. */
+static struct nvdm_map *nvdm_plain_other(struct nvdm_map *taken)
+{
+	return (struct nvdm_map *)((unsigned long)taken & ~NOT_PLAIN);
+}
+
 /*
- * The map of a plain command, with an inflight reference, or NULL. Inside RCU, which keeps
- * the map's memory. That each command takes a reference of its own costs four instructions,
- * and as much for many maps as for one.
+ * The map of a plain command, with an inflight reference. If the command is not plain, the
+ * map with NOT_PLAIN, for there are others than plain commands; if there is no map, that
+ * alone. Inside RCU, which keeps the map's memory. That each command takes a reference of its
+ * own costs four instructions, and as much for many maps as for one.
  */
 static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_map_table *table,
 							    const struct nvme_dmabuf_command *uapi)
@@ -173,13 +188,12 @@ static __always_inline struct nvdm_map *nvdm_plain_take_map(const struct nvdm_ma
 	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
 
 	if (unlikely(!map || !percpu_ref_tryget_live_rcu(&map->inflight)))
-		return NULL;
+		return (struct nvdm_map *)NOT_PLAIN;
 	/* As in nvdm_command_get_map(). */
 	smp_acquire__after_ctrl_dep();
 	if (likely(nvdm_plain_check(map, nvdm_command_words(uapi))))
 		return map;
-	nvdm_plain_put(map);
-	return NULL;
+	return (struct nvdm_map *)((unsigned long)map | NOT_PLAIN);
 }
 
 /*
@@ -201,7 +215,7 @@ static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct comm
 		      !(map->access & NVME_DMABUF_ACCESS_READ) || words->kind != map->plain_read) ||
 	    !file->extents.count || ns->zone_blocks ||
 	    words->rest[0] | words->rest[1] | words->rest[2] ||
-	    words->length - 1 >= ns->max_command || words->length & (ns->block_size - 1) ||
+	    words->length - 1 >= ns->max_command || words->length & ns->block_mask ||
 	    words->offset & 3 || words->length > map->length ||
 	    words->offset > map->length - words->length || blocks > file->blocks ||
 	    words->slba > file->blocks - blocks)
@@ -214,24 +228,23 @@ static bool nvdm_plain_is_in_piece(const struct nvdm_map *map, const struct comm
 
 /*
  * Such a command, or one that is not plain, of which nothing happens and false is returned. A
- * function of its own, so that the others do no more because there are files. Inside RCU.
+ * function of its own, so that the others do no more because there are files. Inside RCU, with
+ * what nvdm_plain_take_map() returned.
  */
-static noinline bool nvdm_plain_submit_in_file(struct nvdm_submitter *sub,
-					       const struct nvdm_map_table *table,
+static noinline bool nvdm_plain_submit_in_file(struct nvdm_submitter *sub, struct nvdm_map *taken,
 					       const struct nvme_dmabuf_command *uapi,
-					       struct nvdm_map **taken, rq_end_io_fn *end_io,
+					       struct nvdm_map **of, rq_end_io_fn *end_io,
 					       void *data)
 {
 	const struct command_words *words = nvdm_command_words(uapi);
-	struct nvdm_map *map = nvdm_map_table_find(table, uapi->map);
+	struct nvdm_map *map = nvdm_plain_other(taken);
 	struct request *joined;
 	bool writes;
 	u64 slba;
 
-	if (!map || !percpu_ref_tryget_live_rcu(&map->inflight))
+	if (!map)
 		return false;
-	smp_acquire__after_ctrl_dep();
-	*taken = map;
+	*of = map;
 	writes = words->kind == map->file_write && uapi->opcode == NVME_DMABUF_OP_WRITE;
 	if (!nvdm_plain_is_in_piece(map, words, writes, &slba))
 		goto put;
@@ -265,8 +278,12 @@ static noinline u32 nvdm_command_join(const struct nvdm_submitter *sub, struct n
 	for (; count; count--) {
 		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
 
-		if (unlikely(!map))
+		if (unlikely(!nvdm_plain_is_map(map))) {
+			map = nvdm_plain_other(map);
+			if (map)
+				nvdm_plain_put(map);
 			break;
+		}
 		/* Though it waits in the plug, it may be ended: see parked.c. */
 		next = cmd->next;
 		cmd->map = map;
@@ -299,8 +316,8 @@ static __always_inline u32 nvdm_command_submit_plain(struct nvdm_submitter *sub,
 		struct nvdm_command *cmd = *list, *next = cmd->next;
 		struct nvdm_map *map = nvdm_plain_take_map(table, &cmd->uapi);
 
-		if (unlikely(!map)) {
-			if (!nvdm_plain_submit_in_file(sub, table, &cmd->uapi, &cmd->map,
+		if (unlikely(!nvdm_plain_is_map(map))) {
+			if (!nvdm_plain_submit_in_file(sub, map, &cmd->uapi, &cmd->map,
 						       nvdm_command_end_io_plain, cmd))
 				break;
 			*list = next;
@@ -347,13 +364,13 @@ bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_comm
 	rcu_read_lock();
 	table = rcu_dereference(sub->ctx->table);
 	taken = nvdm_plain_take_map(table, uapi);
-	if (likely(taken)) {
+	if (likely(nvdm_plain_is_map(taken))) {
 		*map = taken;
 		submitted = nvdm_plain_begin(sub, taken, uapi, NULL, end_io, data, &joined);
 		if (unlikely(!submitted))
 			nvdm_plain_put(taken);
 	} else {
-		submitted = nvdm_plain_submit_in_file(sub, table, uapi, map, end_io, data);
+		submitted = nvdm_plain_submit_in_file(sub, taken, uapi, map, end_io, data);
 	}
 	rcu_read_unlock();
 	return submitted;

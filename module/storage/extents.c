@@ -38,33 +38,34 @@ void extents_add(struct extents *list, __u64 first, __u64 start)
  * extents_end - end the last piece
  * @list: the pieces, of which there is one at least
  * @blocks: of the file
+ *
+ * Return: for how many numbers the index is to have room.
  */
-void extents_end(struct extents *list, __u64 blocks)
+size_t extents_end(struct extents *list, __u64 blocks)
 {
 	list->all[list->count] = (struct extent){ .first = blocks, .start = EXTENT_HOLE };
+	list->shift = 0;
+	while ((blocks - 1) >> list->shift >= list->count)
+		list->shift++;
+	return ((blocks - 1) >> list->shift) + 2;
 }
 
 /**
- * extents_find - the piece that has a block
- * @list: the pieces; their end is not looked at
- * @block: a block of the file
+ * extents_make_index - so that pieces can be found
+ * @list: the pieces, ended, with room for the index
  */
-const struct extent *extents_find(const struct extents *list, __u64 block)
+void extents_make_index(struct extents *list)
 {
-	const struct extent *extent = list->all;
-	size_t left = list->count, half;
+	__u64 blocks = list->all[list->count].first, block;
+	__u32 extent = 0;
+	size_t i;
 
-	/* The last one that begins at the block or before it. */
-	while (left > 1) {
-		half = left / 2;
-		if (extent[half].first <= block) {
-			extent += half;
-			left -= half;
-		} else {
-			left = half;
-		}
+	for (i = 0; (block = (__u64)i << list->shift) < blocks; i++) {
+		while (list->all[extent + 1].first <= block)
+			extent++;
+		list->index[i] = extent;
 	}
-	return extent;
+	list->index[i] = list->count - 1;
 }
 
 /**

@@ -31,18 +31,44 @@ struct extent {
  * @all: sorted; one more than @count, which ends the last one
  * @count: how many
  * @pieces: of these, how many are no holes
+ * @index: for each 2^@shift blocks of the file the number of the extent that has the first of
+ *	them; and one more, which is the last extent's
+ * @shift: so that there are about as many as extents: then hardly any has to be searched
  */
 struct extents {
 	struct extent *all;
 	size_t count;
 	size_t pieces;
+	__u32 *index;
+	__u32 shift;
 };
 
 bool extents_continue(const struct extents *list, __u64 first, __u64 start);
 void extents_add(struct extents *list, __u64 first, __u64 start);
-void extents_end(struct extents *list, __u64 blocks);
-const struct extent *extents_find(const struct extents *list, __u64 block);
+size_t extents_end(struct extents *list, __u64 blocks);
+void extents_make_index(struct extents *list);
 bool extents_have_hole(const struct extents *list, __u64 block, __u64 count);
 __u64 extents_block_at(const struct extents *list, __u64 block, __u64 count, __u64 lba);
+
+/**
+ * extents_find - the piece that has a block
+ * @list: the pieces, with their index
+ * @block: a block of the file
+ */
+static inline const struct extent *extents_find(const struct extents *list, __u64 block)
+{
+	const __u32 *index = &list->index[block >> list->shift];
+	__u32 low = index[0], high = index[1], middle;
+
+	/* The last one that begins at the block or before it. */
+	while (low < high) {
+		middle = high - (high - low) / 2;
+		if (list->all[middle].first <= block)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return &list->all[low];
+}
 
 #endif

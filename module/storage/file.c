@@ -135,6 +135,7 @@ static void nvdm_file_watch(struct work_struct *work)
 static void nvdm_file_forget(struct nvdm_file *file)
 {
 	kvfree(file->extents.all);
+	kvfree(file->extents.index);
 	file->extents = (struct extents){};
 	file->blocks = 0;
 	file->bytes = 0;
@@ -148,8 +149,8 @@ static struct nvdm_file *nvdm_file_find(const struct nvdm_file *like)
 	struct nvdm_file *file;
 
 	list_for_each_entry(file, &files, node)
-		if (file->inode == like->inode && file->writes == like->writes &&
-		    kref_get_unless_zero(&file->ref))
+		if (file->inode == like->inode && file->mnt == like->mnt &&
+		    file->writes == like->writes && kref_get_unless_zero(&file->ref))
 			return file;
 	return NULL;
 }
@@ -160,7 +161,7 @@ static void nvdm_file_free(struct nvdm_file *file)
 	kfree(file);
 }
 
-/* All who opened it for the same have it in common. */
+/* All who opened it for the same, by the same mount, have it in common. */
 static struct nvdm_file *nvdm_file_get(const struct nvdm_namespace *ns)
 {
 	struct nvdm_file *new = kzalloc(sizeof(*new), NVDM_GFP), *found;
@@ -169,6 +170,7 @@ static struct nvdm_file *nvdm_file_get(const struct nvdm_namespace *ns)
 		return NULL;
 	kref_init(&new->ref);
 	new->inode = ns->inode;
+	new->mnt = ns->file->f_path.mnt;
 	new->writes = !!(ns->mode & FMODE_WRITE);
 	mutex_init(&new->lock);
 	spin_lock_init(&new->users_lock);
@@ -377,7 +379,7 @@ static int nvdm_file_map_blocks(struct nvdm_file *file, const struct nvdm_namesp
  */
 static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *ns)
 {
-	u32 in_block = file->bytes & (ns->block_size - 1);
+	u32 in_block = file->bytes & ns->block_mask;
 	const struct extent *last;
 	bool zero;
 	int ret;
@@ -390,7 +392,7 @@ static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *n
 		file->blocks--;
 		return 0;
 	}
-	last = extents_find(&file->extents, file->blocks - 1);
+	last = &file->extents.all[file->extents.count - 1];
 	if (last->start == EXTENT_HOLE)
 		return 0;
 	ret = nvdm_probe_tail(ns, last->start + (file->blocks - 1 - last->first), in_block, &zero);
@@ -399,6 +401,21 @@ static int nvdm_file_check_tail(struct nvdm_file *file, struct nvdm_namespace *n
 		file->blocks--;
 	}
 	return ret;
+}
+
+/* Nothing is looked up of a file that has no blocks. */
+static int nvdm_file_index(struct nvdm_file *file)
+{
+	size_t room;
+
+	if (!file->blocks)
+		return 0;
+	room = extents_end(&file->extents, file->blocks);
+	file->extents.index = kvmalloc_array(room, sizeof(*file->extents.index), NVDM_GFP);
+	if (!file->extents.index)
+		return -ENOMEM;
+	extents_make_index(&file->extents);
+	return 0;
 }
 
 static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
@@ -435,36 +452,36 @@ static int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *
 	file->bytes = bytes;
 	file->blocks = DIV_ROUND_UP_ULL(bytes, ns->block_size);
 	if (bytes) {
-		ret = nvdm_file_check_tail(file, ns);
+		ret = nvdm_file_check_tail(file, ns) ?: nvdm_file_index(file);
 		if (ret)
 			return ret;
-		extents_end(&file->extents, file->blocks);
 	}
 	file->sectors = file->blocks << (ns->block_shift - SECTOR_SHIFT);
 	return 0;
 }
 
-/* Whether who holds the file for the other purpose has it open. */
-static bool nvdm_file_is_held_otherwise(const struct nvdm_file *file)
-{
-	const struct nvdm_file *other;
-	bool held = false;
-
-	spin_lock(&files_lock);
-	list_for_each_entry(other, &files, node)
-		held |= other != file && other->inode == file->inode && READ_ONCE(other->own);
-	spin_unlock(&files_lock);
-	return held;
-}
-
-/* Looked at before it is opened, which breaks others' leases. */
-static bool nvdm_file_is_busy(const struct nvdm_file *file)
+/*
+ * Has anybody the file open who must not? Those who hold it for another purpose, or by another
+ * mount, do not count: they give it back when it is opened. In *@held whether there are any.
+ */
+static bool nvdm_file_is_busy(const struct nvdm_file *file, bool *held)
 {
 	const struct inode *inode = file->inode;
+	int writers = 0, readers = 0;
+	const struct nvdm_file *other;
 
-	return (inode_is_open_for_write(inode) ||
-		(file->writes && atomic_read(&inode->i_readcount))) &&
-	       !nvdm_file_is_held_otherwise(file);
+	/* First, for whoever has closed it since then does not count any more. */
+	spin_lock(&files_lock);
+	list_for_each_entry(other, &files, node) {
+		if (other == file || other->inode != inode || !READ_ONCE(other->own))
+			continue;
+		writers += other->writes;
+		readers += !other->writes;
+	}
+	spin_unlock(&files_lock);
+	*held = writers || readers;
+	return atomic_read(&inode->i_writecount) > writers ||
+	       (file->writes && atomic_read(&inode->i_readcount) > readers);
 }
 
 /* Opens the file once more, as the caller had: the leases are of that. */
@@ -472,17 +489,21 @@ static int nvdm_file_open_own(struct nvdm_file *file, const struct nvdm_namespac
 {
 	int flags = (file->writes ? O_WRONLY : O_RDONLY) | O_LARGEFILE;
 	struct file *own;
+	bool held;
 
 	*reason = NVME_DMABUF_REASON_FILE_BUSY;
-	if (nvdm_file_is_busy(file))
+	/* Looked at before it is opened, which breaks others' leases. */
+	if (nvdm_file_is_busy(file, &held))
 		return -EBUSY;
-	own = dentry_open(&ns->path, flags, ns->cred);
+	/* For leases that are not ours nobody waits here. */
+	own = dentry_open(&ns->file->f_path, flags | (held ? 0 : O_NONBLOCK), ns->file->f_cred);
 	if (!IS_ERR(own)) {
 		*reason = NVME_DMABUF_REASON_NONE;
 		WRITE_ONCE(file->own, own);
 		return 0;
 	}
 	switch (PTR_ERR(own)) {
+	case -EWOULDBLOCK:
 	case -ETXTBSY:
 		return -EBUSY;
 	case -EROFS:
@@ -544,7 +565,8 @@ static int nvdm_file_take_leases(struct nvdm_file *file, struct nvdm_namespace *
 	int ret;
 
 	/* What takes time, before anybody has to wait for it. */
-	ret = nvdm_file_open_own(file, ns, reason);
+	ret = nvdm_file_check(&ns->file->f_path, file->writes, reason) ?:
+		      nvdm_file_open_own(file, ns, reason);
 	if (!ret && file->writes)
 		ret = nvdm_file_change(file, nvdm_lease_remove_privileges);
 	if (ret)
@@ -554,7 +576,7 @@ static int nvdm_file_take_leases(struct nvdm_file *file, struct nvdm_namespace *
 	if (ret)
 		return ret;
 	/* Again, for whoever wrote it may have changed what it is. */
-	ret = nvdm_file_check(&ns->path, file->writes, reason) ?:
+	ret = nvdm_file_check(&ns->file->f_path, file->writes, reason) ?:
 		      nvdm_file_find_blocks(file, ns, reason);
 	if (!ret && file->writes)
 		ret = nvdm_file_prepare_writes(file, reason);
@@ -568,8 +590,13 @@ static int nvdm_file_take_leases(struct nvdm_file *file, struct nvdm_namespace *
 
 static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason)
 {
-	int ret = nvdm_lease_rests(file) ? FILE_LATER : nvdm_file_take_leases(file, ns, reason);
+	int ret;
 
+	/* Before it is opened: to close it may have to wait for a thaw. */
+	if (nvdm_lease_rests(file) ||
+	    (file->writes && file->inode->i_sb->s_writers.frozen != SB_UNFROZEN))
+		return FILE_LATER;
+	ret = nvdm_file_take_leases(file, ns, reason);
 	if (ret) {
 		nvdm_lease_give_back(file);
 		return ret;

@@ -63,6 +63,7 @@ struct nvdm_lease {
  * @node: in the list of files
  * @ref: one reference of each user
  * @inode: the file; each user's namespace keeps it
+ * @mnt: the mount by which it was opened, likewise
  * @writes: blocks are written, and nobody else has the file open; or they are only read, and
  *	nobody has it open for writing
  * @lock: one at a time: users that come and go; taking the leases and finding the blocks,
@@ -92,6 +93,7 @@ struct nvdm_file {
 	struct list_head node;
 	struct kref ref;
 	struct inode *inode;
+	const struct vfsmount *mnt;
 	bool writes;
 	struct mutex lock;
 	spinlock_t users_lock;

@@ -308,7 +308,8 @@ int nvdm_lease_take(struct nvdm_file *file, u32 *reason)
  */
 void nvdm_lease_watch(struct nvdm_file *file)
 {
-	mod_delayed_work(lease_queue, &file->watch, LEASE_WATCH);
+	/* If it was just told to give them back, it does. */
+	queue_delayed_work(lease_queue, &file->watch, LEASE_WATCH);
 }
 
 /**
@@ -339,7 +340,8 @@ void nvdm_lease_give_back(struct nvdm_file *file)
 
 	if (!closing.file)
 		return;
-	if (file->read.held && nvdm_file_is_broken(file))
+	if ((file->exclusive.held || file->read.held || file->layout.held) &&
+	    nvdm_file_is_broken(file))
 		nvdm_lease_rest_begin(file);
 	file->exclusive.held = false;
 	file->read.held = false;

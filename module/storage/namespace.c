@@ -157,6 +157,7 @@ static void nvdm_namespace_set_block_size(struct nvdm_namespace *ns, u32 block_s
 {
 	ns->block_shift = ilog2(block_size);
 	ns->block_size = block_size;
+	ns->block_mask = block_size - 1;
 }
 
 /* The driver takes no namespace whose zones' size is not a power of 2. */
@@ -325,11 +326,6 @@ static int nvdm_namespace_open_file(struct nvdm_namespace *ns, int fd, u32 *reas
 		*reason = NVME_DMABUF_REASON_NOT_BLOCK_DEVICE;
 		return -EBADF;
 	}
-	if (nvdm_file_is_regular(ns->file)) {
-		ns->path = ns->file->f_path;
-		path_get(&ns->path);
-		ns->cred = get_cred(ns->file->f_cred);
-	}
 	ns->mode = ns->file->f_mode;
 	ns->mapping = ns->file->f_mapping;
 	ns->sectors = &ns->bdev->bd_nr_sectors;
@@ -407,22 +403,28 @@ int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason)
 void nvdm_namespace_close(struct nvdm_namespace *ns)
 {
 	nvdm_namespace_close_path(ns);
-	nvdm_namespace_close_file(ns);
-	if (ns->cred) {
-		put_cred(ns->cred);
-		path_put(&ns->path);
-	}
+	if (ns->file)
+		fput(ns->file);
 }
 
 /**
- * nvdm_namespace_close_file - let the caller's regular file go
- * @ns: the namespace, which keeps what was opened nevertheless
+ * nvdm_namespace_let_go - keep a regular file, but not open
+ * @ns: the namespace
+ *
+ * So that it does not count among those who have it open. As by O_PATH.
+ *
+ * Return: 0, -ENOMEM or -ENFILE.
  */
-void nvdm_namespace_close_file(struct nvdm_namespace *ns)
+int nvdm_namespace_let_go(struct nvdm_namespace *ns)
 {
-	if (ns->file)
-		fput(ns->file);
-	ns->file = NULL;
+	struct file *opened = ns->file;
+	struct file *file = dentry_open(&opened->f_path, O_PATH, opened->f_cred);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ns->file = file;
+	fput(opened);
+	return 0;
 }
 
 /**

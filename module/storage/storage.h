@@ -123,10 +123,8 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
 
 /**
  * struct nvdm_namespace - an open namespace, and the path by which it is reached
- * @file: the caller's file, which gives access and keeps a device open; a regular file is not
- *	kept open
- * @path: of a regular file
- * @cred: likewise as whom the caller has opened it, or NULL
+ * @file: the caller's file, which gives access and keeps a device open; or what
+ *	nvdm_namespace_let_go() left of a regular file
  * @mode: how it was opened
  * @mapping: its page cache
  * @bdev: what the caller opened, or what the file system of that is on: the namespace or a
@@ -141,6 +139,7 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
  * @nsid: namespace identifier
  * @block_shift: log2 of the block size, when the namespace was opened
  * @block_size: the block size
+ * @block_mask: that, less 1
  * @max_command: bytes that a command may move
  * @max_plain: the same of a plain command, which may be less
  * @list_align: alignment of PRP lists that the drive wants
@@ -155,8 +154,6 @@ void nvdm_controller_poll_for(struct nvdm_controller *ctrl, struct gendisk *disk
  */
 struct nvdm_namespace {
 	struct file *file;
-	struct path path;
-	const struct cred *cred;
 	fmode_t mode;
 	struct address_space *mapping;
 	struct block_device *bdev;
@@ -169,6 +166,7 @@ struct nvdm_namespace {
 	u32 nsid;
 	u32 block_shift;
 	u32 block_size;
+	u32 block_mask;
 	u32 max_command;
 	u32 max_plain;
 	u32 list_align;
@@ -183,7 +181,7 @@ struct nvdm_namespace {
 int nvdm_namespace_open(struct nvdm_namespace *ns, int fd,
 			void (*on_gone)(struct nvdm_namespace *ns), u32 *reason);
 void nvdm_namespace_close(struct nvdm_namespace *ns);
-void nvdm_namespace_close_file(struct nvdm_namespace *ns);
+int nvdm_namespace_let_go(struct nvdm_namespace *ns);
 int nvdm_namespace_reread(struct nvdm_namespace *ns, u32 *reason);
 int nvdm_namespace_access(const struct nvdm_namespace *ns, u32 access, u32 *reason);
 int nvdm_namespace_begin(const struct nvdm_namespace *ns, u32 access, u32 *reason);

@@ -20,17 +20,25 @@ static uint64_t blocks[MOST];
 static uint64_t block_count;
 
 static struct extent room[MOST + 1];
+static uint32_t index_room[MOST + 2];
 static struct extents list;
 
 /* As file.c does it: @step blocks at a time, of which the last may be cut by the file's end. */
 static void build(uint64_t step)
 {
+	size_t size;
+
 	memset(room, 0xa5, sizeof(room));
-	list = (struct extents){ .all = room };
+	memset(index_room, 0xa5, sizeof(index_room));
+	list = (struct extents){ .all = room, .index = index_room };
 	for (uint64_t first = 0; first < block_count; first += step)
 		if (!extents_continue(&list, first, blocks[first]))
 			extents_add(&list, first, blocks[first]);
-	extents_end(&list, block_count);
+	/* No more than extents, and the end. */
+	size = extents_end(&list, block_count);
+	assert_in_range(size, 2, list.count + 1);
+	extents_make_index(&list);
+	assert_int_equal(index_room[size], 0xa5a5a5a5);
 }
 
 static uint64_t where(uint64_t block)

@@ -331,7 +331,8 @@ struct nvme_dmabuf_ns_info {
  * takes commands the module holds leases of the file. Which ones is said by @ns_fd, not by
  * @access. If it is open for reading only, nobody has the file open for writing. If it is open
  * for writing, nobody has the file open at all but through maps of this module that were
- * attached in the same way. Otherwise attach and refresh fail with EBUSY.
+ * attached in the same way, by the same mount. Otherwise attach and refresh fail with EBUSY;
+ * only maps that were attached in another way give the file back, as below.
  *
  * Who then opens the file (for writing, if it is only read), truncates it, changes its
  * attributes or its name, or would move its blocks waits until commands in flight have ended,
