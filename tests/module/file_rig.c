@@ -62,6 +62,14 @@ void file_rig_info(struct file_rig *rig, struct nvme_dmabuf_map_info *info)
 		check_eq(info->out_blocks, whole);
 }
 
+uint32_t file_rig_state(struct file_rig *rig)
+{
+	struct nvme_dmabuf_map_info info;
+
+	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
+	return info.out_state;
+}
+
 void file_rig_attach(struct file_rig *rig, uint32_t flags)
 {
 	struct nvme_dmabuf_map_info info;

@@ -59,6 +59,9 @@ void file_rig_detach(struct file_rig *rig);
 /** file_rig_info - NVME_DMABUF_IOC_MAP_INFO, and what must always be so */
 void file_rig_info(struct file_rig *rig, struct nvme_dmabuf_map_info *info);
 
+/** file_rig_state - NVME_DMABUF_STATE_* of the map */
+uint32_t file_rig_state(struct file_rig *rig);
+
 /** file_rig_prepare - make the data unlike what it is to become, and change the copies */
 void file_rig_prepare(struct file_rig *rig, const struct nvme_dmabuf_command *commands,
 		      unsigned int count);

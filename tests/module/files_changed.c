@@ -69,14 +69,6 @@ static void watch_close(struct watch *w)
 	file_remove(&w->file);
 }
 
-static uint32_t state_of(struct file_rig *rig)
-{
-	struct nvme_dmabuf_map_info info;
-
-	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	return info.out_state;
-}
-
 static bool has_event(struct file_rig *rig)
 {
 	struct pollfd p = { .fd = nvmedmabuf_fd(rig->ctx), .events = POLLPRI };
@@ -90,7 +82,7 @@ static void check_changed(struct file_rig *rig)
 {
 	struct nvme_dmabuf_event events[2];
 
-	check_eq(state_of(rig), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(rig), NVME_DMABUF_STATE_REVOKED);
 	check(has_event(rig));
 	check_eq(nvmedmabuf_get_events(rig->ctx, events, 2), 1);
 	check_eq(events[0].map, rig->map);
@@ -415,7 +407,7 @@ static void auto_refresh(const void *arg)
 	for (unsigned int i = 0; i < 3; i++) {
 		file_write(&w.file, i * PAGE, 64 * KIB, i % 2 ? O_DIRECT : 0);
 		file_rig_read(&w.rig, 4 * i, BYTES - 64 * KIB, 0);
-		check_eq(state_of(&w.rig), NVME_DMABUF_STATE_LIVE);
+		check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_LIVE);
 		check(has_event(&w.rig) &&
 		      nvmedmabuf_get_events(w.rig.ctx, &(struct nvme_dmabuf_event){ 0 }, 1) == 1);
 	}
@@ -457,15 +449,15 @@ static void several_maps(const void *arg)
 	file_rig_read(&other, 0, BYTES, 0);
 	open_write(&w);
 	check_changed(&other);
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_REVOKED);
 	check_eq(nvmedmabuf_get_events(w.rig.ctx, events, 4), 2);
 	check(events[0].map != events[1].map);
 	/* Each is refreshed for itself. */
 	check_renewed(&w.rig);
-	check_eq(state_of(&other), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(&other), NVME_DMABUF_STATE_REVOKED);
 	check_renewed(&other);
 	w.rig.map = maps[1];
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_REVOKED);
 	check_renewed(&w.rig);
 	w.rig.map = maps[2];
 	file_rig_close(&other);
@@ -485,7 +477,7 @@ static void other_file(const void *arg)
 	file_sync(&other);
 	file_truncate(&other, PAGE);
 	file_remove(&other);
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_LIVE);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_LIVE);
 	check(!has_event(&w.rig));
 	check_sys(close(check_sys(open(w.file.path, O_RDONLY))));
 	file_verify(&w.file, -1);

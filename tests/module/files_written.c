@@ -46,15 +46,15 @@ struct written {
 	struct file file;
 };
 
-/* In one piece, on the drive, and attached for both. */
-static void written_open(struct written *w, const void *arg, uint32_t flags)
+/* In one piece, on the drive, and attached. */
+static void written_open(struct written *w, const void *arg, uint32_t access, uint32_t flags)
 {
 	struct filesystem *fs = (struct filesystem *)arg;
 
 	filesystem_mount(fs);
 	file_create(fs, &w->file, "file", BYTES);
 	file_rig_open(&w->rig, fs, &w->file, BYTES);
-	file_rig_attach_written(&w->rig, ACCESS_BOTH, flags);
+	file_rig_attach_written(&w->rig, access, flags);
 }
 
 /* Once nobody has it attached, anybody sees what was written. */
@@ -66,14 +66,6 @@ static void written_close(struct written *w)
 	file_sync(&w->file);
 	file_verify(&w->file, -1);
 	file_remove(&w->file);
-}
-
-static uint32_t state_of(struct file_rig *rig)
-{
-	struct nvme_dmabuf_map_info info;
-
-	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
-	return info.out_state;
 }
 
 /* The order of things: attached, closed, refreshed. */
@@ -152,7 +144,7 @@ static void edges(const void *arg)
 	uint64_t block, blocks;
 	struct written w;
 
-	written_open(&w, arg, 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
 	block = w.rig.block;
 	blocks = BYTES / block;
 	file_rig_write(&w.rig, 0, BYTES, 0);
@@ -174,20 +166,13 @@ static void edges(const void *arg)
 /* A map for one direction only. */
 static void write_only(const void *arg)
 {
-	struct filesystem *fs = (struct filesystem *)arg;
-	struct file_rig rig;
-	struct file file;
+	struct written w;
 
-	filesystem_mount(fs);
-	file_create(fs, &file, "file", BYTES);
-	file_rig_open(&rig, fs, &file, BYTES);
-	file_rig_attach_written(&rig, ACCESS_WRITE, 0);
-	file_rig_write(&rig, 0, BYTES, 0);
-	file_rig_write(&rig, 4, 8 * PAGE, 2);
-	file_rig_refused(&rig, PAGE, 0, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
-	file_rig_close(&rig);
-	file_verify(&file, -1);
-	file_remove(&file);
+	written_open(&w, arg, ACCESS_WRITE, 0);
+	file_rig_write(&w.rig, 0, BYTES, 0);
+	file_rig_write(&w.rig, 4, 8 * PAGE, 2);
+	file_rig_refused(&w.rig, PAGE, 0, -EACCES, NVME_DMABUF_REASON_MAP_ACCESS);
+	written_close(&w);
 }
 
 /* In each way, to a file in one piece or in many. */
@@ -329,7 +314,7 @@ static void shared(const void *arg)
 	check_eq(check_sys(waitpid(child, &status, 0)), child);
 	check_eq(status, 0);
 	for (unsigned int i = 0; i < 3; i++)
-		check_eq(state_of(&rigs[i]), NVME_DMABUF_STATE_REVOKED);
+		check_eq(file_rig_state(&rigs[i]), NVME_DMABUF_STATE_REVOKED);
 	file_rig_write(&rigs[2], 0, BYTES / 4, 0);
 	file_rig_detach(&rigs[2]);
 	file_rig_detach(&rigs[0]);
@@ -350,11 +335,11 @@ static void others(const void *arg)
 	void *p;
 	int fd;
 
-	written_open(&w, arg, 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
 	/* Whoever opens it sees what was written. */
 	file_rig_write(&w.rig, 0, BYTES, 0);
 	fd = check_sys(open(w.file.path, O_RDONLY | O_CLOEXEC));
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_REVOKED);
 	file_rig_write_refused(&w.rig, PAGE, 0, -ESTALE, NVME_DMABUF_REASON_FILE_CHANGED);
 	file_verify(&w.file, fd);
 	file_rig_refresh(&w.rig, BUSY);
@@ -390,10 +375,10 @@ static void others(const void *arg)
 	file_rig_write(&w.rig, 0, BYTES / 2, 0);
 	check_eq(rename(w.file.path, w.file.path), 0);
 	check_sys(chmod(w.file.path, 0640));
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_REVOKED);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_REVOKED);
 	file_rig_refresh(&w.rig, FINE);
 	check_sys(access(w.file.path, R_OK));
-	check_eq(state_of(&w.rig), NVME_DMABUF_STATE_LIVE);
+	check_eq(file_rig_state(&w.rig), NVME_DMABUF_STATE_LIVE);
 	written_close(&w);
 }
 
@@ -405,7 +390,7 @@ static void executed(const void *arg)
 	int status;
 	pid_t child;
 
-	written_open(&w, arg, AUTO);
+	written_open(&w, arg, ACCESS_BOTH, AUTO);
 	buffer_begin_cpu(&w.rig.buffer);
 	memset(w.rig.buffer.addr, '\n', w.rig.block);
 	memcpy(w.rig.buffer.addr, script, strlen(script));
@@ -472,12 +457,12 @@ static void in_flight(const void *arg)
 	void *fd;
 
 	require_qmp();
-	written_open(&w, arg, 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
 	line_open(&line, nvmedmabuf_fd(w.rig.ctx), COMMANDS, 0, 0);
 	o.path = w.file.path;
 	written_slowly(&w, &line);
 	check_eq(pthread_create(&o.handle, NULL, opener_run, &o), 0);
-	wait_until(state_of(&w.rig) == NVME_DMABUF_STATE_REVOKED);
+	wait_until(file_rig_state(&w.rig) == NVME_DMABUF_STATE_REVOKED);
 	check(!o.done);
 	line_wait(&line, COMMANDS);
 	check_eq(pthread_join(o.handle, &fd), 0);
@@ -531,7 +516,7 @@ static void frozen(const void *arg)
 	bool done;
 
 	require_qmp();
-	written_open(&w, arg, AUTO);
+	written_open(&w, arg, ACCESS_BOTH, AUTO);
 	rig = &w.rig;
 	file_rig_open(&other, rig->fs, &w.file, PAGE);
 	file_open(&w.file, O_RDWR);
@@ -604,7 +589,7 @@ static void remounted(const void *arg)
 	struct filesystem *fs = (struct filesystem *)arg;
 	struct written w;
 
-	written_open(&w, arg, 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
 	check_eq(mount(NULL, fs->where, NULL, MS_REMOUNT | MS_RDONLY, NULL), -1);
 	check_eq(errno, EBUSY);
 	check_eq(filesystem_unmount(fs), -EBUSY);
@@ -636,7 +621,7 @@ static void protected(const void *arg)
 	static const int flags[] = { FS_APPEND_FL, FS_IMMUTABLE_FL };
 	struct written w;
 
-	written_open(&w, arg, 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
 	file_rig_write(&w.rig, 0, BYTES, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
 		set_flag(&w.file, flags[i], true);
@@ -712,23 +697,18 @@ static void attributes(const void *arg)
 static void crashed(const void *arg)
 {
 	struct filesystem *fs = (struct filesystem *)arg;
-	struct file_rig rig;
-	struct file file;
+	struct written w;
 
-	filesystem_mount(fs);
-	file_create(fs, &file, "file", BYTES);
-	file_rig_open(&rig, fs, &file, BYTES);
-	file_rig_attach_written(&rig, ACCESS_BOTH, 0);
-	file_rig_write(&rig, 0, BYTES, 0);
-	check_eq(nvmedmabuf_flush(rig.ctx, rig.map, NULL), 0);
+	written_open(&w, arg, ACCESS_BOTH, 0);
+	file_rig_write(&w.rig, 0, BYTES, 0);
+	check_eq(nvmedmabuf_flush(w.rig.ctx, w.rig.map, NULL), 0);
 	filesystem_shut_down(fs, false);
-	file_rig_detach(&rig);
+	file_rig_detach(&w.rig);
 	filesystem_remount(fs);
-	file_verify(&file, -1);
-	file_rig_attach_written(&rig, ACCESS_BOTH, 0);
-	file_rig_read(&rig, 0, BYTES, 0);
-	file_rig_close(&rig);
-	file_remove(&file);
+	file_verify(&w.file, -1);
+	file_rig_attach_written(&w.rig, ACCESS_BOTH, 0);
+	file_rig_read(&w.rig, 0, BYTES, 0);
+	written_close(&w);
 }
 
 /* Blocks of the file become another's while it is written: that one stays as it is. */
@@ -780,7 +760,7 @@ static void stolen(const void *arg)
 	struct written w;
 	struct thief t = { .file = &w.file, .rounds = scaled(15) };
 
-	written_open(&w, arg, AUTO);
+	written_open(&w, arg, ACCESS_BOTH, AUTO);
 	check_eq(pthread_create(&t.handle, NULL, thief_run, &t), 0);
 	while (!t.over) {
 		for (unsigned int i = 0; i < COMMANDS; i++)
