@@ -90,8 +90,8 @@ static struct work work_between(uint64_t start, uint64_t end)
 			idle_since = 0;
 		}
 	}
-	if (!trace || !work.exporter)
-		die("the trace does not show the exporter");
+	if (!trace)
+		die("no trace: %m");
 	fclose(trace);
 	return work;
 }
@@ -133,6 +133,8 @@ static void measure(int device, int block, const struct memory *memory, const ch
 		if (!i || work.all < best_detach.all)
 			best_detach = work;
 	}
+	if (!best_attach.exporter)
+		die("the trace does not show the exporter");
 	print_start("attach", NULL);
 	printf(", \"layout\": \"%s\", \"bytes\": %llu, \"segments\": %llu", layout,
 	       (unsigned long long)memory->exported, (unsigned long long)info.out_segments);
@@ -146,6 +148,62 @@ static void measure(int device, int block, const struct memory *memory, const ch
 	       (unsigned long long)info.out_list_bytes,
 	       100.0 * info.out_list_bytes / memory->exported);
 	fflush(stdout);
+}
+
+/* The exporter must not be asked: a map of the namespace keeps the buffer mapped. */
+static void measure_file(int device, const struct memory *memory, const char *path)
+{
+	struct nvme_dmabuf_attach attach = {
+		.size = sizeof(attach),
+		.dmabuf_fd = memory->dmabuf,
+		.ns_fd = check_sys(open(path, O_RDONLY | O_CLOEXEC)),
+		.access = NVME_DMABUF_ACCESS_READ,
+		.length = memory->exported,
+	};
+	struct nvme_dmabuf_detach detach = { .size = sizeof(detach) };
+	struct nvme_dmabuf_map_info info;
+	struct work best = { 0 };
+
+	for (int i = 0; i < REPEATS; i++) {
+		struct work work = call(device, NVME_DMABUF_IOC_ATTACH, &attach);
+
+		if (!i || work.all < best.all)
+			best = work;
+		if (work.exporter)
+			die("%s: the buffer was mapped once more", path);
+		info = (struct nvme_dmabuf_map_info){ .size = sizeof(info), .map = attach.out_map };
+		check_sys(ioctl(device, NVME_DMABUF_IOC_MAP_INFO, &info));
+		detach.map = attach.out_map;
+		check_sys(ioctl(device, NVME_DMABUF_IOC_DETACH, &detach));
+	}
+	close(attach.ns_fd);
+	print_start("files_attach", NULL);
+	printf(", \"bytes\": %llu, \"extents\": %llu, \"attach\": %llu}\n",
+	       (unsigned long long)info.out_file_bytes, (unsigned long long)info.out_extents,
+	       (unsigned long long)best.all);
+	fflush(stdout);
+}
+
+void attach_files(const struct memory *memory, const char *block, const char *const paths[],
+		  unsigned int count)
+{
+	int device = check_sys(open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC));
+	struct nvme_dmabuf_attach first = {
+		.size = sizeof(first),
+		.dmabuf_fd = memory->dmabuf,
+		.ns_fd = check_sys(open(block, O_RDONLY | O_CLOEXEC)),
+		.access = NVME_DMABUF_ACCESS_READ,
+		.length = memory->exported,
+	};
+
+	if (ioctl(device, NVME_DMABUF_IOC_ATTACH, &first))
+		die("attach: %m, reason %u", first.out_reason);
+	close(first.ns_fd);
+	tracing_start();
+	for (unsigned int i = 0; i < count; i++)
+		measure_file(device, memory, paths[i]);
+	tracing_stop();
+	close(device);
 }
 
 void attach_part(struct job *job)

@@ -92,7 +92,9 @@ struct shared {
 
 /**
  * struct job - what a path is opened for
- * @block: path of the namespace's block device; @generic: of its other device
+ * @block: path of the namespace's block device, or of a file; @generic: of its other device
+ * @span: bytes of it that are used
+ * @writes: write there instead of reading; by read_fixed and this module's paths
  * @memory: where to
  * @bytes: of each read
  * @depth: reads that are submitted at once
@@ -104,6 +106,8 @@ struct shared {
 struct job {
 	const char *block;
 	const char *generic;
+	uint64_t span;
+	bool writes;
 	const struct memory *memory;
 	uint32_t bytes;
 	uint32_t depth;
@@ -143,6 +147,9 @@ extern const struct path path_read_fixed, path_uring_cmd, path_ioctl, path_uring
  */
 void open_shared(const struct job *job, bool map, bool queue, struct shared *shared);
 void close_shared(const struct shared *shared);
+
+/** count_one - count one way to read, and print what it took as a line of @part */
+void count_one(const char *part, const struct path *path, struct job *job, const char *layout);
 
 /** all_paths - those to be measured: the environment's PATHS, or all; NULL at the end */
 const struct path *const *all_paths(void);

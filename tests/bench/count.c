@@ -239,14 +239,15 @@ static int run_rounds(const struct path *path, const struct job *job, struct fig
 	return error;
 }
 
-static void print_figures(const struct path *path, const struct job *job, const char *layout,
-			  const struct figures *figures, int error)
+static void print_figures(const char *part, const struct path *path, const struct job *job,
+			  const char *layout, const struct figures *figures, int error)
 {
 	double reads = job->depth * job->threads;
 
-	print_start("count", path->name);
-	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, \"maps\": %u, \"threads\": %u, ",
-	       layout, job->bytes, job->depth, job->maps, job->threads);
+	print_start(part, path->name);
+	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, \"maps\": %u, \"threads\": %u, \"writes\": %s, ",
+	       layout, job->bytes, job->depth, job->maps, job->threads,
+	       job->writes ? "true" : "false");
 	if (error)
 		printf("\"submit\": null, \"reap\": null, \"total\": null, \"error\": \"%s\"}\n",
 		       error_name(error));
@@ -276,21 +277,27 @@ static const struct {
 	uint32_t threads;
 } shares[] = { { 1, 1 }, { 2, 1 }, { 8, 1 }, { 1, 2 } };
 
+void count_one(const char *part, const struct path *path, struct job *job, const char *layout)
+{
+	struct figures figures = { .settled = false };
+	int error;
+
+	check_counting();
+	error = run_rounds(path, job, &figures);
+	print_figures(part, path, job, layout, &figures, error);
+}
+
 static void count_path(const struct path *path, struct job *job, const char *layout)
 {
 	bool ours = path == &path_ioctl || path == &path_uring;
 
 	for (size_t i = 0; i < ARRAY_SIZE(shares); i++) {
-		struct figures figures = { .settled = false };
-		int error;
-
 		/* What does not depend on the size is counted of one size. */
 		if (i && (!ours || job->bytes != 4 * KIB))
 			break;
 		job->maps = shares[i].maps;
 		job->threads = shares[i].threads;
-		error = run_rounds(path, job, &figures);
-		print_figures(path, job, layout, &figures, error);
+		count_one("count", path, job, layout);
 	}
 }
 
@@ -299,7 +306,6 @@ void count_part(struct job *job)
 	static const uint32_t sizes[] = { 4, 16, 64, 128, 256, 512, 1024 };
 	static const uint32_t depths[] = { 1, 8, 32 };
 
-	check_counting();
 	for (int scattered = 0; scattered < 2; scattered++) {
 		const char *layout = scattered ? "scattered" : "contiguous";
 		struct memory memory;

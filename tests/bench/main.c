@@ -86,7 +86,7 @@ void random_ios(const struct job *job, struct io ios[MAX_DEPTH])
 		uint64_t turn = random() % (slots / MAX_DEPTH);
 
 		ios[i].offset = (i + turn * MAX_DEPTH) * job->bytes;
-		ios[i].start = 2 * (random() % (GIB / job->bytes)) * job->bytes;
+		ios[i].start = 2 * (random() % (job->span / 2 / job->bytes)) * job->bytes;
 	}
 }
 
@@ -118,7 +118,9 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		die("usage: bench PART BLOCK-DEVICE GENERIC-DEVICE");
-	job = (struct job){ .block = argv[2], .generic = argv[3], .maps = 1, .threads = 1 };
+	job = (struct job){
+		.block = argv[2], .generic = argv[3], .span = 2 * GIB, .maps = 1, .threads = 1
+	};
 	srandom(1);
 	if (!strcmp(argv[1], "count"))
 		count_part(&job);
@@ -128,6 +130,8 @@ int main(int argc, char **argv)
 		attach_part(&job);
 	else if (!strcmp(argv[1], "sharing"))
 		sharing_part(&job);
+	else if (!strcmp(argv[1], "files"))
+		files_part(&job);
 	else if (!strcmp(argv[1], "where"))
 		where_part(&job);
 	else

@@ -75,11 +75,14 @@ static int open_device(const struct job *job)
 /* A job for several threads maps the same memory for each of them. */
 static int ours_attach(const struct job *job)
 {
-	int block, size;
+	int block;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
+	struct nvme_dmabuf_refresh refresh = { .size = sizeof(refresh) };
 	struct nvme_dmabuf_attach attach = {
 		.size = sizeof(attach),
+		.flags = job->writes ? NVME_DMABUF_ATTACH_DEFER : 0,
 		.dmabuf_fd = job->memory->dmabuf,
-		.access = NVME_DMABUF_ACCESS_READ,
+		.access = NVME_DMABUF_ACCESS_READ | (job->writes ? NVME_DMABUF_ACCESS_WRITE : 0),
 		.length = job->memory->size,
 	};
 
@@ -91,9 +94,8 @@ static int ours_attach(const struct job *job)
 		together.device = ours.device;
 		together.users = 1;
 	}
-	block = attach.ns_fd = check_sys(open(job->block, O_RDONLY | O_CLOEXEC));
-	check_sys(ioctl(block, BLKSSZGET, &size));
-	ours.block_shift = __builtin_ctz(size);
+	block = attach.ns_fd =
+		check_sys(open(job->block, (job->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC));
 	ours.map_count = shares_map() ? 1 : job->maps;
 	ours.turn = 0;
 	for (uint32_t i = 0; i < ours.map_count; i++) {
@@ -103,10 +105,25 @@ static int ours_attach(const struct job *job)
 			die("attach: %m, reason %u", attach.out_reason);
 		ours.maps[i] = attach.out_map;
 	}
+	/* As long as a file is open for writing, its maps take no commands. */
 	close(block);
+	for (uint32_t i = 0; i < ours.map_count && job->writes; i++) {
+		unsigned int tries = 1000;
+
+		/* A ring that was closed lets its files go some time later. */
+		refresh.map = ours.maps[i];
+		while (ioctl(ours.device, NVME_DMABUF_IOC_REFRESH, &refresh)) {
+			if (errno != EBUSY || !tries--)
+				die("refresh: %m, reason %u", refresh.out_reason);
+			usleep(10000);
+		}
+	}
+	info.map = ours.maps[0];
+	check_sys(ioctl(ours.device, NVME_DMABUF_IOC_MAP_INFO, &info));
+	ours.block_shift = __builtin_ctz(info.out_block_size);
 	ours.command = (struct nvme_dmabuf_command){
 		.length = job->bytes,
-		.opcode = NVME_DMABUF_OP_READ,
+		.opcode = job->writes ? NVME_DMABUF_OP_WRITE : NVME_DMABUF_OP_READ,
 	};
 	return 0;
 }

@@ -17,6 +17,13 @@ void events_part(struct job *job);
 /** attach_part - what attaching takes, by the buffer's size */
 void attach_part(struct job *job);
 
+/** files_part - instructions for each transfer of a file; destroys what is on the drive */
+void files_part(struct job *job);
+
+/** attach_files - what it takes to attach each of these to a buffer that is mapped already */
+void attach_files(const struct memory *memory, const char *block, const char *const paths[],
+		  unsigned int count);
+
 /** sharing_part - cache lines that CPUs share; changes @job */
 void sharing_part(struct job *job);
 

@@ -22,6 +22,7 @@ static __thread struct {
 	int file;
 	uint8_t *addr;
 	uint32_t bytes;
+	bool writes;
 	uint32_t nsid;
 	uint32_t block_shift;
 } stock;
@@ -31,7 +32,9 @@ static int stock_open(const struct job *job, const char *path, int open_flags,
 {
 	stock.addr = job->memory->addr;
 	stock.bytes = job->bytes;
-	stock.file = check_sys(open(path, O_RDONLY | O_CLOEXEC | open_flags));
+	stock.writes = job->writes;
+	stock.file =
+		check_sys(open(path, (job->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | open_flags));
 	ring_open(&stock.ring, job->depth, ring_flags | (job->interrupts ? 0 : IORING_SETUP_IOPOLL),
 		  stock.file);
 	ring_register_memory(&stock.ring, job->memory);
@@ -61,6 +64,8 @@ static void read_fixed_prepare(const struct io *ios, uint32_t count)
 
 		io_uring_prep_read_fixed(sqe, 0, stock.addr + ios[i].offset, stock.bytes,
 					 ios[i].start, 0);
+		if (stock.writes)
+			sqe->opcode = IORING_OP_WRITE_FIXED;
 		sqe->flags = IOSQE_FIXED_FILE;
 	}
 }

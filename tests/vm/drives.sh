@@ -17,11 +17,12 @@ drives_qemu()
 	none) ;;
 	plain) drives_plain ;;
 	null) drives_null ;;
+	null+files) drives_null; nvme FILES 1200M mdts=9 "" ;;
 	standard) drives_plain; drives_special; devices_other ;;
 	switch) drives_plain; drives_special; devices_other; devices_switch ;;
 	odd) drives_odd ;;
 	files) drives_files ;;
-	*) die "--drives is standard, switch, odd, plain, files, null or none" ;;
+	*) die "--drives is standard, switch, odd, plain, files, null, null+files or none" ;;
 	esac
 }
 
