@@ -217,7 +217,8 @@ static const struct call calls[] = {
 		.size = sizeof(struct nvme_dmabuf_attach),
 		.fill = fill_attach,
 		.done = done_attach,
-		.flags = NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH,
+		.flags = NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH |
+			 NVME_DMABUF_ATTACH_DEFER,
 		.zero = { MEMBER(nvme_dmabuf_attach, flags), MEMBER(nvme_dmabuf_attach, reserved) },
 		.outputs = { MEMBER(nvme_dmabuf_attach, out_map),
 			     MEMBER(nvme_dmabuf_attach, out_reason) },

@@ -102,6 +102,38 @@ static void close_unused(struct wire *w, struct exported *b)
 	exported_close(b);
 }
 
+/* Nothing is mapped before it is asked for. */
+static void deferred(const void *arg)
+{
+	static const uint32_t flags[] = { NVME_DMABUF_ATTACH_DEFER,
+					  NVME_DMABUF_ATTACH_DEFER | AUTO };
+	struct nvme_dmabuf_map_info info;
+	uint32_t map, reason;
+	struct exported b;
+	struct wire w;
+
+	open_told(&w, &b, arg);
+	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
+		check_eq(attach_flags(&w, b.fd, b.bytes, flags[i], &map, &reason), 0);
+		check_eq(reason, NVME_DMABUF_REASON_NONE);
+		check_eq(nvmedmabuf_get_map_info(w.ctx, map, &info), 0);
+		check_eq(info.out_state, NVME_DMABUF_STATE_REVOKED);
+		check_eq(info.out_generation, 0);
+		check_eq(info.out_segments, 0);
+		if (!i) {
+			check_refused(&w, map, -ESTALE, NVME_DMABUF_REASON_DEFERRED);
+			check_refreshed(&w, map, 1);
+		}
+		wire_transfers(&w, &b, map, 0, b.bytes, 0, 3);
+		check_refreshed(&w, map, 1);
+		check_eq(nvmedmabuf_detach(w.ctx, map), 0);
+	}
+	/* One that is never mapped goes as well. */
+	check_eq(attach_flags(&w, b.fd, b.bytes, flags[0], &map, &reason), 0);
+	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
+	close_unused(&w, &b);
+}
+
 static void refreshed(const void *arg)
 {
 	struct nvme_dmabuf_refresh out;
@@ -704,6 +736,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
 		tap_add(refreshed, &kinds[i], "%s: refreshed after each move", names[i]);
 		tap_add(refresh_fails, &kinds[i], "%s: refreshing fails", names[i]);
+		tap_add(deferred, &kinds[i], "%s: not mapped before it is refreshed", names[i]);
 		tap_add(refresh_waits, &kinds[i], "%s: refreshing waits for fences", names[i]);
 		tap_add(goes_on, &kinds[i], "%s: what is no signal ends no wait", names[i]);
 		tap_add(detached_while_moving, &kinds[i],
