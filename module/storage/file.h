@@ -115,8 +115,12 @@ struct nvdm_file {
 	sector_t sectors;
 };
 
-/* file.c */
+/* file_blocks.c */
 int nvdm_file_check(const struct path *path, bool writes, u32 *reason);
+int nvdm_file_find_blocks(struct nvdm_file *file, struct nvdm_namespace *ns, u32 *reason);
+void nvdm_file_forget(struct nvdm_file *file);
+
+/* file.c */
 int nvdm_file_join(struct nvdm_file_user *user, const struct nvdm_namespace *ns);
 void nvdm_file_leave(struct nvdm_file_user *user);
 int nvdm_file_hold(struct nvdm_file_user *user, struct nvdm_namespace *ns, u32 *reason);
