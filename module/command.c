@@ -386,6 +386,13 @@ static struct request *nvdm_command_wait_request(struct nvdm_submitter *sub, str
 	return IS_ERR(rq) ? rq : nvdm_command_know_request(sub, map, rq, opcode);
 }
 
+/* A wait was ended: by who does not want to wait for less than death, or for good. */
+static int nvdm_command_interrupted(void)
+{
+	return fatal_signal_pending(current) || current->flags & PF_IO_WORKER ? -EINTR :
+										ISSUE_LATER;
+}
+
 /*
  * The file system of a map's file is frozen. Waits for a moment, with nothing held that others
  * wait for.
@@ -406,12 +413,8 @@ static int nvdm_command_wait_thaw(struct nvdm_submitter *sub, struct nvdm_map *m
 		*reason = NVME_DMABUF_REASON_NO_MAP;
 		return -ENOENT;
 	}
-	/* As in nvdm_command_issue_part(). */
 	if (nvdm_wait_is_over(state))
-		return state == TASK_INTERRUPTIBLE && !fatal_signal_pending(current) &&
-				       !(current->flags & PF_IO_WORKER) ?
-			       ISSUE_LATER :
-			       -EINTR;
+		return nvdm_command_interrupted();
 	return first && sub->patience != MAX_SCHEDULE_TIMEOUT ? ISSUE_LATER : ISSUE_AGAIN;
 }
 
@@ -445,10 +448,10 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 			ret = PTR_ERR(rq);
 			if (ret == -EAGAIN)
 				return ISSUE_AGAIN;
-			/* Of who does not want to wait for longer, or for less than death. */
-			if (ret == -ETIME || (ret == -EINTR && !fatal_signal_pending(current) &&
-					      !(current->flags & PF_IO_WORKER)))
+			if (ret == -ETIME)
 				return ISSUE_LATER;
+			if (ret == -EINTR)
+				return nvdm_command_interrupted();
 			if (ret == -ENOENT)
 				*reason = NVME_DMABUF_REASON_NO_MAP;
 			return ret;
@@ -490,8 +493,7 @@ static int nvdm_command_issue_part(struct nvdm_submitter *sub, struct nvdm_comma
 		atomic_inc(&cmd->parts);
 	ret = nvdm_command_start_part(cmd, rq, io, pos);
 	if (unlikely(ret)) {
-		if (nvdm_command_writes_file(cmd))
-			nvdm_file_end_write(map->blocks.file);
+		nvdm_command_end_write(cmd);
 		*reason = ret == -ESTALE ? NVME_DMABUF_REASON_FORMAT_CHANGED :
 			  ret == -ENODEV ? NVME_DMABUF_REASON_GONE :
 					   NVME_DMABUF_REASON_NONE;

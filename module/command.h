@@ -139,6 +139,13 @@ static inline bool nvdm_command_writes_file(const struct nvdm_command *cmd)
 	return cmd->uapi.opcode == NVME_DMABUF_OP_WRITE && nvdm_map_is_of_file(cmd->map);
 }
 
+/* Of a part that was not plain, and has ended or was not issued. */
+static inline void nvdm_command_end_write(const struct nvdm_command *cmd)
+{
+	if (nvdm_command_writes_file(cmd))
+		nvdm_file_end_write(cmd->map->blocks.file);
+}
+
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status));
 enum rq_end_io_ret nvdm_command_end_io_plain_write(RQ_END_IO_ARGS(rq, blk_status));

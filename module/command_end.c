@@ -91,13 +91,6 @@ static void nvdm_command_end_part(struct nvdm_command *cmd, struct request *rq,
 	nvdm_command_put_last(cmd, poll_ctx);
 }
 
-/* Of a part that was not plain. */
-static void nvdm_command_end_write(const struct nvdm_command *cmd)
-{
-	if (nvdm_command_writes_file(cmd))
-		nvdm_file_end_write(cmd->map->blocks.file);
-}
-
 enum rq_end_io_ret nvdm_command_end_io(RQ_END_IO_ARGS(rq, blk_status))
 {
 	nvdm_stock_request_ends(rq);
