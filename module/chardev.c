@@ -79,7 +79,7 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 static int nvdm_ns_info_result(int ret)
 {
 	return ret == -EOPNOTSUPP || ret == -ENODEV || ret == -EIO || ret == -ESTALE ||
-			       ret == -EBUSY || ret == -ETXTBSY ?
+			       ret == -EBUSY || ret == -ETXTBSY || ret == -EACCES || ret == -EPERM ?
 		       0 :
 		       ret;
 }

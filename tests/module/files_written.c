@@ -619,6 +619,7 @@ static void set_flag(const struct file *file, int flag, bool on)
 static void protected(const void *arg)
 {
 	static const int flags[] = { FS_APPEND_FL, FS_IMMUTABLE_FL };
+	struct nvme_dmabuf_ns_info ns;
 	struct written w;
 
 	written_open(&w, arg, ACCESS_BOTH, 0);
@@ -637,6 +638,8 @@ static void protected(const void *arg)
 	file_close(&w.file);
 	set_flag(&w.file, FS_APPEND_FL, false);
 	file_open(&w.file, O_RDWR | O_APPEND);
+	check_eq(nvmedmabuf_get_ns_info(w.rig.ctx, w.file.fd, &ns), 0);
+	check_eq(ns.out_reason, NVME_DMABUF_REASON_FILE_APPEND);
 	file_rig_check_refused(&w.rig, ACCESS_BOTH, -EACCES, NVME_DMABUF_REASON_FILE_APPEND);
 	file_close(&w.file);
 	written_close(&w);

@@ -350,7 +350,7 @@ struct nvme_dmabuf_ns_info {
  * frozen wait until it is thawed, if they write.
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, ERANGE, EBADF, EACCES, EBUSY, ETXTBSY, EOPNOTSUPP,
- * ESTALE, ENODEV, ENOSPC, ENOMEM, EINTR, EIO, or what the exporter says (with
+ * ESTALE, ENODEV, ENOSPC, ENOMEM, ENFILE, EINTR, EIO, or what the exporter says (with
  * NVME_DMABUF_REASON_EXPORTER or _EXPORTER_REVOKED) or a security module (with
  * NVME_DMABUF_REASON_SECURITY).
  */
@@ -405,8 +405,8 @@ struct nvme_dmabuf_detach {
  * A call that failed may be repeated. A map that took no commands takes none after
  * a failure; one that was usable, but for its format, may take none.
  *
- * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EBUSY, EOPNOTSUPP, ETXTBSY, EIO,
- * ENOMEM, EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
+ * Errors: EFAULT, EINVAL, E2BIG, ENOENT, ESTALE, ENODEV, EACCES, EBUSY, EOPNOTSUPP, ETXTBSY,
+ * EIO, ENOMEM, ENFILE, EINTR, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER or
  * _EXPORTER_REVOKED).
  */
 struct nvme_dmabuf_refresh {
