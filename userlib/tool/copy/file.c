@@ -114,10 +114,12 @@ int copy_file_prepare(struct copy *c)
 
 int copy_file_tail(struct copy *c, uint64_t length)
 {
-	int fd = open(c->ns.path, O_WRONLY | O_CLOEXEC), ret = TOOL_OK;
+	int fd = file_reopen(&c->ns, O_WRONLY), ret = TOOL_OK;
 
-	if (fd < 0)
+	if (fd < 0) {
+		errno = -fd;
 		return cannot_write(c);
+	}
 	if (write_all(fd, c->channel.mem, length, copy_next_block(c) * c->info.out_block_size) ||
 	    fsync(fd))
 		ret = cannot_write(c);

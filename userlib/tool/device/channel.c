@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/stat.h>
-
 #include "device.h"
 
 void channel_close(struct channel *ch)
@@ -33,14 +31,12 @@ static int attach_written(struct channel *ch, const struct ns *ns, uint64_t size
 			  uint32_t *reason)
 {
 	const uint32_t flags = NVME_DMABUF_ATTACH_AUTO_REFRESH | NVME_DMABUF_ATTACH_DEFER;
-	int fd = open(ns->path, O_RDWR | O_CLOEXEC), ret = -ENXIO;
-	struct stat st;
+	int fd = file_reopen(ns, O_RDWR), ret;
 
 	if (fd < 0)
-		return -errno;
-	if (!fstat(fd, &st) && st.st_dev == ns->dev && st.st_ino == ns->inode)
-		ret = nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), fd, 0, size,
-					      access, flags, &ch->map, reason);
+		return fd;
+	ret = nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), fd, 0, size, access,
+				      flags, &ch->map, reason);
 	close(fd);
 	return ret ? ret : nvmedmabuf_refresh(ch->ctx, ch->map, NULL, reason);
 }

@@ -122,6 +122,9 @@ bool file_has_holes(const struct ns *ns, uint64_t start, uint64_t end);
 int file_check_holes(const struct ns *ns, const struct nvme_dmabuf_ns_info *info, uint64_t start,
 		     uint64_t count);
 
+/* Open it once more: that and nothing else that has its name now. A descriptor, or -errno. */
+int file_reopen(const struct ns *ns, int open_flags);
+
 /* Whether somebody changed it since it was opened. */
 bool file_has_changed(const struct ns *ns);
 

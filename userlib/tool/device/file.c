@@ -64,6 +64,19 @@ int file_check_holes(const struct ns *ns, const struct nvme_dmabuf_ns_info *info
 		ns->path, first / bs);
 }
 
+int file_reopen(const struct ns *ns, int open_flags)
+{
+	int fd = open(ns->path, open_flags | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_dev == ns->dev && st.st_ino == ns->inode)
+		return fd;
+	close(fd);
+	return -ENXIO;
+}
+
 bool file_has_changed(const struct ns *ns)
 {
 	struct stat st;
