@@ -184,6 +184,8 @@ static int attach(struct thread_data *td, struct fio_file *f)
 	if (err) {
 		log_err(SAY "%s: %s\n", f->file_name, explain(err, reason));
 		td_verror(td, -err, "attach");
+		if (t->map)
+			nvmedmabuf_detach(e->ctx, t->map);
 		free(t);
 		return 1;
 	}
