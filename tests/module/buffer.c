@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,32 +25,39 @@
 
 #define HUGE_PAGE (2 * MIB)
 
-unsigned int exporters(const struct exporter **list)
+static struct exporter known[16] = {
+	{ UDMABUF_PAGES, NULL, "udmabuf" },
+	{ UDMABUF_SCATTERED, NULL, "udmabuf scattered" },
+	{ UDMABUF_HUGE, NULL, "udmabuf huge pages" },
+	{ DMA_HEAP, "/dev/dma_heap/system", "heap system" },
+};
+static unsigned int known_count = 4;
+
+static void find_cards(void)
 {
-	static struct exporter known[16] = {
-		{ UDMABUF_PAGES, NULL, "udmabuf" },
-		{ UDMABUF_SCATTERED, NULL, "udmabuf scattered" },
-		{ UDMABUF_HUGE, NULL, "udmabuf huge pages" },
-		{ DMA_HEAP, "/dev/dma_heap/system", "heap system" },
-	};
-	static unsigned int count = 4;
 	static glob_t cards;
 
-	*list = known;
-	if (count > 4)
-		return count;
 	if (glob("/dev/dri/card*", 0, NULL, &cards)) {
-		known[count++] = (struct exporter){ DRM_DUMB, "/dev/dri/card0", "drm card0" };
-		return count;
+		known[known_count++] = (struct exporter){ DRM_DUMB, "/dev/dri/card0", "drm card0" };
+		return;
 	}
-	for (size_t i = 0; i < cards.gl_pathc && count < ARRAY_SIZE(known); i++) {
-		struct exporter *card = &known[count++];
+	for (size_t i = 0; i < cards.gl_pathc && known_count < ARRAY_SIZE(known); i++) {
+		struct exporter *card = &known[known_count++];
 
 		card->kind = DRM_DUMB;
 		card->path = cards.gl_pathv[i];
 		snprintf(card->name, sizeof(card->name), "drm %.32s", strrchr(card->path, '/') + 1);
 	}
-	return count;
+}
+
+unsigned int exporters(const struct exporter **list)
+{
+	/* Threads that open a rig each come here at once. */
+	static pthread_once_t found = PTHREAD_ONCE_INIT;
+
+	check_eq(pthread_once(&found, find_cards), 0);
+	*list = known;
+	return known_count;
 }
 
 /*
