@@ -33,6 +33,7 @@ union ioctl_args {
 	struct nvme_dmabuf_events events;
 	struct nvme_dmabuf_peer_info peer_info;
 	struct nvme_dmabuf_queue queue;
+	struct nvme_dmabuf_export export;
 };
 
 /**
@@ -65,7 +66,8 @@ static int nvdm_ioctl_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *cal
 		(COMPAT_MOVABLE ? NVME_DMABUF_FEATURE_MOVABLE : 0) |
 		(READ_ONCE(use_sgl) ? NVME_DMABUF_FEATURE_SGL : 0) |
 		(IS_ENABLED(CONFIG_IO_URING) ? NVME_DMABUF_FEATURE_URING : 0) |
-		NVME_DMABUF_FEATURE_FILE | NVME_DMABUF_FEATURE_FILE_WRITE;
+		NVME_DMABUF_FEATURE_FILE | NVME_DMABUF_FEATURE_FILE_WRITE |
+		NVME_DMABUF_FEATURE_EXPORT;
 	info->out_max_maps = READ_ONCE(max_maps);
 	info->out_max_command = COMMAND_MAX_BYTES;
 	info->out_min_timeout_ms = COMMAND_MIN_TIMEOUT_MS;
@@ -148,13 +150,17 @@ static int nvdm_ioctl_ns_info(struct nvdm_context *ctx, struct nvdm_ioctl_call *
 	return nvdm_ns_info_result(ret);
 }
 
+static bool nvdm_access_is_valid(u32 access)
+{
+	return access && !(access & ~(NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE));
+}
+
 static int nvdm_ioctl_attach(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
 	struct nvme_dmabuf_attach *attach = &call->args.attach;
 
 	attach->out_map = 0;
-	if (attach->reserved || !attach->access ||
-	    attach->access & ~(NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE)) {
+	if (attach->reserved || !nvdm_access_is_valid(attach->access)) {
 		attach->out_reason = NVME_DMABUF_REASON_RESERVED;
 		return -EINVAL;
 	}
@@ -424,6 +430,31 @@ static int nvdm_ioctl_queue(struct nvdm_context *ctx, struct nvdm_ioctl_call *ca
 	return 0;
 }
 
+static int nvdm_ioctl_export(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
+{
+	struct nvme_dmabuf_export *export = &call->args.export;
+	struct dma_buf *dmabuf;
+	int fd;
+
+	export->out_dmabuf_fd = -1;
+	if (export->reserved || !nvdm_access_is_valid(export->access)) {
+		export->out_reason = NVME_DMABUF_REASON_RESERVED;
+		return -EINVAL;
+	}
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	dmabuf = nvdm_user_pages_export(export, &export->out_reason);
+	if (IS_ERR(dmabuf)) {
+		put_unused_fd(fd);
+		return PTR_ERR(dmabuf);
+	}
+	call->file = dmabuf->file;
+	call->fd = fd;
+	export->out_dmabuf_fd = fd;
+	return 0;
+}
+
 /**
  * struct nvdm_ioctl_op - an ioctl
  * @size: of its structure today
@@ -466,6 +497,8 @@ static const struct nvdm_ioctl_op ioctl_ops[] = {
 	IOCTL_OP(PEER_INFO, nvme_dmabuf_peer_info, out_flags, nvdm_ioctl_peer_info,
 		 .reason = offsetof(struct nvme_dmabuf_peer_info, out_reason)),
 	IOCTL_OP(QUEUE, nvme_dmabuf_queue, out_ring_bytes, nvdm_ioctl_queue, .flags = QUEUE_FLAGS),
+	IOCTL_OP(EXPORT, nvme_dmabuf_export, out_reason, nvdm_ioctl_export,
+		 .reason = offsetof(struct nvme_dmabuf_export, out_reason)),
 };
 
 static int nvdm_chardev_run(struct nvdm_context *ctx, const struct nvdm_ioctl_op *op,
@@ -535,6 +568,8 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 	if (cmd != _IO(NVME_DMABUF_IOC_TYPE, _IOC_NR(cmd)) || _IOC_NR(cmd) >= ARRAY_SIZE(ioctl_ops))
 		return -ENOTTY;
 	op = &ioctl_ops[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(ioctl_ops))];
+	if (!op->run)
+		return -ENOTTY;
 
 	ret = nvdm_chardev_read_args(&call.args, op->size, op->min_size, user);
 	if (ret)

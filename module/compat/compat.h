@@ -175,6 +175,17 @@ static inline bool dma_dev_need_sync(const struct device *dev)
 }
 #endif
 
+/* Delete when 6.5 is the oldest kernel. */
+static inline long pin_pages(unsigned long addr, unsigned long count, unsigned int gup_flags,
+			     struct page **pages)
+{
+#ifdef HAVE_PIN_USER_PAGES_VMAS
+	return pin_user_pages(addr, count, gup_flags, pages, NULL);
+#else
+	return pin_user_pages(addr, count, gup_flags, pages);
+#endif
+}
+
 /**
  * integrity_is_pi_alone - is a block's metadata 8 bytes of Protection Information?
  * @integrity: the disk's integrity profile

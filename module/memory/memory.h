@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Memory: ranges of dma-bufs that a PCI device has mapped for DMA, their address lists, and
- * where they really are. Must not know storage, maps, commands or user memory.
+ * where they really are. Must not know storage, maps or commands, nor read or write user
+ * memory.
  *
  *   importer   the device that does DMA
  *   mapping    a range of a dma-buf, mapped for an importer in one direction
@@ -143,6 +144,9 @@ void nvdm_list_free(struct nvdm_mapping *mapping);
 int nvdm_placement_find(struct nvdm_mapping_user *user, struct nvme_dmabuf_placement_run *runs,
 			u32 max, u32 *count);
 int nvdm_placement_require_peers(struct nvdm_mapping *mapping, u32 *reason);
+
+/* user_pages.c: a process's own memory as a dma-buf */
+struct dma_buf *nvdm_user_pages_export(const struct nvme_dmabuf_export *args, u32 *reason);
 
 /* peer.c: may a device reach another one's memory? */
 int nvdm_peer_distance(struct pci_dev *pdev, struct pci_dev *peer, u32 *reason);

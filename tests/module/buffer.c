@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * udmabuf, DMA heap and DRM dumb buffers. See buffer.h.
+ * udmabuf, DMA heap and DRM dumb buffers, and own memory. See buffer.h.
  */
 #define _GNU_SOURCE
 #include "buffer.h"
@@ -17,6 +17,7 @@
 #include <drm.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
+#include <linux/nvme_dmabuf.h>
 #include <linux/udmabuf.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -30,8 +31,10 @@ static struct exporter known[16] = {
 	{ UDMABUF_SCATTERED, NULL, "udmabuf scattered" },
 	{ UDMABUF_HUGE, NULL, "udmabuf huge pages" },
 	{ DMA_HEAP, "/dev/dma_heap/system", "heap system" },
+	{ USER_PAGES, "/dev/nvme-dmabuf", "own memory" },
+	{ USER_HUGE, "/dev/nvme-dmabuf", "own huge pages" },
 };
-static unsigned int known_count = 4;
+static unsigned int known_count = 6;
 
 static void find_cards(void)
 {
@@ -169,6 +172,47 @@ static int dumb_alloc(const char *path, uint64_t size, int access)
 	return result;
 }
 
+int user_export(int context, void *addr, uint64_t length, uint32_t access, uint32_t *reason)
+{
+	struct nvme_dmabuf_export export = {
+		.size = sizeof(export),
+		.addr = (uintptr_t)addr,
+		.length = length,
+		.access = access,
+		.out_dmabuf_fd = ~0,
+		.out_reason = ~0U,
+	};
+	int result;
+
+	result = ioctl(context, NVME_DMABUF_IOC_EXPORT, &export) ? -errno : export.out_dmabuf_fd;
+	check_that(result >= 0 || export.out_dmabuf_fd == -1, "a descriptor without a dma-buf");
+	*reason = export.out_reason;
+	return result;
+}
+
+static void user_alloc(struct buffer *buffer, uint64_t size)
+{
+	bool huge = buffer->exporter->kind == USER_HUGE;
+	uint64_t unit = huge ? HUGE_PAGE : PAGE;
+	int context = device_open();
+	uint32_t reason;
+
+	size = (size + unit - 1) / unit * unit;
+	buffer->addr = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0), -1, 0);
+	if (buffer->addr == MAP_FAILED)
+		skip("%s of %llu bytes: %m", huge ? "huge pages" : "memory",
+		     (unsigned long long)size);
+	check_sys(madvise(buffer->addr, size, huge ? MADV_NORMAL : MADV_NOHUGEPAGE));
+	buffer->fd = user_export(context, buffer->addr, size,
+				 NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE, &reason);
+	check_sys(close(context));
+	if (buffer->fd == -EFAULT && huge)
+		skip("huge pages of %llu bytes are not there", (unsigned long long)size);
+	check_that(buffer->fd >= 0, "own memory refused: %s, reason %u", strerror(-buffer->fd),
+		   reason);
+}
+
 void buffer_alloc(struct buffer *buffer, const struct exporter *exporter, uint64_t size)
 {
 	off_t real;
@@ -181,6 +225,10 @@ void buffer_alloc(struct buffer *buffer, const struct exporter *exporter, uint64
 	case DRM_DUMB:
 		buffer->fd = dumb_alloc(exporter->path, size, DRM_RDWR);
 		break;
+	case USER_PAGES:
+	case USER_HUGE:
+		user_alloc(buffer, size);
+		break;
 	default:
 		udmabuf_alloc(buffer, size);
 	}
@@ -192,6 +240,8 @@ void buffer_alloc(struct buffer *buffer, const struct exporter *exporter, uint64
 	check_that((uint64_t)real >= size, "%s made a dma-buf of %lld bytes", exporter->name,
 		   (long long)real);
 	buffer->size = real;
+	if (buffer->addr)
+		return;
 	buffer->addr = mmap(NULL, buffer->size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->fd, 0);
 	if (buffer->addr == MAP_FAILED)
 		skip("the CPU cannot map a dma-buf of %s: %m", exporter->name);

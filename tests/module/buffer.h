@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * dma-bufs from every exporter that a test machine may have, made with the
- * kernel's own interfaces and not with the library under test. Knows nothing
+ * dma-bufs from every exporter that a test machine may have, the module's own among them,
+ * made with the kernel's own interfaces and not with the library under test. Knows nothing
  * about NVMe.
  */
 #ifndef TESTS_MODULE_BUFFER_H
@@ -16,6 +16,8 @@ enum exporter_kind {
 	UDMABUF_HUGE,	   /* 2 MiB pages */
 	DMA_HEAP,
 	DRM_DUMB,
+	USER_PAGES, /* this process's memory */
+	USER_HUGE,  /* the same of 2 MiB pages */
 };
 
 struct exporter {
@@ -50,6 +52,15 @@ struct buffer {
 
 /** buffer_alloc - make a dma-buf, or skip with the reason why not */
 void buffer_alloc(struct buffer *buffer, const struct exporter *exporter, uint64_t size);
+
+/**
+ * user_export - make a dma-buf of own memory
+ * @context: open device
+ * @reason: gets NVME_DMABUF_REASON_*
+ *
+ * Returns a descriptor or -errno.
+ */
+int user_export(int context, void *addr, uint64_t length, uint32_t access, uint32_t *reason);
 
 /** buffer_alloc_mode - make one whose file is open O_RDONLY or O_WRONLY, or skip */
 int buffer_alloc_mode(uint64_t size, int access);

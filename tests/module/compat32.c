@@ -69,6 +69,7 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_queue), 32);
 	check_eq(sizeof(struct nvme_dmabuf_ring), 128);
 	check_eq(sizeof(struct nvme_dmabuf_enter), 40);
+	check_eq(sizeof(struct nvme_dmabuf_export), 40);
 }
 
 static void information(const void *arg)

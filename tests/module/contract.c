@@ -45,6 +45,8 @@ static const struct contract contracts[CALLS] = {
 	     .errors = { EFAULT, EINVAL, E2BIG, EBADF, ENOMEM }),
 	CALL(QUEUE, nvme_dmabuf_queue,
 	     .errors = { EFAULT, EINVAL, E2BIG, EBADF, ENOSPC, ENOMEM, EMFILE, ENFILE }),
+	CALL(EXPORT, nvme_dmabuf_export, .reason = offsetof(struct nvme_dmabuf_export, out_reason),
+	     .errors = { EFAULT, EINVAL, E2BIG, EOVERFLOW, EOPNOTSUPP, ENOMEM, EMFILE, ENFILE }),
 };
 
 static const struct contract enter_contract = {

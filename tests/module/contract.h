@@ -11,8 +11,8 @@
 
 #include <linux/nvme_dmabuf.h>
 
-/* Calls are numbered from 0 without gaps. */
-#define CALLS 11
+/* Calls are numbered from 0; two numbers are a queue's and io_uring's. */
+#define CALLS 14
 
 union call_args {
 	__u32 size;
@@ -28,6 +28,7 @@ union call_args {
 	struct nvme_dmabuf_peer_info peer_info;
 	struct nvme_dmabuf_queue queue;
 	struct nvme_dmabuf_enter enter;
+	struct nvme_dmabuf_export export;
 	uint8_t bytes[256];
 };
 

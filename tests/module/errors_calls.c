@@ -154,6 +154,19 @@ static void done_queue(struct fixture *f, union call_args *args)
 	check_sys(close(args->queue.out_queue_fd));
 }
 
+static void fill_export(struct fixture *f, union call_args *args)
+{
+	args->export.addr = (uintptr_t)f->rig.mirror;
+	args->export.length = PAGE;
+	args->export.access = NVME_DMABUF_ACCESS_READ;
+}
+
+static void done_export(struct fixture *f, union call_args *args)
+{
+	(void)f;
+	check_sys(close(args->export.out_dmabuf_fd));
+}
+
 static int call_file(struct fixture *f, const struct call *call)
 {
 	if (!call->of_queue)
@@ -318,6 +331,17 @@ static const struct call calls[] = {
 		.outputs = { MEMBER(nvme_dmabuf_queue, out_queue_fd),
 			     MEMBER(nvme_dmabuf_queue, out_ring_entries),
 			     MEMBER(nvme_dmabuf_queue, out_ring_bytes) },
+	},
+	{
+		.name = "EXPORT",
+		.request = NVME_DMABUF_IOC_EXPORT,
+		.size = sizeof(struct nvme_dmabuf_export),
+		.fill = fill_export,
+		.done = done_export,
+		.zero = { MEMBER(nvme_dmabuf_export, flags), MEMBER(nvme_dmabuf_export, reserved) },
+		.outputs = { MEMBER(nvme_dmabuf_export, out_dmabuf_fd),
+			     MEMBER(nvme_dmabuf_export, out_reason) },
+		.reason = offsetof(struct nvme_dmabuf_export, out_reason),
 	},
 	{
 		.name = "ENTER",

@@ -58,10 +58,11 @@
 #define ATTACH_NR _IOC_NR(NVME_DMABUF_IOC_ATTACH)
 #define DETACH_NR _IOC_NR(NVME_DMABUF_IOC_DETACH)
 #define ENTER_NR  _IOC_NR(NVME_DMABUF_IOC_ENTER)
+#define EXPORT_NR _IOC_NR(NVME_DMABUF_IOC_EXPORT)
 
 /* What is done besides these calls, numbered on. */
 enum {
-	UNKNOWN = ENTER_NR + 1,
+	UNKNOWN = EXPORT_NR + 1,
 	URING,
 	POLL,
 	MMAP,
@@ -436,6 +437,11 @@ static unsigned int fill(struct fuzzer *f, unsigned int number, union call_args 
 		args->queue.depth = 1 + rnd_below(8);
 		args->queue.flags = one_in(3) ? NVME_DMABUF_QUEUE_POLLED : 0;
 		break;
+	case NVME_DMABUF_IOC_EXPORT:
+		args->export.addr = (uintptr_t)f->arena->out + rnd_below(16) * PAGE;
+		args->export.length = (1 + rnd_below(16)) * PAGE;
+		args->export.access = 1 + rnd_below(3);
+		break;
 	}
 	return map.context;
 }
@@ -510,6 +516,9 @@ static void mutate_addresses(struct fuzzer *f, union call_args *args, unsigned i
 		break;
 	case NVME_DMABUF_IOC_ENTER:
 		args->enter.commands = any_address(f);
+		break;
+	case NVME_DMABUF_IOC_EXPORT:
+		args->export.addr = any_address(f) & ~(PAGE - 1);
 		break;
 	}
 }
@@ -841,6 +850,9 @@ static void settle(struct fuzzer *f, unsigned int number, unsigned int context, 
 			check_completions(f, &args->submit);
 	} else if (!error && number == QUEUE_NR) {
 		remember_queue(f, context, &args->queue);
+	} else if (!error && number == EXPORT_NR) {
+		check(args->export.out_dmabuf_fd > 2);
+		check_sys(close(args->export.out_dmabuf_fd));
 	}
 }
 
@@ -1053,7 +1065,9 @@ static void call_unknown(struct fuzzer *f)
 	int fd = q ? q->fd : f->world->contexts[rnd_below(CONTEXTS)];
 	unsigned long request;
 
-	number = q && one_in(2) ? rnd_below(CALLS) : number + rnd_below(256 - number);
+	number = q && one_in(2) ? rnd_below(QUEUE_NR) : number + rnd_below(256 - number);
+	if (!q && number == EXPORT_NR)
+		number++;
 	request = one_in(2) ? _IO(NVME_DMABUF_IOC_TYPE, number) :
 			      _IOC(rnd_below(4), NVME_DMABUF_IOC_TYPE, rnd_below(256), size);
 	check_eq(ioctl(fd, request, f->arena->args), -1);
@@ -1145,12 +1159,13 @@ static void *fuzzer_run(void *arg)
 		[_IOC_NR(NVME_DMABUF_IOC_DETACH)] = 4,
 		[_IOC_NR(NVME_DMABUF_IOC_MAP_INFO)] = 6,
 		[_IOC_NR(NVME_DMABUF_IOC_PLACEMENT)] = 6,
-		[_IOC_NR(NVME_DMABUF_IOC_SUBMIT)] = 26,
+		[_IOC_NR(NVME_DMABUF_IOC_SUBMIT)] = 23,
 		[_IOC_NR(NVME_DMABUF_IOC_REFRESH)] = 7,
 		[_IOC_NR(NVME_DMABUF_IOC_EVENTS)] = 5,
 		[_IOC_NR(NVME_DMABUF_IOC_PEER_INFO)] = 2,
 		[_IOC_NR(NVME_DMABUF_IOC_QUEUE)] = 3,
 		[ENTER_NR] = 10,
+		[EXPORT_NR] = 3,
 		[UNKNOWN] = 3,
 		[URING] = 4,
 		[POLL] = 2,
@@ -1515,6 +1530,8 @@ static void report(const struct fuzzer *fuzzers, unsigned int count)
 		const char *name = action_name(number);
 		unsigned int calls = 0, succeeded = 0;
 
+		if (!name)
+			continue;
 		for (unsigned int i = 0; i < count; i++) {
 			calls += fuzzers[i].calls[number];
 			succeeded += fuzzers[i].succeeded[number];

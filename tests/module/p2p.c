@@ -839,7 +839,7 @@ static void required(const void *arg)
 	check_transfers(&rig, 1);
 
 	for (unsigned int i = 0; i < count; i++) {
-		if (list[i].kind == UDMABUF_HUGE ||
+		if (list[i].kind == UDMABUF_HUGE || list[i].kind == USER_HUGE ||
 		    access(list[i].path ? list[i].path : "/dev/udmabuf", R_OK | W_OK))
 			continue;
 		buffer_alloc(&buffer, &list[i], MIB);

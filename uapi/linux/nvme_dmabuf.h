@@ -80,6 +80,8 @@
 /* cmd_op of io_uring's IORING_OP_URING_CMD: see NVME_DMABUF_CQE_BYTES. */
 #define NVME_DMABUF_URING_CMD		_IO(NVME_DMABUF_IOC_TYPE, 0x0c)
 
+#define NVME_DMABUF_IOC_EXPORT		_IO(NVME_DMABUF_IOC_TYPE, 0x0d)
+
 /*
  * Reasons: why something was refused. The numbers never change; new ones are
  * added at the end. A program shown a number that it does not know should
@@ -178,6 +180,14 @@
 #define NVME_DMABUF_REASON_DEFERRED		63	/* ESTALE: attached with NVME_DMABUF_ATTACH_DEFER, */
 							/* and not refreshed yet */
 
+/* About the caller's own memory. */
+#define NVME_DMABUF_REASON_PAGE_ALIGN		64	/* EINVAL: memory does not begin and end on pages */
+#define NVME_DMABUF_REASON_MEMORY_ACCESS	65	/* EFAULT or EOVERFLOW: no memory there, or the */
+							/* caller may not read it, or write to it */
+#define NVME_DMABUF_REASON_MEMORY_KIND		66	/* EOPNOTSUPP: a file's pages or a device's, and not */
+							/* anonymous, shared (tmpfs, memfd) or huge ones */
+#define NVME_DMABUF_REASON_MEMLOCK		67	/* ENOMEM: more pinned than RLIMIT_MEMLOCK allows */
+
 /* Features of the module on this kernel, in out_features of struct nvme_dmabuf_info. */
 #define NVME_DMABUF_FEATURE_PEER_TO_PEER	(1ULL << 0) /* kernel has PCI_P2PDMA */
 #define NVME_DMABUF_FEATURE_MOVABLE		(1ULL << 1) /* maps do not pin dynamic exporters' buffers */
@@ -185,6 +195,7 @@
 #define NVME_DMABUF_FEATURE_URING		(1ULL << 3) /* kernel has io_uring */
 #define NVME_DMABUF_FEATURE_FILE		(1ULL << 4) /* files can be attached to, for reading */
 #define NVME_DMABUF_FEATURE_FILE_WRITE		(1ULL << 5) /* and for writing */
+#define NVME_DMABUF_FEATURE_EXPORT		(1ULL << 6) /* NVME_DMABUF_IOC_EXPORT */
 
 /**
  * struct nvme_dmabuf_info - NVME_DMABUF_IOC_INFO
@@ -278,7 +289,7 @@ struct nvme_dmabuf_ns_info {
 	__u32 out_pci_bdf;
 };
 
-/* Directions of a map, in access of struct nvme_dmabuf_attach. */
+/* Directions, in access of struct nvme_dmabuf_attach and struct nvme_dmabuf_export. */
 #define NVME_DMABUF_ACCESS_READ		(1U << 0) /* NVMe Read: the drive writes the dma-buf */
 #define NVME_DMABUF_ACCESS_WRITE	(1U << 1) /* NVMe Write and Flush: the drive reads it */
 
@@ -364,6 +375,48 @@ struct nvme_dmabuf_attach {
 	__aligned_u64 offset;
 	__aligned_u64 length;
 	__u32 out_map;
+	__u32 out_reason;
+};
+
+/**
+ * struct nvme_dmabuf_export - NVME_DMABUF_IOC_EXPORT
+ * @size: sizeof(struct nvme_dmabuf_export)
+ * @flags: 0
+ * @addr: first byte of the caller's memory, a multiple of the page size
+ * @length: bytes, a multiple of the page size, not 0
+ * @access: NVME_DMABUF_ACCESS_*, one or both: what the memory is for. Decides how the dma-buf
+ *	is open: for reading and writing, or for one of them.
+ * @reserved: 0
+ * @out_dmabuf_fd: the dma-buf, a new file that is closed on exec, or -1
+ * @out_reason: NVME_DMABUF_REASON_*, written on failure too
+ *
+ * Makes a dma-buf of memory that the caller has already: anonymous memory, memory shared by
+ * tmpfs, memfd or System V, and huge pages; private or shared. It is attached, and addressed,
+ * as every other dma-buf, and other drivers can import it. Memory that the caller may not
+ * write to must be shared, and can only be the source of NVMe Writes.
+ *
+ * The module pins the pages until the last descriptor of the dma-buf is closed and the last
+ * map of it is detached, and charges them to the caller's user: all of a user's pinned pages
+ * are at most RLIMIT_MEMLOCK, unless the caller has CAP_IPC_LOCK. The dma-buf refers to these
+ * pages, whatever becomes of the address range:
+ *
+ *  fork        the child gets copies of private pages. Shared pages remain the same for both
+ *  munmap      the dma-buf keeps the pages; so it does after exec, and when the caller ends
+ *  mremap      moves the same pages: the data appears at the new address
+ *  MADV_DONTNEED, MAP_FIXED, ftruncate of the shared memory
+ *              the process sees other pages from then on, and no data that is read later
+ *
+ * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, EOPNOTSUPP, ENOMEM, EMFILE, ENFILE, EINTR if a
+ * signal kills the caller.
+ */
+struct nvme_dmabuf_export {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 addr;
+	__aligned_u64 length;
+	__u32 access;
+	__u32 reserved;
+	__s32 out_dmabuf_fd;
 	__u32 out_reason;
 };
 

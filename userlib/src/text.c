@@ -144,6 +144,14 @@ static const struct reason reasons[] = {
 	       "The file is append-only or immutable (see lsattr), or was opened with O_APPEND: what it holds must not be overwritten. Open it without O_APPEND, or use another file."),
 	REASON(DEFERRED, "deferred",
 	       "The map was attached with DEFER and takes no commands yet. Close the file's descriptors, and refresh the map; with AUTO_REFRESH the first command does."),
+	REASON(PAGE_ALIGN, "page-align",
+	       "The memory does not begin and end on pages. Allocate it with aligned_alloc(3) or mmap(2), of whole pages."),
+	REASON(MEMORY_ACCESS, "memory-access",
+	       "There is no memory at some of these addresses, or the program may not write to it. What a drive only reads may be read-only if it is shared; all other memory must be writable."),
+	REASON(MEMORY_KIND, "memory-kind",
+	       "This memory is a file's or a device's. Use anonymous memory, shared memory (memfd, tmpfs, System V) or huge pages; a file on XFS or ext4 is attached by its descriptor."),
+	REASON(MEMLOCK, "memlock",
+	       "The user would have pinned more memory than RLIMIT_MEMLOCK allows. Raise the limit (ulimit -l, or memlock in limits.conf), or export less."),
 };
 
 #define NR_REASONS	(sizeof(reasons) / sizeof(reasons[0]))
