@@ -18,6 +18,7 @@
 #include "mock.h"
 
 #define UDMABUF		"/dev/udmabuf"
+#define MODULE		"/dev/nvme-dmabuf"
 #define HEAP		"/dev/dma_heap/system"
 #define CARD		"/dev/dri/card7"
 #define HUGE_PAGE	(2UL << 20)
@@ -37,6 +38,11 @@ static int heap(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
 static int drm(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
 {
 	return nvmedmabuf_buffer_drm(CARD, size, flags, buf);
+}
+
+static int memory(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
+{
+	return nvmedmabuf_buffer_memory(size, flags, buf);
 }
 
 /* udmabuf */
@@ -159,6 +165,92 @@ static void udmabuf_fails_as_its_system_calls(void **state)
 	/* above size_limit_mb */
 	expect_udmabuf(page, EINVAL);
 	assert_int_equal(udmabuf(page, 0, &buf), -EINVAL);
+	assert_null(buf);
+}
+
+/* Own memory */
+
+static struct nvme_dmabuf_export memory_in;
+static int memory_fd;
+
+static void look_at_memory(void *arg)
+{
+	struct nvme_dmabuf_export *export = arg;
+	char *addr = (char *)(uintptr_t)export->addr;
+
+	memory_in = *export;
+	/* All of it is there. */
+	addr[0] = 'a';
+	addr[export->length - 1] = 'z';
+	export->out_dmabuf_fd = memory_fd;
+}
+
+static void expect_export(uint64_t size, int err)
+{
+	memory_fd = err ? -1 : mock_dmabuf(size, O_RDWR);
+	MOCK_IOCTLS({ MODULE, NVME_DMABUF_IOC_EXPORT, NULL, 0, look_at_memory, err, 0 });
+}
+
+static void memory_is_exported_and_mapped(void **state)
+{
+	const struct {
+		uint64_t size, rounded;
+		uint32_t flags;
+	} cases[] = {
+		{ 1, page, 0 },
+		{ page, page, 0 },
+		{ page + 1, 2 * page, 0 },
+		{ 1, HUGE_PAGE, NVMEDMABUF_BUFFER_HUGE },
+		{ HUGE_PAGE + 1, 2 * HUGE_PAGE, NVMEDMABUF_BUFFER_HUGE },
+	};
+	struct nvmedmabuf_buffer *buf;
+	void *addr;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		expect_export(cases[i].rounded, 0);
+		assert_int_equal(memory(cases[i].size, cases[i].flags, &buf), 0);
+		assert_string_equal(mock_open_path, MODULE);
+		assert_int_equal(mock_open_flags & O_CLOEXEC, O_CLOEXEC);
+		assert_int_equal(!!(mock_memfd_flags & MFD_HUGETLB), !!cases[i].flags);
+		assert_int_equal(memory_in.size, sizeof(memory_in));
+		assert_int_equal(memory_in.flags | memory_in.reserved, 0);
+		assert_int_equal(memory_in.access,
+				 NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE);
+		assert_int_equal(memory_in.length, cases[i].rounded);
+		assert_int_equal(nvmedmabuf_buffer_fd(buf), memory_fd);
+		assert_int_equal(nvmedmabuf_buffer_size(buf), cases[i].rounded);
+		/* It is where it was exported from, not mapped once more. */
+		assert_int_equal(nvmedmabuf_buffer_mmap(buf, &addr), 0);
+		assert_int_equal((uintptr_t)addr, memory_in.addr);
+		assert_int_equal(((char *)addr)[cases[i].rounded - 1], 'z');
+		nvmedmabuf_buffer_free(buf);
+	}
+}
+
+/* Nothing is left: no descriptor, no mapping. */
+static void memory_fails_as_its_system_calls(void **state)
+{
+	static const char *const before[] = { "memfd_create", "fstat", "ftruncate", "mmap", "open" };
+	static const char *const after[] = { "lseek", "calloc" };
+	struct nvmedmabuf_buffer *buf = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(before) / sizeof(*before); i++) {
+		mock_fail(before[i], EDQUOT);
+		assert_int_equal(memory(page, 0, &buf), -EDQUOT);
+		mock_all_done();
+	}
+	expect_export(page, ENOMEM);
+	assert_int_equal(memory(page, 0, &buf), -ENOMEM);
+	for (size_t i = 0; i < sizeof(after) / sizeof(*after); i++) {
+		mock_fail(after[i], ENOMEM);
+		expect_export(page, 0);
+		assert_int_equal(memory(page, 0, &buf), -ENOMEM);
+		mock_all_done();
+	}
+	assert_int_equal(memory(page, 1, &buf), -EINVAL);
+	assert_int_equal(memory(UINT64_MAX, 0, &buf), -EOVERFLOW);
 	assert_null(buf);
 }
 
@@ -591,6 +683,8 @@ int main(void)
 		mock_test(udmabuf_refuses_other_flags),
 		mock_test(udmabuf_refuses_sizes_that_wrap),
 		mock_test(udmabuf_fails_as_its_system_calls),
+		mock_test(memory_is_exported_and_mapped),
+		mock_test(memory_fails_as_its_system_calls),
 		mock_test(heap_allocates_whole_pages),
 		mock_test(heap_refuses_names_that_are_paths),
 		mock_test(heap_refuses_sizes_that_wrap),

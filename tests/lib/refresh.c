@@ -302,6 +302,52 @@ static void get_peer_info_passes_file_and_address(void **state)
 	nvmedmabuf_close(ctx);
 }
 
+/* Own memory */
+
+static char memory[1] __attribute__((aligned(4096)));
+
+static void answer_export(void *arg)
+{
+	struct nvme_dmabuf_export *export = arg;
+
+	export->out_dmabuf_fd = 55;
+	export->out_reason = NVME_DMABUF_REASON_MEMLOCK;
+}
+
+static void export_passes_everything(void **state)
+{
+	const struct nvme_dmabuf_export in = {
+		.size = sizeof(in),
+		.addr = (uintptr_t)memory,
+		.length = 1ULL << 40,
+		.access = NVME_DMABUF_ACCESS_WRITE,
+	};
+	struct nvmedmabuf *ctx = open_context();
+	uint32_t reason = 0;
+	int fd = -1;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_EXPORT, &in, sizeof(in), answer_export, 0, 0 });
+		assert_int_equal(nvmedmabuf_export(ctx, memory, 1ULL << 40, NVME_DMABUF_ACCESS_WRITE,
+						   &fd, i ? NULL : &reason),
+				 0);
+		assert_int_equal(fd, 55);
+		assert_int_equal(reason, NVME_DMABUF_REASON_MEMLOCK);
+	}
+	for_each_errno(e) {
+		fd = -1;
+		reason = 0;
+		MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_EXPORT, &in, sizeof(in), answer_export, *e, 0 });
+		assert_int_equal(nvmedmabuf_export(ctx, memory, 1ULL << 40, NVME_DMABUF_ACCESS_WRITE,
+						   &fd, &reason),
+				 -*e);
+		assert_int_equal(fd, -1);
+		assert_int_equal(reason, NVME_DMABUF_REASON_MEMLOCK);
+	}
+	nvmedmabuf_close(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +361,7 @@ int main(void)
 		mock_test(get_events_fails_as_the_module),
 		mock_test(get_events_counts_with_an_int),
 		mock_test(get_peer_info_passes_file_and_address),
+		mock_test(export_passes_everything),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -54,17 +54,10 @@ examples_read() {
 }
 
 readme_reads() {
-	local libs call=
+	local libs
 	read -ra libs <<<"$(pkg-config --libs libdrm libnvme liburing)"
 	# shellcheck disable=SC2016 # backticks of the text
 	sed -n '/^```c$/,/^```$/{/^```/!p}' README.md > "$TMP/example.c"
-	# As the text says.
-	if [ ! -e /dev/udmabuf ]; then
-		modprobe vgem
-		# shellcheck disable=SC2016 # backticks of the text
-		call=$(sed -n 's/.*`\(nvmedmabuf_buffer_drm([^`]*)\)`.*/\1/p' README.md)
-		sed -i "s|nvmedmabuf_buffer_udmabuf([^)]*)|${call//&/\\&}|" "$TMP/example.c"
-	fi
 	"$CC" -Iuapi -Iuserlib/include -o "$TMP/example" "$TMP/example.c" "$USERLIB/libnvmedmabuf.a" "${libs[@]}" &&
 		[ "$("$TMP/example" "$NS")" = "first byte: $(on_drive "$NS" 0 1 | od -An -tx1 -N1 | xargs)" ]
 }

@@ -172,6 +172,11 @@ int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags, struct nvmedmabuf_b
 	return 0;
 }
 
+int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
+{
+	return nvmedmabuf_buffer_udmabuf(size, flags, buf);
+}
+
 int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
 			   struct nvmedmabuf_buffer **buf)
 {

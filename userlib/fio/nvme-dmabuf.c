@@ -62,7 +62,7 @@ static struct fio_option options[] = {
 		.lname = "Exporter of the buffer",
 		.type = FIO_OPT_STR_STORE,
 		.off1 = offsetof(struct options, exporter),
-		.help = "Where the dma-buf comes from: udmabuf, huge, heap[:NAME] or drm[:PATH]",
+		.help = "Where the dma-buf comes from: udmabuf, huge, heap[:NAME], drm[:PATH], memory or memory:huge",
 		.def = "udmabuf",
 		.category = FIO_OPT_C_ENGINE,
 		.group = FIO_OPT_G_INVALID,
@@ -252,6 +252,10 @@ static int make_buffer(const char *exporter, uint64_t size, struct nvmedmabuf_bu
 		return nvmedmabuf_buffer_drm("/dev/dri/card0", size, 0, buffer);
 	if (strncmp(exporter, "drm:", 4) == 0)
 		return nvmedmabuf_buffer_drm(exporter + 4, size, 0, buffer);
+	if (strcmp(exporter, "memory") == 0)
+		return nvmedmabuf_buffer_memory(size, 0, buffer);
+	if (strcmp(exporter, "memory:huge") == 0)
+		return nvmedmabuf_buffer_memory(size, NVMEDMABUF_BUFFER_HUGE, buffer);
 	return -EINVAL;
 }
 

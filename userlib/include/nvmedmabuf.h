@@ -125,6 +125,28 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 			   struct nvme_dmabuf_ns_info *info);
 
 /**
+ * nvmedmabuf_export - make a dma-buf of memory that the program has
+ * @ctx: the context
+ * @addr: first byte, a multiple of the page size
+ * @length: bytes, a multiple of the page size, not 0
+ * @access: what maps of the dma-buf may ask for: NVME_DMABUF_ACCESS_READ (a
+ *	drive fills the memory), _WRITE (a drive reads it), or both
+ * @dmabuf_fd: gets the dma-buf, which the caller must close
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * The memory may be anonymous, shared (memfd, tmpfs, System V) or huge pages. It stays
+ * pinned until the descriptor is closed and all maps of it are detached, and counts
+ * against the user's RLIMIT_MEMLOCK. The dma-buf keeps the same pages whatever the
+ * program does to the addresses: see nvme-dmabuf(7).
+ *
+ * Return: 0; -EINVAL, -EOVERFLOW, -EFAULT (no memory there, or it must not be written
+ * to or read), -EOPNOTSUPP (a file's or a device's memory), -ENOMEM (with
+ * NVME_DMABUF_REASON_MEMLOCK: more than the limit), -EMFILE, -ENFILE.
+ */
+int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
+		      uint32_t access, int *dmabuf_fd, uint32_t *reason);
+
+/**
  * nvmedmabuf_attach - map a range of a dma-buf for DMA by a namespace
  * @ctx: the context
  * @dmabuf_fd: the dma-buf; open for writing if @access has READ, for reading if
@@ -619,7 +641,7 @@ const char *nvmedmabuf_status_text(uint16_t status);
 /* A buffer: a dma-buf of one of the kernel's usual exporters, or of any other. */
 struct nvmedmabuf_buffer;
 
-/* flags of nvmedmabuf_buffer_udmabuf() */
+/* flags of nvmedmabuf_buffer_udmabuf() and nvmedmabuf_buffer_memory() */
 #define NVMEDMABUF_BUFFER_HUGE	(1U << 27) /* huge pages of the default size */
 
 /* flags of nvmedmabuf_buffer_begin_cpu() and _end_cpu() */
@@ -642,6 +664,24 @@ struct nvmedmabuf_buffer;
  */
 int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
 			      struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_memory - host memory as a dma-buf, through the module
+ * @size: bytes, not 0; rounded up to whole pages
+ * @flags: 0 or NVMEDMABUF_BUFFER_HUGE
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * Works on every kernel, and for every user who may open /dev/nvme-dmabuf. The memory
+ * counts against RLIMIT_MEMLOCK. It is mapped already: only other processes that are
+ * given the dma-buf cannot map it. For memory that the program has, see
+ * nvmedmabuf_export().
+ *
+ * Return: 0; -EINVAL if @size or @flags is wrong; -EOVERFLOW if @size cannot
+ * be rounded up; -ENOENT if the module is not loaded; -EACCES; -ENOMEM if there is none, or
+ * RLIMIT_MEMLOCK allows no more.
+ */
+int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags,
+			     struct nvmedmabuf_buffer **buf);
 
 /**
  * nvmedmabuf_buffer_heap - memory of a DMA heap, /dev/dma_heap/<heap>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Buffers: dma-bufs from the kernel's usual exporters, and their use by the
- * CPU. Knows neither the module nor NVMe.
+ * Buffers: dma-bufs from the kernel's usual exporters and of own memory, and
+ * their use by the CPU. Of the module it knows how memory is exported, and
+ * nothing of NVMe.
  *
  * Whatever an exporter needed besides is released as soon as the dma-buf
  * exists, since that keeps its memory: a buffer is one descriptor.
@@ -96,14 +97,14 @@ static int udmabuf_export(int memfd, uint64_t size)
 	return fd;
 }
 
-int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
-			      struct nvmedmabuf_buffer **buf)
+/* A memfd, whose pages @size is rounded up to; returns it or -errno. */
+static int memfd_for(uint64_t *size, uint32_t flags)
 {
 	bool huge = flags & NVMEDMABUF_BUFFER_HUGE;
 	struct stat st;
 	int memfd, ret;
 
-	if (!size || flags & ~NVMEDMABUF_BUFFER_HUGE)
+	if (!*size || flags & ~NVMEDMABUF_BUFFER_HUGE)
 		return -EINVAL;
 
 	memfd = memfd_create("nvmedmabuf", MFD_CLOEXEC | MFD_ALLOW_SEALING |
@@ -112,18 +113,81 @@ int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
 		return -errno;
 
 	/* A hugetlb file's block size is that of its pages. */
-	if (fstat(memfd, &st) < 0) {
-		ret = -errno;
-		goto close_memfd;
-	}
-	ret = round_size(&size, huge ? (uint64_t)st.st_blksize :
-				       (uint64_t)sysconf(_SC_PAGESIZE));
+	ret = fstat(memfd, &st) < 0 ? -errno : 0;
 	if (!ret)
-		ret = udmabuf_export(memfd, size);
+		ret = round_size(size, huge ? (uint64_t)st.st_blksize :
+					      (uint64_t)sysconf(_SC_PAGESIZE));
+	if (!ret)
+		return memfd;
+	close(memfd);
+	return ret;
+}
 
-close_memfd:
+int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
+			      struct nvmedmabuf_buffer **buf)
+{
+	int memfd, ret;
+
+	memfd = memfd_for(&size, flags);
+	if (memfd < 0)
+		return memfd;
+	ret = udmabuf_export(memfd, size);
 	close(memfd);
 	return ret < 0 ? ret : buffer_create(ret, buf);
+}
+
+/* Has the module make a dma-buf of memory; returns it or -errno. */
+static int memory_export(void *addr, uint64_t size)
+{
+	struct nvme_dmabuf_export export = {
+		.size = sizeof(export),
+		.addr = (uintptr_t)addr,
+		.length = size,
+		.access = NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE,
+	};
+	int dev, ret;
+
+	dev = open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC);
+	if (dev < 0)
+		return -errno;
+
+	ret = ioctl(dev, NVME_DMABUF_IOC_EXPORT, &export) < 0 ?
+		      -errno : export.out_dmabuf_fd;
+	close(dev);
+	return ret;
+}
+
+int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags,
+			     struct nvmedmabuf_buffer **buf)
+{
+	void *addr;
+	int memfd, ret;
+
+	memfd = memfd_for(&size, flags);
+	if (memfd < 0)
+		return memfd;
+	ret = ftruncate(memfd, (off_t)size) < 0 ? -errno : 0;
+	if (!ret && size != (size_t)size)
+		ret = -ENOMEM;
+	if (ret) {
+		close(memfd);
+		return ret;
+	}
+
+	addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	ret = addr == MAP_FAILED ? -errno : 0;
+	close(memfd);
+	if (ret)
+		return ret;
+
+	ret = memory_export(addr, size);
+	if (ret >= 0)
+		ret = buffer_create(ret, buf);
+	if (ret < 0)
+		munmap(addr, size);
+	else
+		(*buf)->addr = addr;
+	return ret;
 }
 
 int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,

@@ -102,6 +102,25 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_NS_INFO, info);
 }
 
+int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
+		      uint32_t access, int *dmabuf_fd, uint32_t *reason)
+{
+	struct nvme_dmabuf_export export = {
+		.size = sizeof(export),
+		.addr = (uintptr_t)addr,
+		.length = length,
+		.access = access,
+	};
+	int err;
+
+	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_EXPORT, &export);
+	if (reason)
+		*reason = export.out_reason;
+	if (!err)
+		*dmabuf_fd = export.out_dmabuf_fd;
+	return err;
+}
+
 int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
 			    uint64_t offset, uint64_t length, uint32_t access,
 			    uint32_t flags, uint32_t *map, uint32_t *reason)

@@ -125,7 +125,7 @@ static int make_memory(struct bench_queue *q, bool huge)
  */
 static int choose_memory(struct bench_queue *q)
 {
-	const bool huge = q->bench->exporter.kind == EXPORTER_HUGE;
+	const bool huge = exporter_is_huge(&q->bench->exporter);
 	const struct channel *ch = &q->bench->channel;
 	struct kernel_path *k = q->state;
 	int ret;

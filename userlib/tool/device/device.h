@@ -224,6 +224,8 @@ enum exporter_kind {
 	EXPORTER_HUGE,
 	EXPORTER_HEAP,
 	EXPORTER_DRM,
+	EXPORTER_MEMORY,
+	EXPORTER_MEMORY_HUGE,
 };
 
 struct exporter {
@@ -237,6 +239,9 @@ struct exporter {
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);
 int exporter_parse_or_report(const char *text, struct exporter *exporter);
+
+/* Does it take huge pages, which are scarce? */
+bool exporter_is_huge(const struct exporter *exporter);
 
 /* All exporters of this machine, those that cannot be used included. */
 int exporter_list(struct exporter **list);

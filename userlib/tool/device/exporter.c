@@ -11,6 +11,7 @@
 #include "device.h"
 
 #define UDMABUF_NODE "/dev/udmabuf"
+#define MEMORY_NODE  "/dev/nvme-dmabuf"
 #define HEAP_DIR     "/dev/dma_heap"
 #define DRI_DIR	     "/dev/dri"
 
@@ -41,6 +42,10 @@ int exporter_parse(const char *text, struct exporter *e)
 		set(e, EXPORTER_UDMABUF, "", text, UDMABUF_NODE);
 	} else if (strcmp(text, "huge") == 0) {
 		set(e, EXPORTER_HUGE, "", text, UDMABUF_NODE);
+	} else if (strcmp(text, "memory") == 0) {
+		set(e, EXPORTER_MEMORY, "", text, MEMORY_NODE);
+	} else if (strcmp(text, "memory:huge") == 0) {
+		set(e, EXPORTER_MEMORY_HUGE, "", text, MEMORY_NODE);
 	} else if (strcmp(text, "heap") == 0) {
 		set_heap(e, "system");
 	} else if (strncmp(text, "heap:", 5) == 0 && text[5] && !strchr(text, '/')) {
@@ -59,7 +64,7 @@ int exporter_parse_or_report(const char *text, struct exporter *e)
 {
 	if (exporter_parse(text, e))
 		return report_usage(
-			"--buffer '%s' is none of auto, udmabuf, huge, heap[:NAME] and drm[:/dev/dri/cardN]",
+			"--buffer '%s' is none of auto, udmabuf, huge, heap[:NAME], drm[:/dev/dri/cardN], memory and memory:huge",
 			text);
 	return TOOL_OK;
 }
@@ -71,6 +76,11 @@ static const char *node_obstacle(const char *path, const char *missing)
 	if (errno == ENOENT || errno == ENXIO)
 		return missing;
 	return "no permission to open it; run this as root or as a member of the node's group";
+}
+
+bool exporter_is_huge(const struct exporter *e)
+{
+	return e->kind == EXPORTER_HUGE || e->kind == EXPORTER_MEMORY_HUGE;
 }
 
 static const char *huge_obstacle(void)
@@ -190,6 +200,25 @@ static int list_drm(struct exporter **list, int *count)
 	return ret;
 }
 
+static int list_memory(struct exporter **list, int *count)
+{
+	const char *obstacle = node_obstacle(MEMORY_NODE, "the module is not loaded");
+	struct exporter *e;
+
+	e = grow(list, count);
+	if (!e)
+		return -ENOMEM;
+	set(e, EXPORTER_MEMORY, "", "memory", MEMORY_NODE);
+	e->obstacle = obstacle;
+
+	e = grow(list, count);
+	if (!e)
+		return -ENOMEM;
+	set(e, EXPORTER_MEMORY_HUGE, "", "memory:huge", MEMORY_NODE);
+	e->obstacle = obstacle ? obstacle : huge_obstacle();
+	return 0;
+}
+
 int exporter_list(struct exporter **list)
 {
 	int count = 0, ret;
@@ -200,6 +229,8 @@ int exporter_list(struct exporter **list)
 		ret = list_heaps(list, &count);
 	if (!ret)
 		ret = list_drm(list, &count);
+	if (!ret)
+		ret = list_memory(list, &count);
 	if (!ret)
 		return count;
 	free(*list);
@@ -218,6 +249,10 @@ int exporter_create(const struct exporter *e, uint64_t size, struct nvmedmabuf_b
 		return nvmedmabuf_buffer_heap(e->path + strlen(HEAP_DIR "/"), size, 0, buf);
 	case EXPORTER_DRM:
 		return nvmedmabuf_buffer_drm(e->path, size, 0, buf);
+	case EXPORTER_MEMORY:
+		return nvmedmabuf_buffer_memory(size, 0, buf);
+	case EXPORTER_MEMORY_HUGE:
+		return nvmedmabuf_buffer_memory(size, NVMEDMABUF_BUFFER_HUGE, buf);
 	default:
 		return -EINVAL;
 	}
@@ -231,7 +266,7 @@ int exporter_create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buf
 	count = exporter_list(&list);
 	for (int i = 0; i < count && ret; i++) {
 		/* Huge pages are scarce: only who asks gets them. */
-		if (list[i].obstacle || list[i].kind == EXPORTER_HUGE)
+		if (list[i].obstacle || exporter_is_huge(&list[i]))
 			continue;
 		ret = exporter_create(&list[i], size, buf);
 		if (!ret)
@@ -262,9 +297,11 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 		return TOOL_OK;
 	if (ret == -ENOENT)
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";
+	else if (ret == -ENOMEM && e->kind == EXPORTER_MEMORY)
+		hint = "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
 	else if (ret == -EINVAL && e->kind != EXPORTER_DRM)
 		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one";
-	else if (ret == -ENOMEM && e->kind == EXPORTER_HUGE)
+	else if (ret == -ENOMEM && exporter_is_huge(e))
 		hint = "; reserve huge pages: sysctl vm.nr_hugepages=32";
 	return report_error(TOOL_FAILED, "no-buffer", "%s gives no dma-buf of %s: %s%s", e->name,
 			    size_text(size, text), strerror(-ret), hint);

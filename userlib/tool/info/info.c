@@ -38,6 +38,7 @@ static const struct {
 	{ NVME_DMABUF_FEATURE_URING, "io_uring", "io_uring" },
 	{ NVME_DMABUF_FEATURE_FILE, "files", "files" },
 	{ NVME_DMABUF_FEATURE_FILE_WRITE, "files_write", "files to be written" },
+	{ NVME_DMABUF_FEATURE_EXPORT, "memory", "memory of a program's own" },
 };
 
 static const char *version_text(uint32_t version, char *text, size_t size)
