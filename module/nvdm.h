@@ -6,6 +6,7 @@
  *   context     an open file of /dev/nvme-dmabuf; owns maps          context.h
  *   map         what a caller numbers: a mapping and a namespace     map.h
  *   mapping     a range of a dma-buf, mapped for a controller        memory/memory.h
+ *   user pages  a process's memory that was made a dma-buf           memory/user_pages.c
  *   namespace   an open namespace, and the path to it                storage/storage.h
  *   controller  a PCI device bound to the stock nvme driver          storage/storage.h
  *   command     an NVMe Read, Write or Flush, in one or more parts   command.h
@@ -94,6 +95,8 @@
  *   dmabuf->resv           a mapping, its list and its users; alone it is
  *                          enough to undo a mapping, as an exporter that invalidates,
  *                          which holds it when it calls us, makes us do
+ *   pages->lock            of own memory that was exported: who maps it. Inside it the DMA
+ *                          API only
  *   controller->parked_lock  one at a time: looking for requests that the driver keeps back
  *   importer->lock         (spinlock) the importer's list of mappings
  *   controller->users_lock (spinlock) the controller's list of users, and gone

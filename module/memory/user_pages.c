@@ -119,7 +119,7 @@ static int nvdm_user_pages_gup_flags(const struct nvdm_user_pages *pages,
 	if (vma->vm_flags & VM_WRITE)
 		return FOLL_LONGTERM | FOLL_WRITE;
 	/* What many map, and the caller must not write to, remains the same page. */
-	if (vma->vm_flags & VM_SHARED && pages->access == NVME_DMABUF_ACCESS_WRITE)
+	if (vma->vm_flags & VM_MAYSHARE && pages->access == NVME_DMABUF_ACCESS_WRITE)
 		return FOLL_LONGTERM;
 	*reason = NVME_DMABUF_REASON_MEMORY_ACCESS;
 	return -EFAULT;

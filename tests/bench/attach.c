@@ -47,6 +47,8 @@ static void tracing_start(void)
 		"r:bench/work_end dma_buf_map_attachment",
 		"p:bench/unwork_start dma_buf_unmap_attachment",
 		"r:bench/unwork_end dma_buf_unmap_attachment",
+		"p:bench/pinwork_start pin_user_pages",
+		"r:bench/pinwork_end pin_user_pages",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
@@ -136,8 +138,9 @@ static void measure(int device, int block, const struct memory *memory, const ch
 	if (!best_attach.exporter)
 		die("the trace does not show the exporter");
 	print_start("attach", NULL);
-	printf(", \"layout\": \"%s\", \"bytes\": %llu, \"segments\": %llu", layout,
-	       (unsigned long long)memory->exported, (unsigned long long)info.out_segments);
+	printf(", \"layout\": \"%s\", \"memory\": \"%s\", \"bytes\": %llu, \"segments\": %llu",
+	       layout, memory->own ? "own" : "udmabuf", (unsigned long long)memory->exported,
+	       (unsigned long long)info.out_segments);
 	printf(", \"attach\": %llu, \"attach_exporter\": %llu, \"attach_own_per_page\": %.2f",
 	       (unsigned long long)best_attach.all, (unsigned long long)best_attach.exporter,
 	       (double)(best_attach.all - best_attach.exporter) / pages);
@@ -148,6 +151,35 @@ static void measure(int device, int block, const struct memory *memory, const ch
 	       (unsigned long long)info.out_list_bytes,
 	       100.0 * info.out_list_bytes / memory->exported);
 	fflush(stdout);
+}
+
+/* This program's own memory: what it takes to export it, and how much of that to pin it. */
+static void measure_own(int device, int block, const struct memory *memory, uint64_t bytes,
+			const char *layout)
+{
+	struct work best = { 0 }, work;
+	struct memory own;
+	uint64_t start;
+
+	for (int i = 0; i < REPEATS; i++) {
+		tracing_set("trace", "", O_TRUNC);
+		start = __rdtsc();
+		memory_export_own(memory, bytes, device, &own);
+		work = work_between(start, __rdtsc());
+		if (!i || work.all < best.all)
+			best = work;
+		if (i < REPEATS - 1)
+			close(own.dmabuf);
+	}
+	if (!best.exporter)
+		die("the trace does not show the pinning");
+	print_start("export", NULL);
+	printf(", \"layout\": \"%s\", \"bytes\": %llu, \"export\": %llu, \"pin\": %llu, \"own_per_page\": %.2f}\n",
+	       layout, (unsigned long long)bytes, (unsigned long long)best.all,
+	       (unsigned long long)best.exporter,
+	       (double)(best.all - best.exporter) / (bytes / PAGE));
+	measure(device, block, &own, layout);
+	close(own.dmabuf);
 }
 
 /* The exporter must not be asked: a map of the namespace keeps the buffer mapped. */
@@ -227,6 +259,8 @@ void attach_part(struct job *job)
 			note("attach, %llu MiB, %s", (unsigned long long)sizes[i], layout);
 			memory_export(&memory, sizes[i] * MIB);
 			measure(device, block, &memory, layout);
+			if (sizes[i] * MIB <= memory.size)
+				measure_own(device, block, &memory, sizes[i] * MIB, layout);
 		}
 		memory_free(&memory);
 	}

@@ -40,6 +40,7 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
  * @fd: a memory file
  * @dmabuf: a udmabuf of its start, or of all of it so many times that it has @exported
  *	bytes; -1 if there is none
+ * @own: @dmabuf is the module's instead, made of what @addr leads to
  * @size: bytes
  * @exported: bytes of @dmabuf
  * @addr: where this process sees the file
@@ -47,6 +48,7 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
 struct memory {
 	int fd;
 	int dmabuf;
+	bool own;
 	uint64_t size;
 	uint64_t exported;
 	uint8_t *addr;
@@ -61,6 +63,13 @@ void memory_alloc(struct memory *memory, uint64_t size, bool scattered);
 
 /** memory_export - make a dma-buf of @bytes; if more than the memory's, a multiple */
 void memory_export(struct memory *memory, uint64_t bytes);
+
+/**
+ * memory_export_own - make a dma-buf of the start of the same memory, by the module
+ * @device: an open file of the module's device
+ * @own: gets the memory as it is then; only its @dmabuf is to be closed
+ */
+void memory_export_own(const struct memory *memory, uint64_t bytes, int device, struct memory *own);
 
 void memory_free(struct memory *memory);
 

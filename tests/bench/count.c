@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -245,9 +246,9 @@ static void print_figures(const char *part, const struct path *path, const struc
 	double reads = job->depth * job->threads;
 
 	print_start(part, path->name);
-	printf(", \"layout\": \"%s\", \"bytes\": %u, \"depth\": %u, \"maps\": %u, \"threads\": %u, \"writes\": %s, ",
-	       layout, job->bytes, job->depth, job->maps, job->threads,
-	       job->writes ? "true" : "false");
+	printf(", \"layout\": \"%s\", \"memory\": \"%s\", \"bytes\": %u, \"depth\": %u, \"maps\": %u, \"threads\": %u, \"writes\": %s, ",
+	       layout, job->memory->own ? "own" : "udmabuf", job->bytes, job->depth, job->maps,
+	       job->threads, job->writes ? "true" : "false");
 	if (error)
 		printf("\"submit\": null, \"reap\": null, \"total\": null, \"error\": \"%s\"}\n",
 		       error_name(error));
@@ -301,6 +302,26 @@ static void count_path(const struct path *path, struct job *job, const char *lay
 	}
 }
 
+/* The same memory once more, as this program's own. */
+static void count_own(struct job *job, const char *layout)
+{
+	const struct memory *memory = job->memory;
+	int device = check_sys(open("/dev/nvme-dmabuf", O_RDWR | O_CLOEXEC));
+	struct memory own;
+
+	memory_export_own(memory, memory->size, device, &own);
+	job->memory = &own;
+	job->bytes = 4 * KIB;
+	job->depth = 32;
+	job->maps = job->threads = 1;
+	note("own memory, %s", layout);
+	count_one("count", &path_ioctl, job, layout);
+	count_one("count", &path_uring, job, layout);
+	job->memory = memory;
+	close(own.dmabuf);
+	close(device);
+}
+
 void count_part(struct job *job)
 {
 	static const uint32_t sizes[] = { 4, 16, 64, 128, 256, 512, 1024 };
@@ -328,6 +349,8 @@ void count_part(struct job *job)
 				}
 			}
 		}
+		if (wanted_number("SIZES", 4) && wanted_number("DEPTHS", 32))
+			count_own(job, layout);
 		memory_free(&memory);
 	}
 	job->maps = job->threads = 1;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory that all paths read into: a memory file, which io_uring registers as its
- * buffer and udmabuf makes a dma-buf of. See bench.h.
+ * buffer and udmabuf, or the module, makes a dma-buf of. See bench.h.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/nvme_dmabuf.h>
 #include <linux/udmabuf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,7 @@ void memory_alloc(struct memory *memory, uint64_t size, bool scattered)
 {
 	memory->size = size;
 	memory->dmabuf = -1;
+	memory->own = false;
 	memory->fd = check_sys(memfd_create("bench", MFD_CLOEXEC | MFD_ALLOW_SEALING |
 							     (scattered ? 0 : MFD_HUGETLB)));
 	check_sys(ftruncate(memory->fd, size));
@@ -147,6 +149,23 @@ void memory_export(struct memory *memory, uint64_t bytes)
 	memory->exported = bytes;
 	free(list);
 	close(device);
+}
+
+void memory_export_own(const struct memory *memory, uint64_t bytes, int device, struct memory *own)
+{
+	struct nvme_dmabuf_export export = {
+		.size = sizeof(export),
+		.addr = (uintptr_t)memory->addr,
+		.length = bytes,
+		.access = NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE,
+	};
+
+	if (ioctl(device, NVME_DMABUF_IOC_EXPORT, &export))
+		die("export: %m, reason %u", export.out_reason);
+	*own = *memory;
+	own->dmabuf = export.out_dmabuf_fd;
+	own->exported = bytes;
+	own->own = true;
 }
 
 void memory_free(struct memory *memory)

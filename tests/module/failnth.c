@@ -362,6 +362,37 @@ static void settle_queue(struct state *s, const struct subject *subject)
 		check_sys(close(s->args.queue.out_queue_fd));
 }
 
+/* Every other page, so that hardly any follows its neighbour; all are there. */
+static void open_memory(struct state *s, const struct subject *subject)
+{
+	s->buffer.addr = pages_alloc(2 * subject->size);
+	memset(s->buffer.addr, 1, 2 * subject->size);
+	for (uint64_t at = PAGE; at < subject->size; at += PAGE)
+		check(mremap(s->buffer.addr + 2 * at, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     s->buffer.addr + at) != MAP_FAILED);
+}
+
+static void prepare_export(struct state *s, const struct subject *subject)
+{
+	struct nvme_dmabuf_export *args = arguments(s, subject);
+
+	args->addr = (uintptr_t)s->buffer.addr;
+	args->length = subject->size;
+	args->access = NVME_DMABUF_ACCESS_READ;
+}
+
+static int run_export(struct state *s)
+{
+	return invoke(s, _IOC_NR(NVME_DMABUF_IOC_EXPORT));
+}
+
+static void settle_export(struct state *s, const struct subject *subject)
+{
+	(void)subject;
+	if (!s->result)
+		check_sys(close(s->args.export.out_dmabuf_fd));
+}
+
 static void prepare_mmap(struct state *s, const struct subject *subject)
 {
 	(void)subject;
@@ -1308,8 +1339,16 @@ static const struct subject subjects[] = {
 	ATTACH_OF("udmabuf of huge pages", buffer, LARGE, UDMABUF_HUGE),
 	ATTACH_OF("a DMA heap", buffer, LARGE, DMA_HEAP),
 	ATTACH_OF("DRM", buffer, LARGE, DRM_DUMB),
+	ATTACH_OF("own memory", buffer, LARGE, USER_PAGES),
 	ATTACH_OF("to a partition", partition, MIB, EXPORTER_DYNAMIC, .close = close_partition),
 	ATTACH_OF("to a multipath device", exported, MIB, EXPORTER_DYNAMIC, .drive = "MPATH"),
+	{ .name = "EXPORT",
+	  IOCTL(EXPORT),
+	  .size = MIB,
+	  .open = open_memory,
+	  .prepare = prepare_export,
+	  .run = run_export,
+	  .settle = settle_export },
 	{ .name = "DETACH",
 	  IOCTL(DETACH),
 	  .prepare = prepare_detach,

@@ -203,10 +203,34 @@ static void side_by_side(const void *arg)
 	check_eq(pinned(), before);
 }
 
+static uint8_t *protect(uint8_t *p, int fd)
+{
+	(void)fd;
+	check_sys(mprotect(p, SIZE, PROT_READ));
+	return p;
+}
+
+/* Of a file that is open for reading only. */
+static uint8_t *open_again(uint8_t *p, int fd)
+{
+	char path[64];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = check_sys(open(path, O_RDONLY | O_CLOEXEC));
+	check_sys(munmap(p, SIZE));
+	p = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, again, 0);
+	check(p != MAP_FAILED);
+	check_sys(close(again));
+	return p;
+}
+
 /* What the caller may only read, a drive may read as well, and nothing else. */
 static void read_only(const void *arg)
 {
-	uint8_t *p = memory(&memfd, NULL, SIZE);
+	uint8_t *(*const make)(uint8_t *p, int fd) = arg;
+	int file = check_sys(memfd_create("test", MFD_CLOEXEC));
+	uint8_t *p;
 	int context = device_open(), fd;
 	uint32_t reason, map;
 	struct drive drive;
@@ -215,11 +239,14 @@ static void read_only(const void *arg)
 	struct nvme_dmabuf_completion completion;
 	uint8_t *back = pages_alloc(SIZE);
 
-	(void)arg;
 	require_erase();
 	drive_open(&drive, main_drive());
+	check_sys(ftruncate(file, SIZE));
+	p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	check(p != MAP_FAILED);
 	rnd_fill(p, SIZE);
-	check_sys(mprotect(p, SIZE, PROT_READ));
+	p = make(p, file);
+	check_sys(close(file));
 	check_eq(user_export(context, p, SIZE, READ, &reason), -EFAULT);
 	check_eq(reason, NVME_DMABUF_REASON_MEMORY_ACCESS);
 	check_eq(user_export(context, p, SIZE, READ | WRITE, &reason), -EFAULT);
@@ -730,7 +757,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		tap_add(data, &kinds[i], "%s", kinds[i].name);
 	tap_add(side_by_side, NULL, "several kinds side by side");
-	tap_add(read_only, NULL, "shared and read-only");
+	tap_add(read_only, protect, "shared and made read-only");
+	tap_add(read_only, open_again, "of a file that is open for reading");
 	tap_add(one_way, NULL, "for one direction");
 	for (size_t i = 0; i < ARRAY_SIZE(all_refused); i++)
 		tap_add(refused, &all_refused[i], "refused: %s", all_refused[i].name);
