@@ -226,6 +226,28 @@ not_written() {
 		cmp "$FILE" "$TMP/before"
 }
 
+# What read(2) gives of its end is not what was written.
+end_is_verified() {
+	writes 100000 7 5001 0 --verify && json verified true || return 1
+	cat > "$TMP/liar.c" <<-'EOF'
+	#define _GNU_SOURCE
+	#include <sys/syscall.h>
+	#include <unistd.h>
+	ssize_t pread64(int fd, void *mem, size_t length, off64_t at)
+	{
+		ssize_t n = syscall(SYS_pread64, fd, mem, length, at);
+		if (length == 393)
+			((char *)mem)[392] ^= 1;
+		return n;
+	}
+	EOF
+	cc -shared -fPIC -o "$TMP/liar.so" "$TMP/liar.c" || return 1
+	head -c 5001 /dev/urandom > "$TMP/in"
+	LD_PRELOAD=$TMP/liar.so ASAN_OPTIONS=verify_asan_link_order=0 \
+		refused 1 verify-mismatch write "$FILE" -i "$TMP/in" --start 7 --buffer udmabuf --verify &&
+		says out "byte 392 of block 16" && json complete false && json verified false
+}
+
 # Whatever has no place on the drive although it looks as if it had.
 unwritten_not_written() {
 	make_file 100000
@@ -310,6 +332,7 @@ check "written from a pipe" from_pipe
 check "not written" not_written
 check "blocks that cannot be written" unwritten_not_written
 check "peers" of_peers
+check "the end is read back" end_is_verified
 make_file 3000001
 if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/null; then
 	check "selftest" selftests

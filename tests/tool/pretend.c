@@ -9,9 +9,12 @@
  *   PRETEND_HOLE=A-B   blocks A to B were never written, though the file system has data there
  *   PRETEND_BUSY=N     the map stops for good before command N, counted from 0
  *   PRETEND_CHANGE=1   somebody appends a byte to the file when the first command is done
+ *   PRETEND_LOSE=N     write N of a map, counted from 0, does nothing
+ *   PRETEND_STRAY=N    write N of a map also changes the byte before its own
  *
- * A map of a file that is open for writing takes no commands until the program has closed that,
- * and writes nothing but blocks that the file has.
+ * A map that was attached by a descriptor for writing takes no commands while the program has
+ * the file open, and any other none while it has it open for writing. The former must be
+ * refreshed before its first command. Maps write nothing but blocks that the file has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,12 +40,19 @@ struct nvmedmabuf_buffer {
 	struct nvmedmabuf_buffer *next;
 };
 
-struct nvmedmabuf {
-	int file;
-	bool deferred, writes;
+struct map {
+	int file; /* the pretended module's own; -1 of a map that is not there */
+	bool deferred, exclusive;
+	uint32_t access;
 	uint8_t *mem;
 	uint64_t size;
-	unsigned long commands;
+	unsigned long commands, written;
+};
+
+#define MAPS 4
+
+struct nvmedmabuf {
+	struct map maps[MAPS];
 };
 
 struct nvmedmabuf_queue {
@@ -55,7 +65,15 @@ struct nvmedmabuf_queue {
 static struct nvmedmabuf_buffer *buffers;
 static struct nvmedmabuf context;
 
-#define MAP 7
+/* Of the first; the others follow. */
+#define FIRST_MAP 7
+
+static struct map *find_map(struct nvmedmabuf *ctx, uint32_t number)
+{
+	uint32_t i = number - FIRST_MAP;
+
+	return i < MAPS && ctx->maps[i].file >= 0 ? &ctx->maps[i] : NULL;
+}
 
 static uint64_t setting(const char *name)
 {
@@ -79,16 +97,25 @@ static uint64_t file_blocks(int fd)
 	return bytes / BLOCK + (bytes % BLOCK && !setting("PRETEND_TAIL"));
 }
 
-/* By any descriptor of the program's. */
-static bool is_open_for_writing(int fd)
+static bool is_own(int fd)
+{
+	for (int i = 0; i < MAPS; i++)
+		if (context.maps[i].file == fd)
+			return true;
+	return false;
+}
+
+/* By any descriptor of the program's; those that the module would have do not count. */
+static bool is_open(int fd, bool only_for_writing)
 {
 	struct stat st, other;
 
 	if (fstat(fd, &st))
 		abort();
 	for (int i = 0; i < 64; i++)
-		if (!fstat(i, &other) && other.st_dev == st.st_dev && other.st_ino == st.st_ino &&
-		    (fcntl(i, F_GETFL) & O_ACCMODE) != O_RDONLY)
+		if (!is_own(i) && !fstat(i, &other) && other.st_dev == st.st_dev &&
+		    other.st_ino == st.st_ino &&
+		    (!only_for_writing || (fcntl(i, F_GETFL) & O_ACCMODE) != O_RDONLY))
 			return true;
 	return false;
 }
@@ -100,6 +127,8 @@ const char *nvmedmabuf_version(void)
 
 int nvmedmabuf_open(struct nvmedmabuf **ctx)
 {
+	for (int i = 0; i < MAPS; i++)
+		context.maps[i].file = -1;
 	*ctx = &context;
 	return 0;
 }
@@ -128,7 +157,7 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd, struct nvme_dmabuf
 					      .out_nsid = 1,
 					      .out_max_command = MAX_COMMAND,
 					      .out_flags = NVME_DMABUF_NS_FILE };
-	if (!info->out_reason && is_open_for_writing(ns_fd))
+	if (!info->out_reason && is_open(ns_fd, true))
 		info->out_reason = NVME_DMABUF_REASON_FILE_BUSY;
 	if (!info->out_reason)
 		info->out_capacity = file_blocks(ns_fd);
@@ -258,6 +287,7 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 			    uint32_t *reason)
 {
 	const struct nvmedmabuf_buffer *buf = buffers;
+	struct map *m = ctx->maps;
 	struct stat st;
 
 	while (buf && buf->fd != dmabuf_fd)
@@ -274,7 +304,7 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 	}
 	if (access & NVME_DMABUF_ACCESS_WRITE && (fcntl(ns_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return refuse(reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE, EACCES);
-	if (!(flags & NVME_DMABUF_ATTACH_DEFER) && is_open_for_writing(ns_fd))
+	if (!(flags & NVME_DMABUF_ATTACH_DEFER) && is_open(ns_fd, true))
 		return refuse(reason, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
 	if (offset + length < offset)
 		return refuse(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF, EOVERFLOW);
@@ -282,12 +312,16 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 		return refuse(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF, ERANGE);
 	if (fstat(ns_fd, &st) || !S_ISREG(st.st_mode))
 		abort();
-	*ctx = (struct nvmedmabuf){ .file = open_again(ns_fd),
-				    .deferred = flags & NVME_DMABUF_ATTACH_DEFER,
-				    .writes = access & NVME_DMABUF_ACCESS_WRITE,
-				    .mem = buf->mem + offset,
-				    .size = length };
-	*map = MAP;
+	while (m->file >= 0)
+		if (++m == ctx->maps + MAPS)
+			abort();
+	*m = (struct map){ .file = open_again(ns_fd),
+			   .deferred = flags & NVME_DMABUF_ATTACH_DEFER,
+			   .exclusive = (fcntl(ns_fd, F_GETFL) & O_ACCMODE) != O_RDONLY,
+			   .access = access,
+			   .mem = buf->mem + offset,
+			   .size = length };
+	*map = FIRST_MAP + (m - ctx->maps);
 	*reason = NVME_DMABUF_REASON_NONE;
 	return 0;
 }
@@ -301,34 +335,46 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t
 
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
 {
-	(void)map;
-	close(ctx->file);
+	struct map *m = find_map(ctx, map);
+
+	if (!m)
+		return -ENOENT;
+	close(m->file);
+	m->file = -1;
 	return 0;
 }
 
 int nvmedmabuf_refresh(struct nvmedmabuf *ctx, uint32_t map, uint64_t *generation, uint32_t *reason)
 {
+	struct map *m = find_map(ctx, map);
 	uint32_t unused;
 
-	(void)map;
 	(void)generation;
-	if (is_open_for_writing(ctx->file))
-		return refuse(reason ? reason : &unused, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
-	ctx->deferred = false;
+	if (!reason)
+		reason = &unused;
+	if (!m)
+		return refuse(reason, NVME_DMABUF_REASON_NO_MAP, ENOENT);
+	if (is_open(m->file, !m->exclusive))
+		return refuse(reason, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
+	m->deferred = false;
 	return 0;
 }
 
 int nvmedmabuf_get_map_info(struct nvmedmabuf *ctx, uint32_t map, struct nvme_dmabuf_map_info *info)
 {
+	const struct map *m = find_map(ctx, map);
+
+	if (!m)
+		return -ENOENT;
 	*info = (struct nvme_dmabuf_map_info){ .map = map,
-					       .out_length = ctx->size,
+					       .out_length = m->size,
 					       .out_flags = NVME_DMABUF_MAP_FILE |
 							    NVME_DMABUF_MAP_LAYOUT,
 					       .out_access = NVME_DMABUF_ACCESS_READ,
 					       .out_block_size = BLOCK,
 					       .out_extents = 3,
-					       .out_blocks = file_blocks(ctx->file),
-					       .out_file_bytes = file_bytes(ctx->file) };
+					       .out_blocks = file_blocks(m->file),
+					       .out_file_bytes = file_bytes(m->file) };
 	return 0;
 }
 
@@ -356,17 +402,20 @@ static int touches_hole(int fd, uint64_t start, uint64_t end)
 	return data != (off_t)start * BLOCK || hole < (off_t)end * BLOCK;
 }
 
-static int check(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd, uint32_t *why)
+static int check(const struct map *m, const struct nvme_dmabuf_command *cmd, uint32_t *why)
 {
-	uint64_t blocks = file_blocks(ctx->file), end = cmd->slba + cmd->length / BLOCK;
+	uint64_t blocks = file_blocks(m->file), end = cmd->slba + cmd->length / BLOCK;
 
-	if (cmd->map != MAP)
-		return refuse(why, NVME_DMABUF_REASON_NO_MAP, ENOENT);
-	if (ctx->deferred)
+	if (m->deferred)
 		return refuse(why, NVME_DMABUF_REASON_DEFERRED, ESTALE);
-	if (cmd->opcode == NVME_DMABUF_OP_WRITE && !ctx->writes)
+	if (!(m->access & (cmd->opcode == NVME_DMABUF_OP_READ ? NVME_DMABUF_ACCESS_READ :
+								NVME_DMABUF_ACCESS_WRITE)))
 		return refuse(why, NVME_DMABUF_REASON_MAP_ACCESS, EACCES);
-	if (cmd->opcode == NVME_DMABUF_OP_WRITE && end * BLOCK > file_bytes(ctx->file))
+	if (is_open(m->file, !m->exclusive))
+		return refuse(why, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
+	if (cmd->opcode == NVME_DMABUF_OP_FLUSH)
+		return 0;
+	if (cmd->opcode == NVME_DMABUF_OP_WRITE && end * BLOCK > file_bytes(m->file))
 		return refuse(why, NVME_DMABUF_REASON_FILE_TAIL, ERANGE);
 	if (cmd->flags & ~NVME_DMABUF_CMD_FUA || cmd->reserved2[1])
 		return refuse(why, NVME_DMABUF_REASON_RESERVED, EINVAL);
@@ -380,17 +429,17 @@ static int check(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd, 
 		return refuse(why, NVME_DMABUF_REASON_DWORD_ALIGN, EINVAL);
 	if (cmd->offset + cmd->length < cmd->offset)
 		return refuse(why, NVME_DMABUF_REASON_OUTSIDE_MAP, EOVERFLOW);
-	if (cmd->offset + cmd->length > ctx->size)
+	if (cmd->offset + cmd->length > m->size)
 		return refuse(why, NVME_DMABUF_REASON_OUTSIDE_MAP, ERANGE);
 	if (end < cmd->slba)
 		return refuse(why, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE, EOVERFLOW);
-	if (end == blocks + 1 && end * BLOCK > file_bytes(ctx->file) && setting("PRETEND_TAIL"))
+	if (end == blocks + 1 && end * BLOCK > file_bytes(m->file) && setting("PRETEND_TAIL"))
 		return refuse(why, NVME_DMABUF_REASON_FILE_TAIL, ERANGE);
 	if (end > blocks)
 		return refuse(why, NVME_DMABUF_REASON_OUTSIDE_NAMESPACE, ERANGE);
-	if (touches_hole(ctx->file, cmd->slba, end))
+	if (touches_hole(m->file, cmd->slba, end))
 		return refuse(why, NVME_DMABUF_REASON_FILE_HOLE, ENODATA);
-	if (getenv("PRETEND_BUSY") && ctx->commands >= setting("PRETEND_BUSY"))
+	if (getenv("PRETEND_BUSY") && m->commands >= setting("PRETEND_BUSY"))
 		return refuse(why, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
 	return 0;
 }
@@ -406,46 +455,56 @@ static void append_byte(int fd)
 		abort();
 }
 
-static void write_back(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd)
+static bool is_chosen(const char *name, unsigned long number)
 {
+	return getenv(name) && setting(name) == number;
+}
+
+static void write_back(struct map *m, const struct nvme_dmabuf_command *cmd)
+{
+	uint64_t at = cmd->slba * BLOCK;
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", ctx->file);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", m->file);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || pwrite(fd, ctx->mem + cmd->offset, cmd->length, cmd->slba * BLOCK) !=
-			      (ssize_t)cmd->length)
+	if (fd < 0)
 		abort();
+	if (!is_chosen("PRETEND_LOSE", m->written) &&
+	    pwrite(fd, m->mem + cmd->offset, cmd->length, at) != (ssize_t)cmd->length)
+		abort();
+	if (is_chosen("PRETEND_STRAY", m->written) && pwrite(fd, "x", 1, at - 1) != 1)
+		abort();
+	m->written++;
 	close(fd);
 }
 
 static void run(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmd,
 		struct nvme_dmabuf_completion *cpl)
 {
+	struct map *m = find_map(ctx, cmd->map);
 	uint32_t why = NVME_DMABUF_REASON_NONE;
 	ssize_t n;
 
 	*cpl = (struct nvme_dmabuf_completion){ .user_data = cmd->user_data };
-	if (cmd->opcode == NVME_DMABUF_OP_FLUSH)
-		return;
-	cpl->error = check(ctx, cmd, &why);
+	cpl->error = m ? check(m, cmd, &why) : refuse(&why, NVME_DMABUF_REASON_NO_MAP, ENOENT);
 	cpl->reason = why;
-	if (cpl->error)
+	if (cpl->error || cmd->opcode == NVME_DMABUF_OP_FLUSH)
 		return;
 	if (cmd->opcode == NVME_DMABUF_OP_WRITE) {
-		write_back(ctx, cmd);
-		ctx->commands++;
+		write_back(m, cmd);
+		m->commands++;
 		cpl->bytes = cmd->length;
 		return;
 	}
-	n = pread(ctx->file, ctx->mem + cmd->offset, cmd->length, cmd->slba * BLOCK);
+	n = pread(m->file, m->mem + cmd->offset, cmd->length, cmd->slba * BLOCK);
 	if (n < 0)
 		abort();
 	/* A drive has zeros there. */
-	memset(ctx->mem + cmd->offset + n, 0, cmd->length - n);
+	memset(m->mem + cmd->offset + n, 0, cmd->length - n);
 	cpl->bytes = cmd->length;
-	if (!ctx->commands++ && setting("PRETEND_CHANGE"))
-		append_byte(ctx->file);
+	if (!m->commands++ && setting("PRETEND_CHANGE"))
+		append_byte(m->file);
 }
 
 int nvmedmabuf_submit(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmds,
@@ -471,10 +530,14 @@ int nvmedmabuf_read(struct nvmedmabuf *ctx, uint32_t map, uint64_t offset, uint6
 
 int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map, struct nvme_dmabuf_completion *cpl)
 {
+	struct nvme_dmabuf_completion unused;
 	struct nvme_dmabuf_command cmd;
 
+	if (!cpl)
+		cpl = &unused;
 	nvmedmabuf_prep_flush(&cmd, map);
-	return nvmedmabuf_submit(ctx, &cmd, cpl, 1);
+	run(ctx, &cmd, cpl);
+	return cpl->error;
 }
 
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,

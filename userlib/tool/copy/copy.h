@@ -95,6 +95,9 @@ int copy_end(struct copy *c, int ret, FILE *out);
 int copy_file_prepare(struct copy *c);
 int copy_file_tail(struct copy *c, uint64_t length);
 
+/* write.c: what was read back of the next bytes equals the buffer. Reports. */
+int copy_compare(const struct copy *c, const uint8_t *back, uint64_t length);
+
 /* Free everything; may be called at any stage after copy_parse(). */
 void copy_close(struct copy *c);
 

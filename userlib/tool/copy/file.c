@@ -112,17 +112,39 @@ int copy_file_prepare(struct copy *c)
 	return TOOL_OK;
 }
 
+/* The drive is read, because the page cache forgets what it has: that was written back. */
+static int verify_tail(const struct copy *c, int fd, uint64_t length, uint64_t at)
+{
+	uint8_t *back = malloc(length);
+	int64_t n;
+	int ret;
+
+	if (!back)
+		return report_no_memory();
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	n = file_pread(fd, back, length, at);
+	if (n == (int64_t)length)
+		ret = copy_compare(c, back, length);
+	else
+		ret = report_error(TOOL_FAILED, "input", "cannot read back the end of %s: %s",
+				   c->ns.path, n < 0 ? strerror(-n) : "it is shorter");
+	free(back);
+	return ret;
+}
+
 int copy_file_tail(struct copy *c, uint64_t length)
 {
-	int fd = file_reopen(&c->ns, O_WRONLY), ret = TOOL_OK;
+	uint64_t at = copy_next_block(c) * c->info.out_block_size;
+	int fd = file_reopen(&c->ns, O_RDWR), ret = TOOL_OK;
 
 	if (fd < 0) {
 		errno = -fd;
 		return cannot_write(c);
 	}
-	if (write_all(fd, c->channel.mem, length, copy_next_block(c) * c->info.out_block_size) ||
-	    fsync(fd))
+	if (write_all(fd, c->channel.mem, length, at) || fsync(fd))
 		ret = cannot_write(c);
+	else if (c->verify)
+		ret = verify_tail(c, fd, length, at);
 	close(fd);
 	if (!ret) {
 		c->by_write += length;

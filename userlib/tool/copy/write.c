@@ -184,9 +184,23 @@ static int load_chunk(struct copy *c, uint64_t want, uint64_t *got)
 	return ret;
 }
 
+int copy_compare(const struct copy *c, const uint8_t *back, uint64_t length)
+{
+	uint64_t at;
+
+	if (memcmp(back, c->channel.mem, length) == 0)
+		return TOOL_OK;
+	at = first_difference(back, c->channel.mem, length);
+	return report_error(
+		TOOL_FAILED, "verify-mismatch",
+		"what was read back differs from what was written, first in byte %" PRIu64
+		" of block %" PRIu64,
+		at % c->info.out_block_size, copy_next_block(c) + at / c->info.out_block_size);
+}
+
 static int verify_chunk(struct copy *c, struct channel *back, uint64_t length)
 {
-	uint64_t at, done;
+	uint64_t done;
 	int ret;
 
 	ret = channel_move(back, NVME_DMABUF_OP_READ, NVME_DMABUF_CMD_FUA, copy_next_block(c),
@@ -196,15 +210,7 @@ static int verify_chunk(struct copy *c, struct channel *back, uint64_t length)
 	if (nvmedmabuf_buffer_begin_cpu(back->buf, NVMEDMABUF_CPU_READ) ||
 	    nvmedmabuf_buffer_begin_cpu(c->channel.buf, NVMEDMABUF_CPU_READ))
 		return report_error(TOOL_FAILED, "cpu-access", "the CPU may not read the buffers");
-	if (memcmp(back->mem, c->channel.mem, length)) {
-		at = first_difference(back->mem, c->channel.mem, length);
-		ret = report_error(
-			TOOL_FAILED, "verify-mismatch",
-			"what was read back differs from what was written, first in byte %" PRIu64
-			" of block %" PRIu64,
-			at % c->info.out_block_size,
-			copy_next_block(c) + at / c->info.out_block_size);
-	}
+	ret = copy_compare(c, back->mem, length);
 	nvmedmabuf_buffer_end_cpu(c->channel.buf, NVMEDMABUF_CPU_READ);
 	nvmedmabuf_buffer_end_cpu(back->buf, NVMEDMABUF_CPU_READ);
 	return ret;

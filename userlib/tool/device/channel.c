@@ -183,27 +183,19 @@ static int submit(struct channel *ch, uint32_t count)
 static int read_file(struct channel *ch, uint64_t to, uint64_t from, uint64_t length)
 {
 	int ret = nvmedmabuf_buffer_begin_cpu(ch->buf, NVMEDMABUF_CPU_WRITE), end;
-	uint64_t done = 0;
-	ssize_t n = 1;
+	int64_t n;
 
 	if (ret)
 		return report_error(TOOL_FAILED, "cpu-access",
 				    "the CPU may not fill the buffer: %s", strerror(-ret));
-	while (done < length && n) {
-		n = pread(ch->file, ch->mem + to + done, length - done, from + done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		done += n;
+	n = file_pread(ch->file, ch->mem + to, length, from);
+	if (n < 0) {
+		ret = report_error(TOOL_FAILED, "input", "cannot read the file: %s", strerror(-n));
+	} else {
+		/* Behind the end of the file. */
+		memset(ch->mem + to + n, 0, length - n);
+		ch->by_read += n;
 	}
-	if (n < 0)
-		ret = report_error(TOOL_FAILED, "input", "cannot read the file: %s",
-				   strerror(errno));
-	/* The end of the file. */
-	if (!n)
-		memset(ch->mem + to + done, 0, length - done);
-	ch->by_read += done;
 	end = nvmedmabuf_buffer_end_cpu(ch->buf, NVMEDMABUF_CPU_WRITE);
 	if (end && !ret)
 		ret = report_error(TOOL_FAILED, "cpu-access", "the buffer cannot be given back: %s",

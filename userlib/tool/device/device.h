@@ -125,6 +125,9 @@ int file_check_holes(const struct ns *ns, const struct nvme_dmabuf_ns_info *info
 /* Open it once more: that and nothing else that has its name now. A descriptor, or -errno. */
 int file_reopen(const struct ns *ns, int open_flags);
 
+/* By read(2), through the page cache. How many bytes, fewer only at the end, or -errno. */
+int64_t file_pread(int fd, uint8_t *mem, uint64_t length, uint64_t at);
+
 /* Whether somebody changed it since it was opened. */
 bool file_has_changed(const struct ns *ns);
 

@@ -66,15 +66,35 @@ int file_check_holes(const struct ns *ns, const struct nvme_dmabuf_ns_info *info
 
 int file_reopen(const struct ns *ns, int open_flags)
 {
-	int fd = open(ns->path, open_flags | O_CLOEXEC);
 	struct stat st;
+	int fd;
 
+	/* It waits for commands in flight, for as long as the drive takes. */
+	do
+		fd = open(ns->path, open_flags | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
 	if (fd < 0)
 		return -errno;
 	if (!fstat(fd, &st) && st.st_dev == ns->dev && st.st_ino == ns->inode)
 		return fd;
 	close(fd);
 	return -ENXIO;
+}
+
+int64_t file_pread(int fd, uint8_t *mem, uint64_t length, uint64_t at)
+{
+	uint64_t done = 0;
+	ssize_t n = 1;
+
+	while (done < length && n) {
+		n = pread(fd, mem + done, length - done, at + done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += n;
+	}
+	return done;
 }
 
 bool file_has_changed(const struct ns *ns)
