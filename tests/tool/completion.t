@@ -82,11 +82,9 @@ check "--buffer drm:/" completes /dev/dri/card0 bench nvme0n1 --buffer drm:/d
 check "--direction" completes "write" bench nvme0n1 --direction w
 check "a number is not completed" completes "" read nvme0n1 --count ""
 touch "$TMP/data"
-for subcommand in info read selftest bench; do
+for subcommand in info read write selftest bench; do
 	check "$subcommand: a file" completes "$TMP/data" "$subcommand" "$TMP/da"
 done
-for subcommand in peers write; do
-	check "$subcommand: no file" completes "" "$subcommand" "$TMP/da"
-done
+check "peers: no file" completes "" peers "$TMP/da"
 
 done_testing

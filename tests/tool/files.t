@@ -217,9 +217,7 @@ not_written() {
 	make_file 5000
 	cp "$FILE" "$TMP/before"
 	: > "$TMP/in"
-	refused 4 file-write selftest "$FILE" --write --start 0 &&
-		refused 4 file-write bench "$FILE" --direction write --start 0 --count 8 &&
-		refused 2 usage write "$FILE" -i VERSION --pad &&
+	refused 2 usage write "$FILE" -i VERSION --pad &&
 		refused 1 input-empty write "$FILE" -i "$TMP/in" &&
 		refused 4 no-such-namespace write "$TMP/missing" -i VERSION &&
 		PRETEND_REASON=54 refused 4 file-shared write "$FILE" -i VERSION &&
@@ -285,12 +283,88 @@ benches() {
 		json results.1.path uring-cmd && json results.1.reason file
 }
 
+# tested_with_writes BYTES START COUNT: of a file of so many bytes, which is the same again
+tested_with_writes() {
+	make_file "$1"
+	cp "$FILE" "$TMP/before"
+	rm -f "$TMP/saved"
+	run selftest "$FILE" --write --start "$2" --count "$3" --save "$TMP/saved" --rounds 4 \
+		--buffer udmabuf --json --yes-overwrite="$FILE"
+	code 0 && json failed 0 && json passed 4 && json results.2.part "udmabuf, writing" &&
+		says err "  file          $FILE, $1 bytes" && says err "  file system   " &&
+		says err "  blocks        $2 to $(($2 + $3 - 1)) of $FILE" && cmp "$FILE" "$TMP/before" &&
+		tail -c +$(($2 * 512 + 1)) "$FILE" | head -c $(($3 * 512)) | cmp - "$TMP/saved"
+}
+
+# Up to its end, as far as that is a whole block.
+selftests_with_writes() {
+	tested_with_writes 3000001 100 2000 && tested_with_writes 3000001 0 5859 &&
+		tested_with_writes 512 0 1 || return 1
+	make_file 1000
+	refused 1 outside-namespace selftest "$FILE" --write --start 1 --yes-overwrite="$FILE"
+}
+
+# What a drive does wrong shows, and is mended.
+wrong_writes() {
+	local words=(selftest "$FILE" --write --start 100 --count 500 --rounds 8 --seed 1 --buffer udmabuf
+		--yes-overwrite="$FILE")
+	make_file 1000000
+	cp "$FILE" "$TMP/before"
+	PRETEND_LOSE=3 run "${words[@]}"
+	code 1 && says err "do not trust" && says out "after writes, block" &&
+		cmp "$FILE" "$TMP/before" || return 1
+	PRETEND_STRAY=0 run "${words[@]}"
+	code 1 && says err "do not trust" && says out "after writes, block" &&
+		cmp "$FILE" "$TMP/before"
+}
+
+# Neither the wrong word nor nobody to ask.
+unconfirmed() {
+	local words
+	make_file 100000
+	cp "$FILE" "$TMP/before"
+	for words in "selftest $FILE --write --start 0" "bench $FILE --direction write --start 0 --count 8"; do
+		# shellcheck disable=SC2086 # words
+		run $words --yes-overwrite="${FILE%?}" --json
+		code 4 && json reason not-confirmed && says err "will overwrite" || return 1
+		# shellcheck disable=SC2086 # words
+		run $words --json < /dev/null
+		code 4 && json reason not-confirmed && says out "--yes-overwrite=$FILE" || return 1
+	done
+	cmp "$FILE" "$TMP/before"
+}
+
+# The range changes, and nothing else does.
+benches_writes() {
+	make_file 300001
+	cp "$FILE" "$TMP/before"
+	run bench "$FILE" --direction read,write --start 10 --count 500 --paths ioctl,read-fixed,uring-cmd \
+		--size 512,4K --depth 1,8 --ios 200 --buffer udmabuf --json --yes-overwrite="$FILE"
+	code 0 && json results.0.state measured && json results.12.direction write &&
+		json results.12.state measured && json results.14.reason file && json failed 0 &&
+		says err "NOT put back" || return 1
+	cmp <(head -c 5120 "$FILE") <(head -c 5120 "$TMP/before") &&
+		cmp <(tail -c +261121 "$FILE") <(tail -c +261121 "$TMP/before") &&
+		! cmp -s "$FILE" "$TMP/before" || return 1
+	# The last block is one in part.
+	refused 1 outside-namespace bench "$FILE" --direction write --start 580 --count 6
+}
+
+wrong_writes_not_measured() {
+	make_file 100000
+	PRETEND_LOSE=5 run bench "$FILE" --direction write --start 1 --count 100 --paths ioctl --depth 1 --ios 10 \
+		--buffer udmabuf --json --yes-overwrite="$FILE"
+	code 1 && json reason wrong-data && json measured 0
+}
+
 # Random places need blocks that are all there.
 measured_holes() {
 	make_sparse
 	refused 4 file-hole bench "$FILE" --ios 10 --buffer udmabuf &&
 		says out "hole at block 128" &&
-		refused 4 file-hole selftest "$FILE" --buffer udmabuf
+		refused 4 file-hole bench "$FILE" --direction write --start 0 --count 200 &&
+		refused 4 file-hole selftest "$FILE" --buffer udmabuf &&
+		refused 4 file-hole selftest "$FILE" --write --start 0
 }
 
 too_small() {
@@ -337,6 +411,11 @@ make_file 3000001
 if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/null; then
 	check "selftest" selftests
 	check "bench" benches
+	check "selftest with writing" selftests_with_writes
+	check "selftest of a drive that writes wrong" wrong_writes
+	check "bench with writing" benches_writes
+	check "bench of a drive that writes wrong" wrong_writes_not_measured
+	check "writing that nobody agrees to" unconfirmed
 	check "no whole block" too_small
 else
 	skip "selftest and bench" "no O_DIRECT on this file system"

@@ -22,13 +22,12 @@
 #define LOOK_AT (4 * MIB)
 
 static const char help[] =
-	"Usage: nvme-dmabuf bench NAMESPACE [OPTION]...\n"
-	"       nvme-dmabuf bench NAMESPACE --direction write --start LBA --count BLOCKS\n"
+	"Usage: nvme-dmabuf bench NAMESPACE|FILE [OPTION]...\n"
+	"       nvme-dmabuf bench NAMESPACE|FILE --direction write --start LBA --count BLOCKS\n"
 	"                         [OPTION]...\n"
-	"       nvme-dmabuf bench FILE [OPTION]...\n"
-	"Measure IOPS, bandwidth, latency and CPU time of a namespace, or of reads from FILE\n"
-	"on one, by this module and by what the kernel offers without it. Each path must\n"
-	"first move the right data.\n"
+	"Measure IOPS, bandwidth, latency and CPU time of a namespace, or of FILE on one, by\n"
+	"this module and by what the kernel offers without it. Each path must first move the\n"
+	"right data.\n"
 	"Options with LIST take several, with commas; each combination is measured.\n"
 	"\n"
 	"  --pattern LIST   random, sequential (default random)\n"
@@ -54,10 +53,10 @@ static const char help[] =
 	"\n"
 	"Options of measurements that OVERWRITE data, which is lost:\n"
 	"  --direction LIST read, write (default read); write needs --start and --count, and\n"
-	"                   asks for the serial number of the drive after showing what will\n"
-	"                   be overwritten\n"
-	"  --yes-overwrite=SERIAL\n"
-	"                   do not ask if this is the drive's serial number\n"
+	"                   asks for the serial number of the drive, or the path of FILE,\n"
+	"                   after showing what will be overwritten\n"
+	"  --yes-overwrite=SERIAL|FILE\n"
+	"                   do not ask if this is the drive's serial number, or FILE again\n"
 	"\n"
 	"Sizes take the suffixes K, M, G and T. See nvme-dmabuf(8).\n";
 
@@ -202,7 +201,7 @@ static int parse_option(struct bench *b, int opt)
 		return parse_names("--direction", optarg, bench_direction_names, BENCH_DIRECTIONS,
 				   &b->directions);
 	case OPT_YES:
-		b->confirmed_serial = optarg;
+		b->confirmed = optarg;
 		return TOOL_OK;
 	case 'h':
 		b->help = true;
@@ -252,7 +251,7 @@ static int check_usage(struct bench *b)
 	if (writes(b) && (!b->has_start || !b->has_count))
 		return report_usage(
 			"which blocks may be overwritten? Give --start LBA and --count BLOCKS");
-	if (!writes(b) && b->confirmed_serial)
+	if (!writes(b) && b->confirmed)
 		return report_usage("--yes-overwrite needs --direction write");
 	return set_buffer_size(b);
 }
@@ -364,7 +363,7 @@ static int confirm(struct bench *b)
 		.looked_at = blocks < b->count ? blocks : b->count,
 		.intent = "This measurement will overwrite, and NOT put back:",
 		.warning = "What is there now will be lost.\n",
-		.confirmed_serial = b->confirmed_serial,
+		.confirmed = b->confirmed,
 	};
 	uint8_t *mem;
 	int ret;
@@ -512,6 +511,9 @@ static int run(struct bench *b)
 		ret = confirm(b);
 	if (ret)
 		return ret;
+	/* From here on it is open only while it is compared. */
+	if (b->ns.writes)
+		ns_close(&b->ns);
 	bs = b->info.out_block_size;
 	ret = ns_cache_write_back_or_report(&b->ns, b->start * bs, b->count * bs);
 	if (ret)

@@ -58,7 +58,7 @@ struct bench {
 	uint64_t start; /* logical blocks that may be used */
 	uint64_t count;
 	uint64_t seed;
-	const char *confirmed_serial; /* --yes-overwrite */
+	const char *confirmed; /* --yes-overwrite */
 	bool has_seconds;
 	bool has_start;
 	bool has_count;

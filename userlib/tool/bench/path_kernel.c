@@ -30,7 +30,7 @@
 struct kernel_path {
 	struct io_uring ring;
 	bool has_ring;
-	int fd;		/* the generic device; -1 if the block device or the file is used */
+	int fd;		/* the generic device, or a file that is written; else -1 */
 	uint64_t piece; /* bytes of each registered buffer */
 	void *own;
 	uint64_t own_size;
@@ -205,6 +205,20 @@ static int open_generic(struct bench_queue *q)
 	return ret ? ret : check_zones(q);
 }
 
+/* Between the module's measurements, which need it closed. */
+static int open_file(struct bench_queue *q)
+{
+	struct kernel_path *k = q->state;
+
+	if (!q->bench->ns.writes)
+		return 0;
+	k->fd = file_reopen(&q->bench->ns, O_RDWR | O_DIRECT);
+	if (k->fd < 0)
+		return bench_obstacle(q, "cannot-open", "cannot open %s for direct I/O: %s",
+				      q->bench->ns.path, strerror(-k->fd));
+	return 0;
+}
+
 static int kernel_open(struct bench_queue *q)
 {
 	struct kernel_path *k = calloc(1, sizeof(*k));
@@ -214,14 +228,14 @@ static int kernel_open(struct bench_queue *q)
 		return bench_obstacle(q, "no-memory", "out of memory");
 	q->state = k;
 	k->fd = -1;
-	ret = is_passthrough(q) ? open_generic(q) : 0;
+	ret = is_passthrough(q) ? open_generic(q) : open_file(q);
 	if (!ret)
 		ret = make_ring(q);
 	if (!ret)
 		ret = choose_memory(q);
 	if (ret)
 		return ret;
-	fd = is_passthrough(q) ? k->fd : q->bench->direct.fd;
+	fd = k->fd >= 0 ? k->fd : q->bench->direct.fd;
 	ret = io_uring_register_files(&k->ring, &fd, 1);
 	if (ret)
 		return bench_obstacle(q, "no-io-uring", "cannot register a file: %s",
@@ -312,8 +326,11 @@ static void kernel_close(struct bench_queue *q)
 
 	if (!k)
 		return;
-	if (k->has_ring)
+	/* The kernel ends a ring, and closes its files, some time after this asks for it. */
+	if (k->has_ring) {
+		io_uring_unregister_files(&k->ring);
 		io_uring_queue_exit(&k->ring);
+	}
 	if (k->own)
 		munmap(k->own, k->own_size);
 	if (k->fd >= 0)

@@ -106,6 +106,9 @@ static bool command_failed(struct verify *v, const struct nvme_dmabuf_completion
 		       (cpl->error == -EINVAL || cpl->error == -EOPNOTSUPP);
 	char size[SIZE_TEXT], what[256], limits[96] = "", text[400];
 
+	/* A signal came while it waited to start a map again. */
+	if (cpl->error == -EINTR && stop_requested())
+		return end(v, BENCH_INTERRUPTED, "interrupted", "stopped by a signal");
 	if (cpl->error == -EINVAL)
 		block_limits(b->ns.disk, limits, sizeof(limits));
 	snprintf(text, sizeof(text), "a command of %s failed: %s%s",

@@ -65,20 +65,39 @@ static uint64_t blocks_in_use(const struct overwrite *o)
 	return used;
 }
 
+static void show_drive(const struct overwrite *o, const struct nvmedmabuf_drive *drive)
+{
+	fprintf(stderr,
+		"  device        %s, namespace %" PRIu32 "\n"
+		"  drive         %s, serial %s, firmware %s\n",
+		o->ns->path, o->info->out_nsid, drive->model, drive->serial, drive->firmware);
+}
+
+static void show_file(const struct overwrite *o)
+{
+	struct mount m;
+
+	fprintf(stderr, "  file          %s, %" PRIu64 " bytes\n", o->ns->path, o->ns->bytes);
+	if (!file_get_mount(o->ns, &m))
+		fprintf(stderr, "  file system   %s on %s, of %s\n", m.type, m.where, m.source);
+}
+
+/* @drive is NULL of a file: who may write to that need not be able to ask the drive. */
 static void show(const struct overwrite *o, const struct nvmedmabuf_drive *drive)
 {
 	uint64_t length = o->count * o->info->out_block_size;
 	char text[256], size[SIZE_TEXT];
 
+	fprintf(stderr, "%s\n", o->intent);
+	if (drive)
+		show_drive(o, drive);
+	else
+		show_file(o);
 	fprintf(stderr,
-		"%s\n"
-		"  device        %s, namespace %" PRIu32 "\n"
-		"  drive         %s, serial %s, firmware %s\n"
 		"  blocks        %" PRIu64 " to %" PRIu64 " of %s, %" PRIu64 " bytes each\n",
-		o->intent, o->ns->path, o->info->out_nsid, drive->model, drive->serial,
-		drive->firmware, o->start, o->start + o->count - 1, o->ns->name,
+		o->start, o->start + o->count - 1, drive ? o->ns->name : o->ns->path,
 		(uint64_t)o->info->out_block_size);
-	if (o->ns->partition)
+	if (drive && o->ns->partition)
 		fprintf(stderr, "                (blocks %" PRIu64 " to %" PRIu64 " of %s)\n",
 			(uint64_t)o->info->out_start + o->start,
 			(uint64_t)o->info->out_start + o->start + o->count - 1, o->ns->disk);
@@ -96,44 +115,52 @@ static void show(const struct overwrite *o, const struct nvmedmabuf_drive *drive
 	fputs(o->warning, stderr);
 }
 
+/* @word is the @what of this @whose. */
+static int agree(const struct overwrite *o, const char *word, const char *what, const char *whose)
+{
+	char answer[PATH_SIZE + 1];
+
+	if (o->confirmed) {
+		if (strcmp(o->confirmed, word) == 0)
+			return TOOL_OK;
+		return report_error(
+			TOOL_REFUSED, "not-confirmed",
+			"--yes-overwrite=%s is not the %s of this %s, %s; nothing was written",
+			o->confirmed, what, whose, word);
+	}
+	if (!isatty(STDIN_FILENO))
+		return report_error(
+			TOOL_REFUSED, "not-confirmed",
+			"nobody can be asked: run it on a terminal, or give --yes-overwrite=%s; nothing was written",
+			word);
+
+	fprintf(stderr, "Type the %s of the %s to go on: ", what, whose);
+	fflush(stderr);
+	if (fgets(answer, sizeof(answer), stdin)) {
+		answer[strcspn(answer, "\n")] = '\0';
+		if (strcmp(answer, word) == 0)
+			return TOOL_OK;
+	}
+	return report_error(TOOL_REFUSED, "not-confirmed",
+			    "that is not the %s; nothing was written", what);
+}
+
 int overwrite_confirm(const struct overwrite *o)
 {
 	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
-	const char *serial;
-	char answer[80];
 	int ret;
 
+	if (o->ns->is_file) {
+		show(o, NULL);
+		return agree(o, o->ns->path, "path", "file");
+	}
 	ret = nvmedmabuf_get_drive(o->ns->fd, &drive);
 	if (ret)
 		return report_error(
 			TOOL_REFUSED, "no-drive",
 			"the drive behind %s cannot be identified (%s), so it is not written to; run this as root",
 			o->ns->path, strerror(-ret));
-	/* A drive without a serial number is confirmed by its name. */
-	serial = drive.serial[0] ? drive.serial : o->ns->name;
-
 	show(o, &drive);
-	if (o->confirmed_serial) {
-		if (strcmp(o->confirmed_serial, serial) == 0)
-			return TOOL_OK;
-		return report_error(
-			TOOL_REFUSED, "not-confirmed",
-			"--yes-overwrite=%s is not the serial number of this drive, %s; nothing was written",
-			o->confirmed_serial, serial);
-	}
-	if (!isatty(STDIN_FILENO))
-		return report_error(
-			TOOL_REFUSED, "not-confirmed",
-			"nobody can be asked: run it on a terminal, or give --yes-overwrite=%s; nothing was written",
-			serial);
-
-	fprintf(stderr, "Type the serial number of the drive to go on: ");
-	fflush(stderr);
-	if (fgets(answer, sizeof(answer), stdin)) {
-		answer[strcspn(answer, "\n")] = '\0';
-		if (strcmp(answer, serial) == 0)
-			return TOOL_OK;
-	}
-	return report_error(TOOL_REFUSED, "not-confirmed",
-			    "that is not the serial number; nothing was written");
+	/* A drive without a serial number is confirmed by its name. */
+	return agree(o, drive.serial[0] ? drive.serial : o->ns->name, "serial number", "drive");
 }

@@ -175,7 +175,7 @@ bool ns_is_busy(const struct ns *ns);
  */
 int ns_open_for_write(struct ns *ns, const char *word, bool force);
 
-/* Open to read it or, if it is no file, to write to it as well. Reports. */
+/* Open to read it, or to write to it as well, under the same conditions. Reports. */
 int ns_open_for_test(struct ns *ns, const char *word, bool writes);
 
 /* What a person is shown, and agrees to, before blocks are overwritten. */
@@ -184,14 +184,17 @@ struct overwrite {
 	const struct nvme_dmabuf_ns_info *info;
 	uint64_t start; /* logical blocks */
 	uint64_t count;
-	const uint8_t *contents;      /* what is in the first of them now */
-	uint64_t looked_at;	      /* how many those are */
-	const char *intent;	      /* "This will overwrite …" */
-	const char *warning;	      /* what cannot be undone; ends with a newline */
-	const char *confirmed_serial; /* --yes-overwrite, or NULL: ask */
+	const uint8_t *contents; /* what is in the first of them now */
+	uint64_t looked_at;	 /* how many those are */
+	const char *intent;	 /* "This will overwrite …" */
+	const char *warning;	 /* what cannot be undone; ends with a newline */
+	const char *confirmed;	 /* --yes-overwrite, or NULL: ask */
 };
 
-/* Reports if nobody agrees, or if the drive cannot be identified. */
+/*
+ * Whoever agrees types the serial number of the drive, or the path of a file. Reports if
+ * nobody does, or if the drive cannot be identified. A file must still be open.
+ */
 int overwrite_confirm(const struct overwrite *o);
 
 /*
@@ -202,9 +205,13 @@ int ns_cache_write_back(const struct ns *ns, uint64_t start, uint64_t length);
 int ns_cache_write_back_or_report(const struct ns *ns, uint64_t start, uint64_t length);
 void ns_cache_drop(const struct ns *ns, uint64_t start, uint64_t length);
 
-/* A namespace by the block layer, or a file, past the page cache and past the module. */
+/*
+ * A namespace by the block layer, or a file, past the page cache and past the module. A file
+ * that was opened for writing is opened anew for each call, and closed again.
+ */
 struct direct {
-	int fd;
+	const struct ns *ns;
+	int fd; /* -1 of such a file */
 	uint32_t block_size;
 };
 
@@ -216,7 +223,7 @@ void direct_close(struct direct *d);
 /* Aligned for it; NULL if there is no memory. free() it. */
 uint8_t *direct_alloc(uint64_t length);
 
-/* Whole blocks. */
+/* Whole blocks. What was written is durable. */
 int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length);
 int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint64_t length);
 

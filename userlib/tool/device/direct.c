@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel's own reads and writes of a namespace, or reads of a file, past the page
- * cache and past the module: what others are compared with.
+ * The kernel's own reads and writes of a namespace or a file, past the page cache and past
+ * the module: what others are compared with.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +14,15 @@
 int direct_open_or_report(struct direct *d, const struct ns *ns,
 			  const struct nvme_dmabuf_ns_info *info, bool write)
 {
+	d->ns = ns;
 	d->block_size = info->out_block_size;
 	d->fd = open(ns->path, (write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
 	if (d->fd < 0)
 		return report_error(TOOL_REFUSED, "cannot-open",
 				    "cannot open %s for direct I/O: %s", ns->path, strerror(errno));
+	/* A map by which a file is written takes commands only while nobody has the file open. */
+	if (ns->writes)
+		direct_close(d);
 	return TOOL_OK;
 }
 
@@ -40,14 +44,11 @@ uint8_t *direct_alloc(uint64_t length)
 	return aligned_alloc(4096, (length + 4095) / 4096 * 4096);
 }
 
-static int transfer(const struct direct *d, bool write, uint8_t *mem, uint64_t slba,
-		    uint64_t length)
+static int transfer_pieces(int fd, bool write, uint8_t *mem, uint64_t length, uint64_t at)
 {
-	uint64_t at = slba * d->block_size;
-
 	while (length) {
 		size_t piece = length < PIECE ? length : PIECE;
-		ssize_t n = write ? pwrite(d->fd, mem, piece, at) : pread(d->fd, mem, piece, at);
+		ssize_t n = write ? pwrite(fd, mem, piece, at) : pread(fd, mem, piece, at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -57,7 +58,22 @@ static int transfer(const struct direct *d, bool write, uint8_t *mem, uint64_t s
 		at += n;
 		length -= n;
 	}
-	return 0;
+	return write && fsync(fd) ? -errno : 0;
+}
+
+static int transfer(const struct direct *d, bool write, uint8_t *mem, uint64_t slba,
+		    uint64_t length)
+{
+	int fd = d->fd, ret;
+
+	if (fd < 0)
+		fd = file_reopen(d->ns, (write ? O_RDWR : O_RDONLY) | O_DIRECT);
+	if (fd < 0)
+		return fd;
+	ret = transfer_pieces(fd, write, mem, length, slba * d->block_size);
+	if (fd != d->fd)
+		close(fd);
+	return ret;
 }
 
 int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t length)

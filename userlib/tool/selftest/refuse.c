@@ -149,8 +149,9 @@ static void refuse_maps(struct refuser *r)
 		uint32_t map = 0, reason = NVME_DMABUF_REASON_NONE;
 		int ret;
 
-		/* With --write the namespace is open for writing. */
-		if (cases[i].want.reason == NVME_DMABUF_REASON_NS_NOT_WRITABLE && r->st->write)
+		/* With --write the namespace is open for writing, but no file is. */
+		if (cases[i].want.reason == NVME_DMABUF_REASON_NS_NOT_WRITABLE && r->st->write &&
+		    !r->st->ns.is_file)
 			continue;
 		ret = nvmedmabuf_attach(r->st->ctx, cases[i].buf, cases[i].ns, cases[i].offset,
 					cases[i].length, cases[i].access, &map, &reason);

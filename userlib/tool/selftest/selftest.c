@@ -15,12 +15,11 @@
 #include "selftest.h"
 
 static const char help[] =
-	"Usage: nvme-dmabuf selftest NAMESPACE [OPTION]...\n"
-	"       nvme-dmabuf selftest NAMESPACE --write --start LBA [OPTION]...\n"
-	"       nvme-dmabuf selftest FILE [OPTION]...\n"
+	"Usage: nvme-dmabuf selftest NAMESPACE|FILE [OPTION]...\n"
+	"       nvme-dmabuf selftest NAMESPACE|FILE --write --start LBA [OPTION]...\n"
 	"Check that data moves right between this namespace, or FILE on one, and dma-bufs:\n"
 	"random reads compared with the block layer's, memory around them, and refusals.\n"
-	"Changes nothing on the namespace without --write, and nothing in a file.\n"
+	"Changes nothing without --write.\n"
 	"\n"
 	"  --buffer KIND    test one exporter: udmabuf, huge, heap[:NAME],\n"
 	"                   drm[:/dev/dri/cardN] or memory[:huge] (default: all there\n"
@@ -33,12 +32,12 @@ static const char help[] =
 	"\n"
 	"Options of the part that OVERWRITES data, and puts it back at the end:\n"
 	"  --write          test writing too, after showing what will be overwritten and\n"
-	"                   asking for the serial number of the drive\n"
+	"                   asking for the serial number of the drive, or the path of FILE\n"
 	"  --start LBA      first logical block to overwrite; no default\n"
 	"  --count BLOCKS   logical blocks to overwrite (default: 4 MiB)\n"
-	"  --save FILE      keep what was there in FILE too\n"
-	"  --yes-overwrite=SERIAL\n"
-	"                   do not ask if this is the drive's serial number\n"
+	"  --save COPY      keep what was there in this file too\n"
+	"  --yes-overwrite=SERIAL|FILE\n"
+	"                   do not ask if this is the drive's serial number, or FILE again\n"
 	"\n"
 	"See nvme-dmabuf(8).\n";
 
@@ -158,7 +157,7 @@ static int parse_option(struct selftest *st, int opt)
 		st->save_file = optarg;
 		return TOOL_OK;
 	case OPT_YES:
-		st->confirmed_serial = optarg;
+		st->confirmed = optarg;
 		return TOOL_OK;
 	case 'v':
 		st->show_map = true;
@@ -194,7 +193,7 @@ static int parse(struct selftest *st, int argc, char **argv)
 		return ret;
 	if (!st->rounds || st->rounds > 1000000)
 		return report_usage("--rounds must be from 1 to 1000000");
-	if (!st->write && (st->has_start || st->has_count || st->save_file || st->confirmed_serial))
+	if (!st->write && (st->has_start || st->has_count || st->save_file || st->confirmed))
 		return report_usage("--start, --count, --save and --yes-overwrite need --write");
 	if (st->write && !st->has_start)
 		return report_usage("which blocks may be overwritten? Give --start LBA");
@@ -238,6 +237,26 @@ static int open_namespace(struct selftest *st)
 	 */
 	st->busy = !st->write && !st->ns.is_file && ns_is_busy(&st->ns);
 	return direct_open_or_report(&st->direct, &st->ns, &st->info, st->write);
+}
+
+/* It is read as without --write, and closed before the module writes to it. Reports. */
+static int open_file_for_reading(struct selftest *st)
+{
+	int fd;
+
+	ns_close(&st->ns);
+	fd = file_reopen(&st->ns, O_RDONLY);
+	if (fd < 0)
+		return ns_report_open(&st->ns, O_RDONLY, fd);
+	st->ns.fd = fd;
+	st->ns.writes = false;
+	return TOOL_OK;
+}
+
+static void close_file_for_writing(struct selftest *st)
+{
+	ns_close(&st->ns);
+	st->ns.writes = true;
 }
 
 uint64_t selftest_random(struct selftest *st, uint64_t limit)
@@ -317,6 +336,11 @@ static int run(struct selftest *st)
 		if (ret)
 			return ret;
 	}
+	if (st->ns.writes) {
+		ret = open_file_for_reading(st);
+		if (ret)
+			return ret;
+	}
 	count = choose_exporters(st, &list);
 	if (count < 0)
 		return report_error(TOOL_FAILED, "no-exporter-list",
@@ -326,16 +350,19 @@ static int run(struct selftest *st)
 	for (int i = 0; i < count && !stop_requested(); i++)
 		selftest_read_exporter(st, &list[i]);
 	/* Where reading goes wrong, nothing shall be written. */
-	if (writes && !st->failed && !stop_requested())
+	if (writes && !st->failed && !stop_requested()) {
+		if (st->ns.is_file)
+			close_file_for_writing(st);
 		selftest_write(st, list, count);
-	else if (st->write && !writes)
+	} else if (st->write && !writes) {
 		selftest_skip(
 			st, "writing",
 			"not tested, since a zoned namespace can only be read; nothing was written");
-	else if (st->write)
+	} else if (st->write) {
 		selftest_skip(
 			st, "writing",
 			"not tested, since the part before did not end well; nothing was written");
+	}
 	free(list);
 	return conclude(st);
 }

@@ -11,8 +11,8 @@
 struct selftest {
 	/* What was asked for. */
 	const char *ns_word;
-	struct exporter exporter;     /* AUTO: every one there is */
-	const char *confirmed_serial; /* --yes-overwrite */
+	struct exporter exporter; /* AUTO: every one there is */
+	const char *confirmed;	  /* --yes-overwrite */
 	const char *save_file;
 	uint64_t seed;
 	uint64_t rounds;

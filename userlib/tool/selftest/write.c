@@ -3,7 +3,8 @@
  * The part of 'selftest' that writes: random writes through dma-bufs into one
  * range of blocks, against an image of what must then be there, the blocks
  * around the range included. The original contents are put back whatever
- * happens, short of a crash.
+ * happens, short of a crash. A file is opened only to compare it, when no command is in
+ * flight: the maps stop then, and the next command starts them again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@ struct write_test {
 	uint8_t *seen;
 	uint64_t commands;
 	uint64_t split;
+	bool wrote; /* or may have, by whatever exporter */
 };
 
 /* Counts from the start of the namespace; the window's buffers from its own. */
@@ -48,25 +50,60 @@ static bool failed(struct write_test *t, const char *what, int err)
 	return false;
 }
 
-/* The whole window, by the block layer, equals the image. */
-static bool window_holds(struct write_test *t, const uint8_t *image, const char *when)
+/* A signal came while a command waited to start a map again. That is told at the end. */
+static bool interrupted(int err)
+{
+	return err == -EINTR && stop_requested();
+}
+
+/* Whatever is not read shows: no byte is what it must become. */
+static void poison(uint8_t *mem, const uint8_t *image, uint64_t length)
+{
+	for (uint64_t i = 0; i < length; i++)
+		mem[i] = ~image[i];
+}
+
+static int read_cached(const struct write_test *t, uint8_t *mem)
+{
+	int fd = file_reopen(&t->st->ns, O_RDONLY);
+	int64_t n;
+
+	if (fd < 0)
+		return fd;
+	n = file_pread(fd, mem, t->bytes, t->first * t->st->info.out_block_size);
+	close(fd);
+	return n < 0 ? n : (uint64_t)n < t->bytes ? -EIO : 0;
+}
+
+/* The whole window equals the image. */
+static bool window_reads(struct write_test *t, const uint8_t *image, const char *when, bool cached)
 {
 	uint64_t at, block;
 	int ret;
 
-	ret = direct_read(&t->st->direct, t->seen, t->first, t->bytes);
+	poison(t->seen, image, t->bytes);
+	ret = cached ? read_cached(t, t->seen) :
+		       direct_read(&t->st->direct, t->seen, t->first, t->bytes);
 	if (ret)
-		return failed(t, "pread", ret);
+		return failed(t, cached ? "pread without O_DIRECT" : "pread", ret);
 	if (memcmp(t->seen, image, t->bytes) == 0)
 		return true;
 	at = first_difference(t->seen, image, t->bytes);
 	block = t->first + at / t->st->info.out_block_size;
-	selftest_fail(t->st, t->part, "%s, block %" PRIu64 " differs at byte %" PRIu64 "%s", when,
+	selftest_fail(t->st, t->part, "%s, block %" PRIu64 " differs at byte %" PRIu64 "%s%s", when,
 		      block, at % t->st->info.out_block_size,
+		      cached ? ", read without O_DIRECT" : "",
 		      block < t->st->start || block >= t->st->start + t->st->count ?
 			      ", OUTSIDE the range that was to be written" :
 			      "");
 	return false;
+}
+
+/* By the block layer, and of a file through the page cache, too, which is coherent there. */
+static bool window_holds(struct write_test *t, const uint8_t *image, const char *when)
+{
+	return window_reads(t, image, when, false) &&
+	       (!t->st->ns.is_file || window_reads(t, image, when, true));
 }
 
 static bool fill_buffer(struct write_test *t)
@@ -116,6 +153,7 @@ static bool write_round(struct write_test *t)
 			cmds[i].flags = NVME_DMABUF_CMD_FUA;
 		t->split += e->length > t->out.max_command;
 	}
+	t->wrote = true;
 	ret = nvmedmabuf_submit(st->ctx, cmds, cpls, count);
 	if (ret != (int)count)
 		return failed(t, "submission", ret < 0 ? ret : -EIO);
@@ -132,6 +170,8 @@ static bool write_round(struct write_test *t)
 
 		if (!cpls[i].error && !cpls[i].status && cpls[i].bytes == e->length)
 			continue;
+		if (interrupted(cpls[i].error))
+			return false;
 		selftest_fail(st, t->part,
 			      "Write of %" PRIu64 " bytes at block %" PRIu64 " from offset %" PRIu64
 			      ": %s",
@@ -150,15 +190,19 @@ static bool read_back(struct write_test *t)
 	int ret;
 
 	for (uint64_t at = 0; same && at < t->blocks; at += n) {
+		const uint8_t *image = in_window(t, t->image, t->first + at);
 		uint64_t length;
 
 		n = t->blocks - at < step ? t->blocks - at : step;
 		length = n * t->st->info.out_block_size;
+		nvmedmabuf_buffer_begin_cpu(t->in.buf, NVMEDMABUF_CPU_WRITE);
+		poison(t->in.mem, image, length);
+		nvmedmabuf_buffer_end_cpu(t->in.buf, NVMEDMABUF_CPU_WRITE);
 		ret = nvmedmabuf_read(t->st->ctx, t->in.map, 0, length, t->first + at, NULL);
 		if (ret)
-			return failed(t, "reading back", ret);
+			return interrupted(ret) ? false : failed(t, "reading back", ret);
 		nvmedmabuf_buffer_begin_cpu(t->in.buf, NVMEDMABUF_CPU_READ);
-		same = memcmp(t->in.mem, in_window(t, t->image, t->first + at), length) == 0;
+		same = memcmp(t->in.mem, image, length) == 0;
 		nvmedmabuf_buffer_end_cpu(t->in.buf, NVMEDMABUF_CPU_READ);
 	}
 	if (!same)
@@ -202,14 +246,19 @@ static bool refusals(struct write_test *t)
 static bool open_channels(struct write_test *t, const struct exporter *exporter)
 {
 	struct selftest *st = t->st;
+	uint32_t reason;
 	int ret;
 
 	ret = channel_open(&t->out, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
-			   NVME_DMABUF_ACCESS_WRITE, NULL);
+			   NVME_DMABUF_ACCESS_WRITE, &reason);
 	if (!ret)
 		ret = channel_open(&t->in, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
-				   NVME_DMABUF_ACCESS_READ, NULL);
-	if (ret)
+				   NVME_DMABUF_ACCESS_READ, &reason);
+	/* Its blocks could be read: that the file cannot be written has nothing to do with buffers. */
+	if (ret && st->ns.is_file && reason)
+		selftest_fail(st, t->part, "the file cannot be written (%s): %s", errno_name(ret),
+			      nvmedmabuf_reason_text(reason));
+	else if (ret)
 		selftest_skip(st, t->part, "no buffers for writing: %s", strerror(-ret));
 	return !ret;
 }
@@ -232,7 +281,7 @@ static void write_exporter(struct write_test *t, const struct exporter *exporter
 			good = write_round(t);
 		ret = nvmedmabuf_flush(st->ctx, t->out.map, NULL);
 		if (ret)
-			good = failed(t, "Flush", ret);
+			good = interrupted(ret) ? false : failed(t, "Flush", ret);
 		if (good && read_back(t) && refusals(t))
 			selftest_pass(
 				st, part,
@@ -253,8 +302,6 @@ static void restore(struct write_test *t)
 	t->part = "restore";
 	ret = direct_write(&st->direct, in_window(t, t->saved, st->start), st->start,
 			   st->count * st->info.out_block_size);
-	if (!ret && fsync(st->direct.fd))
-		ret = -errno;
 	if (ret) {
 		failed(t,
 		       st->save_file ?
@@ -310,7 +357,7 @@ static int save_to_file(struct write_test *t)
 static int set_range(struct write_test *t)
 {
 	struct selftest *st = t->st;
-	uint64_t bs = st->info.out_block_size, capacity = st->info.out_capacity;
+	uint64_t bs = st->info.out_block_size, capacity = st->blocks;
 	uint64_t end;
 
 	if (!st->has_count) {
@@ -349,14 +396,14 @@ static int confirm(const struct write_test *t)
 		.contents = in_window(t, t->saved, st->start),
 		.looked_at = st->count,
 		.intent = "This test will overwrite, and put back at the end:",
-		.confirmed_serial = st->confirmed_serial,
+		.confirmed = st->confirmed,
 	};
 	char warning[160 + PATH_MAX];
 
 	snprintf(warning, sizeof(warning),
 		 "If this is interrupted by SIGKILL, a crash or a power failure, the original\n"
 		 "contents are lost%s%s.\n",
-		 file ? ", but for the copy in " : "; --save FILE keeps a copy", file ? file : "");
+		 file ? ", but for the copy in " : "; --save COPY keeps one", file ? file : "");
 	o.warning = warning;
 	return overwrite_confirm(&o);
 }
@@ -399,7 +446,8 @@ void selftest_write(struct selftest *st, const struct exporter *list, int count)
 {
 	for (int i = 0; i < count && !stop_requested(); i++)
 		write_exporter(st->write_test, &list[i]);
-	restore(st->write_test);
+	if (st->write_test->wrote)
+		restore(st->write_test);
 }
 
 void selftest_write_free(struct selftest *st)
