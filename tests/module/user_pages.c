@@ -38,7 +38,11 @@ struct kind {
 
 static void *map_anonymous(const struct kind *kind, void *at, uint64_t size, int prot)
 {
-	return mmap(at, size, prot, MAP_ANONYMOUS | (at ? MAP_FIXED : 0) | kind->flags, -1, 0);
+	void *p = mmap(at, size, prot, MAP_ANONYMOUS | (at ? MAP_FIXED : 0) | kind->flags, -1, 0);
+
+	if (p != MAP_FAILED && !(kind->flags & MAP_HUGETLB))
+		check_sys(madvise(p, size, MADV_NOHUGEPAGE));
+	return p;
 }
 
 static void *map_memfd(const struct kind *kind, void *at, uint64_t size, int prot)
@@ -79,18 +83,17 @@ static void *map_transparent(const struct kind *kind, void *at, uint64_t size, i
 	return p == MAP_FAILED || madvise(p, size, kind->flags) ? MAP_FAILED : p;
 }
 
+static const struct kind transparent = { "transparent huge pages", map_transparent, MADV_HUGEPAGE };
+static const struct kind private_huge = { "huge pages", map_anonymous, MAP_PRIVATE | MAP_HUGETLB };
 static const struct kind private_pages = { "private pages", map_anonymous, MAP_PRIVATE };
 static const struct kind shared_pages = { "shared pages", map_anonymous, MAP_SHARED };
 static const struct kind memfd = { "memfd", map_memfd, 0 };
 
-static const struct kind kinds[] = {
-	{ "private pages", map_anonymous, MAP_PRIVATE },
-	{ "shared pages", map_anonymous, MAP_SHARED },
-	{ "memfd", map_memfd, 0 },
-	{ "System V", map_system_v, 0 },
-	{ "transparent huge pages", map_transparent, MADV_HUGEPAGE },
-	{ "huge pages", map_anonymous, MAP_PRIVATE | MAP_HUGETLB },
-	{ "memfd of huge pages", map_memfd, MFD_HUGETLB },
+static const struct kind system_v = { "System V", map_system_v, 0 };
+static const struct kind memfd_huge = { "memfd of huge pages", map_memfd, MFD_HUGETLB };
+
+static const struct kind *const kinds[] = {
+	&private_pages, &shared_pages, &memfd, &system_v, &transparent, &private_huge, &memfd_huge,
 };
 
 static void *memory(const struct kind *kind, void *at, uint64_t size)
@@ -228,7 +231,7 @@ static uint8_t *open_again(uint8_t *p, int fd)
 /* What the caller may only read, a drive may read as well, and nothing else. */
 static void read_only(const void *arg)
 {
-	uint8_t *(*const make)(uint8_t *p, int fd) = arg;
+	uint8_t *(*const make)(uint8_t * p, int fd) = arg;
 	int file = check_sys(memfd_create("test", MFD_CLOEXEC));
 	uint8_t *p;
 	int context = device_open(), fd;
@@ -439,6 +442,45 @@ static void refused(const void *arg)
 	check_sys(close(context));
 }
 
+/* Is there a huge page at @p? */
+static bool is_huge(const uint8_t *p)
+{
+	char line[256];
+	unsigned long long start, end, kib = 0;
+	bool found = false;
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	check(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			found = start <= (uintptr_t)p && (uintptr_t)p < end;
+		else if (found && sscanf(line, "AnonHugePages: %llu kB", &kib) == 1)
+			break;
+	}
+	fclose(f);
+	return kib;
+}
+
+/* Of a huge page, all is charged. */
+static void part_of_huge_page(const void *arg)
+{
+	int context = device_open(), fd;
+	long long before = pinned();
+	uint8_t *p = memory(&transparent, NULL, SIZE);
+	uint32_t reason;
+
+	(void)arg;
+	if (!is_huge(p))
+		skip("no transparent huge page came of it");
+	fd = check_sys(user_export(context, p + PAGE, PAGE, READ, &reason));
+	check_eq(pinned() - before, 1);
+	check_eq(shown(), HUGE);
+	check_sys(close(fd));
+	check_eq(pinned(), before);
+	check_eq(shown(), 0);
+	check_sys(close(context));
+}
+
 /* A child that does as it is told; the test goes on when it has. */
 static void as_nobody(void (*run)(int context), int context)
 {
@@ -628,7 +670,7 @@ static void changed(const void *arg)
 static void forked(const void *arg)
 {
 	const struct kind *kind = arg;
-	bool shared = kind != &private_pages;
+	bool shared = kind == &shared_pages;
 	uint8_t *p = memory(kind, NULL, SIZE), *expected = memory(&shared_pages, NULL, SIZE);
 	int pipes[2], status;
 	struct rig rig;
@@ -755,7 +797,7 @@ int main(int argc, char **argv)
 {
 	require_device();
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		tap_add(data, &kinds[i], "%s", kinds[i].name);
+		tap_add(data, kinds[i], "%s", kinds[i]->name);
 	tap_add(side_by_side, NULL, "several kinds side by side");
 	tap_add(read_only, protect, "shared and made read-only");
 	tap_add(read_only, open_again, "of a file that is open for reading");
@@ -763,9 +805,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(all_refused); i++)
 		tap_add(refused, &all_refused[i], "refused: %s", all_refused[i].name);
 	tap_add(limit, NULL, "the limit of a user");
+	tap_add(part_of_huge_page, NULL, "a part of a huge page");
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		tap_add(changed, &changes[i], "%s", changes[i].name);
 	tap_add(forked, &private_pages, "a child of private pages");
+	tap_add(forked, &private_huge, "a child of private huge pages");
 	tap_add(forked, &shared_pages, "a child of shared pages");
 	tap_add(ended, NULL, "a process that ended");
 	tap_add(killed, NULL, "callers that are killed");

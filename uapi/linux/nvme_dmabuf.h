@@ -392,18 +392,22 @@ struct nvme_dmabuf_attach {
  *
  * Makes a dma-buf of memory that the caller has already: anonymous memory, memory shared by
  * tmpfs, memfd or System V, and huge pages; private or shared. It is attached, and addressed,
- * as every other dma-buf, and other drivers can import it. Memory that the caller may not
- * write to must be shared, and can only be the source of NVMe Writes.
+ * as every other dma-buf, and other drivers can import it; whoever imports it, DMA has only
+ * the directions of @access. Memory that the caller may not write to must be shared, and can
+ * only be the source of NVMe Writes.
  *
  * The module pins the pages until the last descriptor of the dma-buf is closed and the last
- * map of it is detached, and charges them to the caller's user: all of a user's pinned pages
- * are at most RLIMIT_MEMLOCK, unless the caller has CAP_IPC_LOCK. The dma-buf refers to these
- * pages, whatever becomes of the address range:
+ * map of it is detached, and charges them to the caller's user, as io_uring charges its
+ * registered buffers and to the same account, which RLIMIT_MEMLOCK limits unless the caller has
+ * CAP_IPC_LOCK. Of a huge page all is charged. The dma-buf refers to these pages, whatever
+ * becomes of the address range:
  *
- *  fork        the child gets copies of private pages. Shared pages remain the same for both
+ *  fork        copies private pages for the child, at once. Shared pages remain the same for
+ *              both
  *  munmap      the dma-buf keeps the pages; so it does after exec, and when the caller ends
  *  mremap      moves the same pages: the data appears at the new address
- *  MADV_DONTNEED, MAP_FIXED, ftruncate of the shared memory
+ *  MADV_DONTNEED of private memory; MADV_REMOVE, ftruncate or a punched hole of shared
+ *  memory; MAP_FIXED
  *              the process sees other pages from then on, and no data that is read later
  *
  * Errors: EFAULT, EINVAL, E2BIG, EOVERFLOW, EOPNOTSUPP, ENOMEM, EMFILE, ENFILE, EINTR if a

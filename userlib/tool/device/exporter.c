@@ -299,6 +299,8 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";
 	else if (ret == -ENOMEM && e->kind == EXPORTER_MEMORY)
 		hint = "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
+	else if (ret == -ENOMEM && e->kind == EXPORTER_MEMORY_HUGE)
+		hint = "; reserve huge pages (sysctl vm.nr_hugepages=32), or it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
 	else if (ret == -EINVAL && e->kind != EXPORTER_DRM)
 		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one";
 	else if (ret == -ENOMEM && exporter_is_huge(e))
