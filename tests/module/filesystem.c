@@ -186,6 +186,8 @@ static void find(struct filesystem *fs)
 
 static void mount_it(const struct filesystem *fs)
 {
+	if (mkdir(fs->where, 0755))
+		check_eq(errno, EEXIST);
 	if (mount(fs->device, fs->where, fs->kind, 0, fs->options ? fs->options : "")) {
 		if (errno == ENODEV || errno == EINVAL)
 			skip("this kernel does not mount it: %s: %m", fs->name);
@@ -206,15 +208,14 @@ static void make(const struct filesystem *fs)
 		skip("no mkfs.%s here", fs->kind);
 	if (!run_loudly("mkfs.%s %s %s %s", fs->kind, how, fs->mkfs ? fs->mkfs : "", fs->device))
 		fail("no file system: %s", fs->name);
-	if (mkdir(fs->where, 0755))
-		check_eq(errno, EEXIST);
 	mount_it(fs);
 	/* Users have files in it too, if its kind has users. */
 	if (chmod(fs->where, 01777))
 		check_eq(errno, EPERM);
 }
 
-void filesystem_mount(struct filesystem *fs)
+/* Unless it is mounted already. */
+static void mount_by(struct filesystem *fs, void (*how)(const struct filesystem *fs))
 {
 	find(fs);
 	if (is_mounted(fs)) {
@@ -224,7 +225,17 @@ void filesystem_mount(struct filesystem *fs)
 	}
 	while (unmount_one(drive_path(fs->drive), NULL))
 		;
-	make(fs);
+	how(fs);
+}
+
+void filesystem_mount(struct filesystem *fs)
+{
+	mount_by(fs, make);
+}
+
+void filesystem_mount_kept(struct filesystem *fs)
+{
+	mount_by(fs, mount_it);
 }
 
 void filesystem_remake(struct filesystem *fs, uint64_t word)

@@ -54,6 +54,9 @@ void filesystems_end(void);
  */
 void filesystem_mount(struct filesystem *fs);
 
+/** filesystem_mount_kept - the same of one that an earlier boot has made */
+void filesystem_mount_kept(struct filesystem *fs);
+
 /** filesystem_remake - make it anew, on a drive that holds nothing but this word */
 void filesystem_remake(struct filesystem *fs, uint64_t word);
 

@@ -22,7 +22,8 @@ drives_qemu()
 	switch) drives_plain; drives_special; devices_other; devices_switch ;;
 	odd) drives_odd ;;
 	files) drives_files ;;
-	*) die "--drives is standard, switch, odd, plain, files, null, null+files or none" ;;
+	crash) drives_crash ;;
+	*) die "--drives is standard, switch, odd, plain, files, crash, null, null+files or none" ;;
 	esac
 }
 
@@ -117,6 +118,18 @@ drives_files()
 	done
 }
 
+# Drives that forget what was not flushed when QEMU is killed: QEMU notes in its own memory that
+# a block is no longer zero, until a Flush. So they forget the first write to blocks that were
+# written with zeros before. NOTES forgets nothing.
+drives_crash()
+{
+	node=image_node_forgetful \
+	nvme     FILES512   512M  mdts=9      ""
+	node=image_node_forgetful \
+	nvme     FILES4K    512M  mdts=9      "$blocks_4k"
+	nvme     NOTES      1M    mdts=9      ""
+}
+
 # Block devices that are not NVMe, sources of dma-bufs, and two BARs for
 # peer-to-peer DMA (PCI ID 1af4:1110, BAR 2), of which one can be unplugged.
 devices_other()
@@ -155,15 +168,35 @@ image()
 # The images are thrown away, so nothing need reach the host's disk.
 image_node() { echo "node-name=$1-image,driver=raw,cache.no-flush=on,file.driver=file,file.filename=$dir/$1.raw"; }
 
+# The same in QEMU's own format: with blocks of 4 KiB, and one table for all of them, for QEMU
+# flushes the others when it adds one.
+image_node_forgetful()
+{
+	local file=$dir/$1.raw line
+
+	coproc qemu { "$VM_DIR/qemu" -machine none -nodefaults -display none -qmp stdio \
+		-blockdev "driver=file,node-name=file,filename=$file"; }
+	cat >&"${qemu[1]}" <<-EOF
+	{"execute": "qmp_capabilities"}
+	{"execute": "blockdev-create", "arguments": {"job-id": "create", "options": {
+		"driver": "qcow2", "file": "file", "size": $(stat -c %s "$file"),
+		"cluster-size": 131072, "extended-l2": true}}}
+	EOF
+	while read -r line && [[ $line != *'"status": "concluded"'* ]]; do :; done <&"${qemu[0]}"
+	echo '{"execute": "quit"}' >&"${qemu[1]}"
+	wait $!
+	echo "node-name=$1-image,driver=qcow2,detect-zeroes=on,cache.no-flush=on,file.driver=file,file.filename=$file"
+}
+
 # nvme SERIAL SIZE CONTROLLER-OPTIONS NAMESPACE-OPTIONS: a controller with one
 # namespace. $filter is a block driver to put between it and the image; it ends
-# in the name of the option that takes the image.
+# in the name of the option that takes the image. $node makes another kind of image.
 nvme()
 {
 	local drive=$1-image
 
 	image "$1" "$2"
-	arg -blockdev "$(image_node "$1")"
+	arg -blockdev "$("${node-image_node}" "$1")"
 	if [[ ${filter-} ]]; then
 		drive=$1-filter
 		arg -blockdev "node-name=$drive,$filter=$1-image"
