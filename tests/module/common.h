@@ -16,6 +16,7 @@
  *   NVME_DMABUF_UNBIND=yes	drives may be taken from their driver
  *   NVME_DMABUF_SUSPEND=yes	the machine may be suspended, and survives it
  *   NVME_DMABUF_MODULE		nvme_dmabuf.ko, to be removed and inserted again
+ *   NVME_DMABUF_TOOL		the tool, for what it does with real file systems
  *   NVME_DMABUF_CRASH		a port: who writes "crash" to it kills the machine, which
  *				boots a second time
  *   NVME_DMABUF_LIFE		1, or 2 in the second boot

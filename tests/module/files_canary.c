@@ -327,27 +327,6 @@ static void check_game(struct file_rig *rig, const struct nvme_dmabuf_command *c
 	}
 }
 
-/* Leaves room for next to nothing, so that what is given back is used next. */
-static void fill_up(const struct filesystem *fs, struct file *ballast)
-{
-	uint64_t bytes = 0, step;
-	int fd;
-
-	file_name(fs, ballast, "ballast", 0);
-	fd = check_sys(open(ballast->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-	for (step = 32 * MIB; step >= 64 * KIB;) {
-		if (!fallocate(fd, 0, bytes, step)) {
-			bytes += step;
-			continue;
-		}
-		check_eq(errno, ENOSPC);
-		step /= 2;
-	}
-	check_sys(ftruncate(fd, bytes - GAME_BYTES / 4));
-	check_sys(close(fd));
-	sync();
-}
-
 static void reused(const void *arg, unsigned int how)
 {
 	struct filesystem *fs = mounted(arg);
@@ -366,7 +345,8 @@ static void reused(const void *arg, unsigned int how)
 	snprintf(g.secret, sizeof(g.secret), "%s.secret", file.path);
 	check(game_write(file.path, file.data, 0));
 	file.bytes = GAME_BYTES;
-	fill_up(fs, &ballast);
+	/* So that what is given back is used next. */
+	filesystem_fill(fs, &ballast, GAME_BYTES / 4);
 	file_open(&file, O_RDONLY);
 	file_rig_open(&rig, fs, &file, 2 * MIB);
 	file_rig_attach(&rig, NVME_DMABUF_ATTACH_AUTO_REFRESH);

@@ -393,6 +393,26 @@ void file_create_pieces(const struct filesystem *fs, struct file *file, const ch
 		   file_piece_count(file), pieces);
 }
 
+void filesystem_fill(const struct filesystem *fs, struct file *ballast, uint64_t left)
+{
+	uint64_t bytes = 0, step;
+	int fd;
+
+	file_name(fs, ballast, "ballast", 0);
+	fd = check_sys(open(ballast->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	for (step = 32 * MIB; step >= PAGE;) {
+		if (!fallocate(fd, 0, bytes, step)) {
+			bytes += step;
+			continue;
+		}
+		check_eq(errno, ENOSPC);
+		step /= 2;
+	}
+	check_sys(ftruncate(fd, bytes - left));
+	check_sys(close(fd));
+	sync();
+}
+
 void file_allocate(const struct file *file, int mode, uint64_t offset, uint64_t bytes)
 {
 	int fd = check_sys(open(file->path, O_WRONLY | O_CLOEXEC));

@@ -106,6 +106,9 @@ void file_create_pieces(const struct filesystem *fs, struct file *file, const ch
  */
 void file_write(struct file *file, uint64_t offset, uint64_t bytes, int flags);
 
+/** filesystem_fill - a file that leaves so little room to others */
+void filesystem_fill(const struct filesystem *fs, struct file *ballast, uint64_t left);
+
 /** file_allocate - fallocate() through a descriptor of its own */
 void file_allocate(const struct file *file, int mode, uint64_t offset, uint64_t bytes);
 
