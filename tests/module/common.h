@@ -22,6 +22,7 @@
  *   NVME_DMABUF_LIFE		1, or 2 in the second boot
  *   SEED, SCALE		reproduce a run; multiply the number of rounds
  *   QUEUE_COMMANDS	how many commands to count, see struct tally
+ *   CANARY_ROUNDS	how often files_canary gives blocks of a file to another one
  */
 #ifndef TESTS_MODULE_COMMON_H
 #define TESTS_MODULE_COMMON_H

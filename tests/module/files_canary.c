@@ -327,6 +327,14 @@ static void check_game(struct file_rig *rig, const struct nvme_dmabuf_command *c
 	}
 }
 
+/* As many as somebody has the patience for, or a few. */
+static unsigned int game_rounds(void)
+{
+	const char *wanted = getenv("CANARY_ROUNDS");
+
+	return wanted && *wanted ? strtoul(wanted, NULL, 0) : scaled(8);
+}
+
 static void reused(const void *arg, unsigned int how)
 {
 	struct filesystem *fs = mounted(arg);
@@ -341,7 +349,7 @@ static void reused(const void *arg, unsigned int how)
 	run_quietly("rm -f %s/*-*", fs->where);
 	file_name(fs, &file, "file", GAME_BYTES);
 	game_fill(&file);
-	g = (struct game){ .fs = fs, .file = &file, .rounds = scaled(8), .how = how };
+	g = (struct game){ .fs = fs, .file = &file, .rounds = game_rounds(), .how = how };
 	snprintf(g.secret, sizeof(g.secret), "%s.secret", file.path);
 	check(game_write(file.path, file.data, 0));
 	file.bytes = GAME_BYTES;
@@ -381,7 +389,7 @@ static void reused(const void *arg, unsigned int how)
 		}
 	}
 	check_eq(pthread_join(g.handle, NULL), 0);
-	note("%u reads went well, %u were refused", good, bad);
+	note("%u rounds: %u reads went well, %u were refused", g.rounds, good, bad);
 	check(good && bad);
 	file_rig_close(&rig);
 	file_remove(&file);
