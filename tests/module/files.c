@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/falloc.h>
@@ -427,6 +430,72 @@ static void to_a_namespace(const void *arg)
 	file_remove(&file);
 }
 
+static uint64_t cpu_us(const struct rusage *usage)
+{
+	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000ULL +
+	       usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
+}
+
+/* Attaches the file in a process of its own, which is killed when it has worked for so long. */
+static uint64_t attach_until(struct file_rig *rig, uint64_t us)
+{
+	struct timespec worked = { 0 };
+	struct rusage usage;
+	clockid_t clock;
+	int status;
+	pid_t child = check_sys(fork());
+
+	if (!child) {
+		/* Of its own, so that all ends with the process. */
+		rig->ctx = ctx_open();
+		file_rig_attach(rig, 0);
+		_exit(0);
+	}
+	check_eq(clock_getcpuclockid(child, &clock), 0);
+	while (us && worked.tv_sec * 1000000ULL + worked.tv_nsec / 1000 < us) {
+		siginfo_t ended = { 0 };
+
+		pause_ms();
+		check_sys(clock_gettime(clock, &worked));
+		check_sys(waitid(P_PID, child, &ended, WEXITED | WNOHANG | WNOWAIT));
+		check_that(!ended.si_pid, "the attach ended before it was killed");
+	}
+	if (us)
+		check_sys(kill(child, SIGKILL));
+	check_eq(check_sys(wait4(child, &status, 0, &usage)), child);
+	check(us ? WIFSIGNALED(status) : !status);
+	return cpu_us(&usage);
+}
+
+/* Where a large file is takes time to find out. A process that is killed does not go on. */
+static void large(const void *arg)
+{
+	struct filesystem *fs = mounted(arg);
+	uint8_t *zeros = pages_alloc(MIB);
+	uint64_t whole, killed;
+	struct file_rig rig;
+	struct file file;
+	int fd;
+
+	file_name(fs, &file, "file", 0);
+	fd = check_sys(open(file.path, O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0600));
+	for (file.bytes = 0; file.bytes < 256 * MIB; file.bytes += MIB)
+		check_eq(pwrite(fd, zeros, MIB, file.bytes), MIB);
+	check_sys(close(fd));
+	file_open(&file, O_RDONLY);
+	file_rig_open(&rig, fs, &file, PAGE);
+	/* The first one has more to do than to find the blocks. */
+	attach_until(&rig, 0);
+	whole = attach_until(&rig, 0);
+	killed = attach_until(&rig, whole / 4);
+	note("an attach works for %llu ms, one that is killed for %llu ms",
+	     (unsigned long long)whole / 1000, (unsigned long long)killed / 1000);
+	check(killed < whole * 3 / 4);
+	check_eq(file_leases(&file), 0);
+	file_rig_close(&rig);
+	file_remove(&file);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct filesystem_test tests[] = {
@@ -447,6 +516,7 @@ int main(int argc, char **argv)
 	require_device();
 	filesystems_begin();
 	tap_add(to_a_namespace, &filesystems[0], "from a file to a namespace of another drive");
+	tap_add(large, &filesystems[0], "%s: a large file", filesystems[0].name);
 	for (unsigned int i = 0; i < FILESYSTEMS; i++) {
 		filesystem_add(&filesystems[i], tests, ARRAY_SIZE(tests));
 		filesystem_add_check(&filesystems[i]);
