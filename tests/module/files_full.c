@@ -269,12 +269,10 @@ static void by_tool(const void *arg, const struct limit *limit)
 	check_eq(run_tool(full.file.path, input.path, said, sizeof(said)), 1);
 	note("the tool says: %.*s", (int)strcspn(said, "\n"), said);
 	check_that(strstr(said, strerror(limit->error(full.fs))), "the tool says: %s", said);
-	check_sys(stat(full.file.path, &s));
-	note("and leaves a file of %llu bytes, of which it has %llu KiB",
-	     (unsigned long long)s.st_size, (unsigned long long)s.st_blocks / 2);
 	file_remove(&input);
-	/* Whatever of the new room it has, of the old nothing was overwritten. */
-	file_truncate(&full.file, BYTES);
+	/* Nothing is left of the attempt. */
+	check_sys(stat(full.file.path, &s));
+	check_eq(s.st_size, BYTES);
 	file_verify(&full.file, -1);
 	full_close(&full, limit);
 }

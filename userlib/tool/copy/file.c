@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/falloc.h>
@@ -87,6 +89,17 @@ static int fill_holes(struct copy *c, uint64_t at, uint64_t end)
 	return TOOL_OK;
 }
 
+/* No room for all of it: the file gets its size back, unless somebody else has changed that. */
+static void undo_growth(const struct copy *c, uint64_t end)
+{
+	struct stat st;
+
+	if (!fstat(c->ns.fd, &st) && (uint64_t)st.st_size > c->ns.bytes &&
+	    (uint64_t)st.st_size <= end && ftruncate(c->ns.fd, c->ns.bytes))
+		fprintf(stderr, "nvme-dmabuf: %s is longer than it was, by zeros: %s\n", c->ns.path,
+			strerror(errno));
+}
+
 int copy_file_prepare(struct copy *c)
 {
 	uint64_t bs = c->info.out_block_size, first, end, blocks;
@@ -101,10 +114,12 @@ int copy_file_prepare(struct copy *c)
 	posix_fadvise(c->ns.fd, 0, 0, POSIX_FADV_DONTNEED);
 	stop_on_signals();
 	ret = fill_holes(c, first, end - end % bs);
-	if (ret)
+	if (!ret && c->zeroed && fsync(c->ns.fd))
+		ret = cannot_write(c);
+	if (ret) {
+		undo_growth(c, end);
 		return ret;
-	if (c->zeroed && fsync(c->ns.fd))
-		return cannot_write(c);
+	}
 	blocks = end / bs + !!(end % bs);
 	if (c->info.out_capacity < blocks)
 		c->info.out_capacity = blocks;
