@@ -182,12 +182,23 @@ int nvmedmabuf_get_peer_info(struct nvmedmabuf *ctx, int ns_fd, uint32_t domain,
 	return -EBADF;
 }
 
+int nvmedmabuf_buffer_check_name(const char *name)
+{
+	(void)name;
+	return 0;
+}
+
+const char *nvmedmabuf_buffer_names(void)
+{
+	return "pretended";
+}
+
 /* What was not filled must show. */
-int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
+int nvmedmabuf_buffer_create(const char *name, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	struct nvmedmabuf_buffer *new = calloc(1, sizeof(*new));
 
-	(void)flags;
+	(void)name;
 	if (!new)
 		return -ENOMEM;
 	new->fd = memfd_create("pretended", MFD_CLOEXEC);
@@ -199,25 +210,6 @@ int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags, struct nvmedmabuf_b
 	new->next = buffers;
 	buffers = *buf = new;
 	return 0;
-}
-
-int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags, struct nvmedmabuf_buffer **buf)
-{
-	return nvmedmabuf_buffer_udmabuf(size, flags, buf);
-}
-
-int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
-			   struct nvmedmabuf_buffer **buf)
-{
-	(void)heap;
-	return nvmedmabuf_buffer_udmabuf(size, flags, buf);
-}
-
-int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
-			  struct nvmedmabuf_buffer **buf)
-{
-	(void)path;
-	return nvmedmabuf_buffer_udmabuf(size, flags, buf);
 }
 
 void nvmedmabuf_buffer_free(struct nvmedmabuf_buffer *buf)

@@ -62,7 +62,7 @@ static struct fio_option options[] = {
 		.lname = "Exporter of the buffer",
 		.type = FIO_OPT_STR_STORE,
 		.off1 = offsetof(struct options, exporter),
-		.help = "Where the dma-buf comes from: udmabuf, huge, heap[:NAME], drm[:PATH], memory or memory:huge",
+		.help = "Where the dma-buf comes from, as in --buffer of nvme-dmabuf(8)",
 		.def = "udmabuf",
 		.category = FIO_OPT_C_ENGINE,
 		.group = FIO_OPT_G_INVALID,
@@ -237,28 +237,6 @@ static int engine_close_file(struct thread_data *td, struct fio_file *f)
 	return generic_close_file(td, f);
 }
 
-/* The names are those of the tool's --buffer. */
-static int make_buffer(const char *exporter, uint64_t size, struct nvmedmabuf_buffer **buffer)
-{
-	if (strcmp(exporter, "udmabuf") == 0)
-		return nvmedmabuf_buffer_udmabuf(size, 0, buffer);
-	if (strcmp(exporter, "huge") == 0)
-		return nvmedmabuf_buffer_udmabuf(size, NVMEDMABUF_BUFFER_HUGE, buffer);
-	if (strcmp(exporter, "heap") == 0)
-		return nvmedmabuf_buffer_heap("system", size, 0, buffer);
-	if (strncmp(exporter, "heap:", 5) == 0)
-		return nvmedmabuf_buffer_heap(exporter + 5, size, 0, buffer);
-	if (strcmp(exporter, "drm") == 0)
-		return nvmedmabuf_buffer_drm("/dev/dri/card0", size, 0, buffer);
-	if (strncmp(exporter, "drm:", 4) == 0)
-		return nvmedmabuf_buffer_drm(exporter + 4, size, 0, buffer);
-	if (strcmp(exporter, "memory") == 0)
-		return nvmedmabuf_buffer_memory(size, 0, buffer);
-	if (strcmp(exporter, "memory:huge") == 0)
-		return nvmedmabuf_buffer_memory(size, NVMEDMABUF_BUFFER_HUGE, buffer);
-	return -EINVAL;
-}
-
 static void engine_iomem_free(struct thread_data *td)
 {
 	struct engine *e = td->io_ops_data;
@@ -283,7 +261,11 @@ static int engine_iomem_alloc(struct thread_data *td, size_t size)
 	void *addr;
 	int err;
 
-	err = make_buffer(o->exporter, size, &e->buffer);
+	if (nvmedmabuf_buffer_check_name(o->exporter)) {
+		log_err(SAY "exporter=%s is none of %s\n", o->exporter, nvmedmabuf_buffer_names());
+		return 1;
+	}
+	err = nvmedmabuf_buffer_create(o->exporter, size, &e->buffer);
 	if (err) {
 		log_err(SAY "no buffer of %zu bytes with exporter=%s: %s%s\n", size, o->exporter,
 			strerror(-err),

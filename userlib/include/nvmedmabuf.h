@@ -649,6 +649,39 @@ struct nvmedmabuf_buffer;
 #define NVMEDMABUF_CPU_WRITE	(1 << 29)
 
 /**
+ * nvmedmabuf_buffer_create - a buffer of an exporter that is chosen by its name
+ * @name: one of
+ *	"udmabuf"	nvmedmabuf_buffer_udmabuf()
+ *	"huge"		the same, in huge pages
+ *	"heap[:NAME]"	nvmedmabuf_buffer_heap(); "system" if no name is given
+ *	"drm[:PATH]"	nvmedmabuf_buffer_drm(); /dev/dri/card0 if no path is given
+ *	"memory[:huge]"	nvmedmabuf_buffer_memory(), perhaps in huge pages
+ * @size: bytes, not 0
+ * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * Return: 0; -EINVAL if @name is none of these; or what that function returns.
+ */
+int nvmedmabuf_buffer_create(const char *name, uint64_t size,
+			     struct nvmedmabuf_buffer **buf);
+
+/**
+ * nvmedmabuf_buffer_check_name - whether nvmedmabuf_buffer_create() knows a name
+ * @name: the name
+ *
+ * Looks at the text only: the exporter or the device need not exist.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int nvmedmabuf_buffer_check_name(const char *name);
+
+/**
+ * nvmedmabuf_buffer_names - the names that nvmedmabuf_buffer_create() takes, for people
+ *
+ * Return: a constant string: "udmabuf, huge, heap[:NAME], …"; the wording may change.
+ */
+const char *nvmedmabuf_buffer_names(void);
+
+/**
  * nvmedmabuf_buffer_udmabuf - host memory as a dma-buf, through /dev/udmabuf
  * @size: bytes, not 0; rounded up to whole pages
  * @flags: 0 or NVMEDMABUF_BUFFER_HUGE

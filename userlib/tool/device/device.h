@@ -228,27 +228,27 @@ int direct_read(const struct direct *d, uint8_t *mem, uint64_t slba, uint64_t le
 int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint64_t length);
 
 /* Where dma-bufs come from: the argument of --buffer. */
-enum exporter_kind {
-	EXPORTER_AUTO,
-	EXPORTER_UDMABUF,
-	EXPORTER_HUGE,
-	EXPORTER_HEAP,
-	EXPORTER_DRM,
-	EXPORTER_MEMORY,
-	EXPORTER_MEMORY_HUGE,
-};
-
 struct exporter {
-	enum exporter_kind kind;
 	char name[PATH_SIZE + 8]; /* as --buffer takes it: heap:system */
-	char path[PATH_SIZE];	  /* the device node */
+	char path[PATH_SIZE];	  /* the device node, where it was looked for */
 	char driver[NAME_SIZE];	  /* DRM only */
 	const char *obstacle;	  /* why it cannot be used; NULL if it can */
 };
 
+/* The lines of a subcommand's help after "  --buffer KIND    ". */
+#define EXPORTER_HELP                   \
+	"udmabuf, huge, heap[:NAME],\n" \
+	"                   drm[:/dev/dri/cardN] or memory[:huge]"
+
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);
 int exporter_parse_or_report(const char *text, struct exporter *exporter);
+
+/* Is it the first that works? */
+bool exporter_is_auto(const struct exporter *exporter);
+
+/* Is it of this kind, as "heap"? */
+bool exporter_is(const struct exporter *exporter, const char *kind);
 
 /* Does it take huge pages, which are scarce? */
 bool exporter_is_huge(const struct exporter *exporter);
@@ -262,8 +262,8 @@ int exporter_create(const struct exporter *exporter, uint64_t size, struct nvmed
 int exporter_create_any(struct exporter *exporter, uint64_t size, struct nvmedmabuf_buffer **buf);
 
 /*
- * The same, but reports. EXPORTER_AUTO takes the first that works, and
- * @exporter becomes that one.
+ * The same, but reports. "auto" takes the first that works, and @exporter becomes
+ * that one.
  */
 int exporter_create_or_report(struct exporter *exporter, uint64_t size,
 			      struct nvmedmabuf_buffer **buf);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where dma-bufs come from: which exporters this kernel has, and the argument
- * of --buffer.
+ * Where dma-bufs come from: which exporters this machine has, and what to do if one gives
+ * no buffer. What their names mean, the library knows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,13 +15,12 @@
 #define HEAP_DIR     "/dev/dma_heap"
 #define DRI_DIR	     "/dev/dri"
 
-static void set(struct exporter *e, enum exporter_kind kind, const char *prefix, const char *name,
-		const char *path)
+/* @node is what must be there to use it. */
+static void set(struct exporter *e, const char *kind, const char *argument, const char *node)
 {
 	memset(e, 0, sizeof(*e));
-	e->kind = kind;
-	snprintf(e->name, sizeof(e->name), "%s%s", prefix, name);
-	snprintf(e->path, sizeof(e->path), "%s", path);
+	snprintf(e->name, sizeof(e->name), "%s%s", kind, argument);
+	snprintf(e->path, sizeof(e->path), "%s", node);
 }
 
 static void set_heap(struct exporter *e, const char *heap)
@@ -29,44 +28,42 @@ static void set_heap(struct exporter *e, const char *heap)
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), HEAP_DIR "/%s", heap);
-	set(e, EXPORTER_HEAP, "heap:", heap, path);
+	set(e, "heap:", heap, path);
 }
 
 int exporter_parse(const char *text, struct exporter *e)
 {
-	if (strlen(text) >= PATH_SIZE - sizeof(HEAP_DIR))
+	if (strlen(text) >= sizeof(e->name))
 		return -EINVAL;
-	if (strcmp(text, "auto") == 0) {
-		set(e, EXPORTER_AUTO, "", "auto", "");
-	} else if (strcmp(text, "udmabuf") == 0) {
-		set(e, EXPORTER_UDMABUF, "", text, UDMABUF_NODE);
-	} else if (strcmp(text, "huge") == 0) {
-		set(e, EXPORTER_HUGE, "", text, UDMABUF_NODE);
-	} else if (strcmp(text, "memory") == 0) {
-		set(e, EXPORTER_MEMORY, "", text, MEMORY_NODE);
-	} else if (strcmp(text, "memory:huge") == 0) {
-		set(e, EXPORTER_MEMORY_HUGE, "", text, MEMORY_NODE);
-	} else if (strcmp(text, "heap") == 0) {
-		set_heap(e, "system");
-	} else if (strncmp(text, "heap:", 5) == 0 && text[5] && !strchr(text, '/')) {
-		set_heap(e, text + 5);
-	} else if (strcmp(text, "drm") == 0) {
-		set(e, EXPORTER_DRM, "drm:", DRI_DIR "/card0", DRI_DIR "/card0");
-	} else if (strncmp(text, "drm:/", 5) == 0) {
-		set(e, EXPORTER_DRM, "", text, text + 4);
-	} else {
+	if (strcmp(text, "auto") != 0 && nvmedmabuf_buffer_check_name(text))
 		return -EINVAL;
-	}
+	set(e, text, "", "");
 	return 0;
 }
 
 int exporter_parse_or_report(const char *text, struct exporter *e)
 {
 	if (exporter_parse(text, e))
-		return report_usage(
-			"--buffer '%s' is none of auto, udmabuf, huge, heap[:NAME], drm[:/dev/dri/cardN], memory and memory:huge",
-			text);
+		return report_usage("--buffer '%s' is none of auto, %s", text,
+				    nvmedmabuf_buffer_names());
 	return TOOL_OK;
+}
+
+bool exporter_is_auto(const struct exporter *e)
+{
+	return strcmp(e->name, "auto") == 0;
+}
+
+bool exporter_is(const struct exporter *e, const char *kind)
+{
+	const size_t length = strlen(kind);
+
+	return strncmp(e->name, kind, length) == 0 && (!e->name[length] || e->name[length] == ':');
+}
+
+bool exporter_is_huge(const struct exporter *e)
+{
+	return strcmp(e->name, "huge") == 0 || strcmp(e->name, "memory:huge") == 0;
 }
 
 static const char *node_obstacle(const char *path, const char *missing)
@@ -76,11 +73,6 @@ static const char *node_obstacle(const char *path, const char *missing)
 	if (errno == ENOENT || errno == ENXIO)
 		return missing;
 	return "no permission to open it; run this as root or as a member of the node's group";
-}
-
-bool exporter_is_huge(const struct exporter *e)
-{
-	return e->kind == EXPORTER_HUGE || e->kind == EXPORTER_MEMORY_HUGE;
 }
 
 static const char *huge_obstacle(void)
@@ -125,13 +117,13 @@ static int list_udmabuf(struct exporter **list, int *count)
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, EXPORTER_UDMABUF, "", "udmabuf", UDMABUF_NODE);
+	set(e, "udmabuf", "", UDMABUF_NODE);
 	e->obstacle = obstacle;
 
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, EXPORTER_HUGE, "", "huge", UDMABUF_NODE);
+	set(e, "huge", "", UDMABUF_NODE);
 	e->obstacle = obstacle ? obstacle : huge_obstacle();
 	return 0;
 }
@@ -176,7 +168,7 @@ static int list_drm(struct exporter **list, int *count)
 		e = grow(list, count);
 		if (!e)
 			return -ENOMEM;
-		set(e, EXPORTER_DRM, "drm:", DRI_DIR "/card0", DRI_DIR "/card0");
+		set(e, "drm:", DRI_DIR "/card0", DRI_DIR "/card0");
 		e->obstacle = "no graphics device; for tests, 'modprobe vgem' makes a virtual one";
 		return 0;
 	}
@@ -187,7 +179,7 @@ static int list_drm(struct exporter **list, int *count)
 			break;
 		}
 		snprintf(path, sizeof(path), DRI_DIR "/%s", names[i]);
-		set(e, EXPORTER_DRM, "drm:", path, path);
+		set(e, "drm:", path, path);
 		e->obstacle = node_obstacle(path, "there is no such graphics device");
 		/* A device without hardware has no driver of its own. */
 		if (sysfs_link_name(e->driver, sizeof(e->driver), "/sys/class/drm/%s/device/driver",
@@ -208,13 +200,13 @@ static int list_memory(struct exporter **list, int *count)
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, EXPORTER_MEMORY, "", "memory", MEMORY_NODE);
+	set(e, "memory", "", MEMORY_NODE);
 	e->obstacle = obstacle;
 
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, EXPORTER_MEMORY_HUGE, "", "memory:huge", MEMORY_NODE);
+	set(e, "memory:huge", "", MEMORY_NODE);
 	e->obstacle = obstacle ? obstacle : huge_obstacle();
 	return 0;
 }
@@ -240,22 +232,7 @@ int exporter_list(struct exporter **list)
 
 int exporter_create(const struct exporter *e, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
-	switch (e->kind) {
-	case EXPORTER_UDMABUF:
-		return nvmedmabuf_buffer_udmabuf(size, 0, buf);
-	case EXPORTER_HUGE:
-		return nvmedmabuf_buffer_udmabuf(size, NVMEDMABUF_BUFFER_HUGE, buf);
-	case EXPORTER_HEAP:
-		return nvmedmabuf_buffer_heap(e->path + strlen(HEAP_DIR "/"), size, 0, buf);
-	case EXPORTER_DRM:
-		return nvmedmabuf_buffer_drm(e->path, size, 0, buf);
-	case EXPORTER_MEMORY:
-		return nvmedmabuf_buffer_memory(size, 0, buf);
-	case EXPORTER_MEMORY_HUGE:
-		return nvmedmabuf_buffer_memory(size, NVMEDMABUF_BUFFER_HUGE, buf);
-	default:
-		return -EINVAL;
-	}
+	return nvmedmabuf_buffer_create(e->name, size, buf);
 }
 
 int exporter_create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buffer **buf)
@@ -282,7 +259,7 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	const char *hint = "";
 	int ret;
 
-	if (e->kind == EXPORTER_AUTO) {
+	if (exporter_is_auto(e)) {
 		ret = exporter_create_any(e, size, buf);
 		if (!ret)
 			return TOOL_OK;
@@ -297,11 +274,11 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 		return TOOL_OK;
 	if (ret == -ENOENT)
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";
-	else if (ret == -ENOMEM && e->kind == EXPORTER_MEMORY)
+	else if (ret == -ENOMEM && exporter_is(e, "memory"))
 		hint = "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
-	else if (ret == -ENOMEM && e->kind == EXPORTER_MEMORY_HUGE)
+	else if (ret == -ENOMEM && exporter_is(e, "memory:huge"))
 		hint = "; reserve huge pages (sysctl vm.nr_hugepages=32), or it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
-	else if (ret == -EINVAL && e->kind != EXPORTER_DRM)
+	else if (ret == -EINVAL && (exporter_is(e, "udmabuf") || exporter_is(e, "huge")))
 		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one";
 	else if (ret == -ENOMEM && exporter_is_huge(e))
 		hint = "; reserve huge pages: sysctl vm.nr_hugepages=32";

@@ -237,7 +237,7 @@ static void run_rounds(struct read_test *t)
 static bool open_test(struct read_test *t, const struct exporter *exporter)
 {
 	struct selftest *st = t->st;
-	bool chosen = st->exporter.kind != EXPORTER_AUTO;
+	bool chosen = !exporter_is_auto(&st->exporter);
 	uint32_t reason;
 	int ret;
 

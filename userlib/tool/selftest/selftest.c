@@ -21,9 +21,8 @@ static const char help[] =
 	"random reads compared with the block layer's, memory around them, and refusals.\n"
 	"Changes nothing without --write.\n"
 	"\n"
-	"  --buffer KIND    test one exporter: udmabuf, huge, heap[:NAME],\n"
-	"                   drm[:/dev/dri/cardN] or memory[:huge] (default: all there\n"
-	"                   are)\n"
+	"  --buffer KIND    test one exporter: " EXPORTER_HELP "\n"
+	"                   (default: all there are)\n"
 	"  --rounds N       rounds of up to 8 commands for each exporter (default 32)\n"
 	"  --seed N         repeat the random choices of an earlier run\n"
 	"  -v, --show-map   show how each buffer is mapped, and where it is\n"
@@ -275,7 +274,7 @@ static void seed(struct selftest *st)
 /* The exporters to test: the one asked for, or all. */
 static int choose_exporters(struct selftest *st, struct exporter **list)
 {
-	if (st->exporter.kind == EXPORTER_AUTO)
+	if (exporter_is_auto(&st->exporter))
 		return exporter_list(list);
 	*list = malloc(sizeof(**list));
 	if (!*list)

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EXPORTER(NAME, FORM): exporter_NAME takes buffers' names that begin with NAME. FORM shows
+ * people how these look.
+ */
+EXPORTER(udmabuf, "udmabuf")
+EXPORTER(huge, "huge")
+EXPORTER(heap, "heap[:NAME]")
+EXPORTER(drm, "drm[:/dev/dri/cardN]")
+EXPORTER(memory, "memory[:huge]")
