@@ -27,15 +27,19 @@ ERR=$(tests/vm/guest-drives ERR)
 [ -e /sys/module/nvme_dmabuf ] || insmod "${NVME_DMABUF_MODULE:-build/$VM_SERIES/nvme_dmabuf.ko}" ||
 	{ echo "Bail out! cannot load the module"; exit 1; }
 echo 16 > /proc/sys/vm/nr_hugepages
+modprobe vivid n_devs=1 node_types=0x1	# a camera without hardware
 cd "$TMP" || exit 1
 
 # exporters: what this kernel has, as exporter= names it
 exporters() {
-	local card
+	local card camera
 	if [ -e /dev/udmabuf ]; then echo udmabuf; echo huge; fi
 	if [ -e /dev/dma_heap/system ]; then echo heap:system; fi
 	for card in /dev/dri/card*; do
 		if [ -e "$card" ]; then echo "drm:$card"; fi
+	done
+	for camera in /dev/video*; do
+		if [ -e "$camera" ]; then echo "v4l2:$camera"; fi
 	done
 }
 EXPORTER=$(exporters | head -n 1)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Exporters that are chosen by name: which names there are, and what each leads to.
+ * Exporters that are chosen by name: which names there are, what each leads to, and that which
+ * nothing else leads to, V4L2.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +11,13 @@
 #include <unistd.h>
 
 #include <linux/udmabuf.h>
+#include <linux/videodev2.h>
 
 #include <nvmedmabuf.h>
 
 #include "mock.h"
+
+#define VIDEO		"/dev/video3"
 
 static uint64_t page;
 
@@ -27,12 +31,13 @@ static int create(const char *name, uint64_t size, struct nvmedmabuf_buffer **bu
 
 static const char *const good[] = {
 	"udmabuf", "huge", "heap", "heap:system", "heap:a:b", "drm", "drm:/dev/dri/card7",
-	"memory", "memory:huge",
+	"memory", "memory:huge", "v4l2:/dev/video0",
 };
 
 static const char *const bad[] = {
 	"", ":", "tape", "auto", "udmabu", "udmabufx", "udmabuf:", "udmabuf:x", "huge:", "heap:",
 	"heap:../x", "HEAP", " heap", "drm:", "drm:card0", "memory:", "memory:hug", "memory:huge:",
+	"v4l2", "v4l2:", "v4l2:video0",
 };
 
 /* Nothing is opened for a name that makes no sense. */
@@ -75,7 +80,7 @@ static void names_are_shown(void **state)
 		kinds++;
 	}
 	assert_int_equal(shown, kinds);
-	assert_int_equal(kinds, 5);
+	assert_int_equal(kinds, 6);
 }
 
 /* The device that each name leads to. */
@@ -93,6 +98,7 @@ static void names_lead_to_exporters(void **state)
 		{ "drm:/dev/dri/card7", "/dev/dri/card7", 0 },
 		{ "memory", "/dev/nvme-dmabuf", MFD_ALLOW_SEALING },
 		{ "memory:huge", "/dev/nvme-dmabuf", MFD_ALLOW_SEALING | MFD_HUGETLB },
+		{ "v4l2:" VIDEO, VIDEO, 0 },
 	};
 	struct nvmedmabuf_buffer *buf;
 
@@ -119,6 +125,239 @@ static void names_make_buffers(void **state)
 	nvmedmabuf_buffer_free(buf);
 }
 
+/* V4L2 */
+
+static uint32_t video_caps, video_frame, video_planes, video_index, video_count;
+static int video_fd;
+static struct v4l2_requestbuffers video_request;
+static struct v4l2_create_buffers video_larger;
+static struct v4l2_exportbuffer video_export;
+
+/* What a node can do stands apart from what its device can. */
+static void answer_querycap(void *arg)
+{
+	struct v4l2_capability *cap = arg;
+
+	cap->capabilities = V4L2_CAP_DEVICE_CAPS | V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;
+	cap->device_caps = video_caps;
+}
+
+static void answer_querycap_of_old_driver(void *arg)
+{
+	struct v4l2_capability *cap = arg;
+
+	cap->capabilities = video_caps;
+}
+
+static void answer_format(void *arg)
+{
+	struct v4l2_format *format = arg;
+
+	if (video_caps & V4L2_CAP_VIDEO_CAPTURE) {
+		assert_int_equal(format->type, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+		format->fmt.pix.sizeimage = video_frame;
+		return;
+	}
+	assert_int_equal(format->type, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+	format->fmt.pix_mp.num_planes = (uint8_t)video_planes;
+	format->fmt.pix_mp.plane_fmt[0].sizeimage = video_frame;
+}
+
+static void answer_request(void *arg)
+{
+	struct v4l2_requestbuffers *request = arg;
+
+	video_request = *request;
+	request->count = video_count;
+}
+
+static void answer_larger(void *arg)
+{
+	struct v4l2_create_buffers *request = arg;
+
+	video_larger = *request;
+	request->index = video_index;
+	request->count = video_count;
+}
+
+static void answer_export(void *arg)
+{
+	struct v4l2_exportbuffer *export = arg;
+
+	video_export = *export;
+	export->fd = video_fd;
+}
+
+#define EXPECT_CAP		{ VIDEO, VIDIOC_QUERYCAP, NULL, 0, answer_querycap, 0, 0 }
+#define EXPECT_OLD_CAP		{ VIDEO, VIDIOC_QUERYCAP, NULL, 0, \
+				  answer_querycap_of_old_driver, 0, 0 }
+#define EXPECT_FORMAT(error)	{ VIDEO, VIDIOC_G_FMT, NULL, 0, answer_format, error, 0 }
+#define EXPECT_REQUEST(error)	{ VIDEO, VIDIOC_REQBUFS, NULL, 0, answer_request, error, 0 }
+#define EXPECT_LARGER(error)	{ VIDEO, VIDIOC_CREATE_BUFS, NULL, 0, answer_larger, error, 0 }
+#define EXPECT_EXPORT(error)	{ VIDEO, VIDIOC_EXPBUF, NULL, 0, answer_export, error, 0 }
+
+static void video_device(uint32_t caps, uint32_t frame)
+{
+	video_caps = caps;
+	video_frame = frame;
+	video_planes = 1;
+	video_index = 0;
+	video_count = 1;
+	video_fd = -1;
+}
+
+static int video(uint64_t size, struct nvmedmabuf_buffer **buf)
+{
+	return create("v4l2:" VIDEO, size, buf);
+}
+
+static void check_video_export(uint32_t type, uint32_t index)
+{
+	assert_int_equal(video_export.type, type);
+	assert_int_equal(video_export.index, index);
+	assert_int_equal(video_export.plane, 0);
+	assert_int_equal(video_export.flags, O_RDWR | O_CLOEXEC);
+}
+
+/* A frame that is as large, or larger, is one buffer of the device's. */
+static void video_exports_a_frame(void **state)
+{
+	const uint32_t kinds[][2] = {
+		{ V4L2_CAP_VIDEO_CAPTURE, V4L2_BUF_TYPE_VIDEO_CAPTURE },
+		{ V4L2_CAP_VIDEO_CAPTURE_MPLANE, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE },
+	};
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		video_device(kinds[i][0], 460800);
+		video_fd = mock_dmabuf(113 * page, O_RDWR);
+		MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_REQUEST(0), EXPECT_EXPORT(0));
+		assert_int_equal(video(i ? 460800 : 1, &buf), 0);
+		assert_string_equal(mock_open_path, VIDEO);
+		assert_int_equal(mock_open_flags, O_RDWR | O_CLOEXEC);
+		assert_int_equal(video_request.count, 1);
+		assert_int_equal(video_request.type, kinds[i][1]);
+		assert_int_equal(video_request.memory, V4L2_MEMORY_MMAP);
+		check_video_export(kinds[i][1], 0);
+		assert_int_equal(nvmedmabuf_buffer_fd(buf), video_fd);
+		assert_int_equal(nvmedmabuf_buffer_size(buf), 113 * page);
+		nvmedmabuf_buffer_free(buf);
+	}
+}
+
+/* A larger one is asked for. */
+static void video_exports_more_than_a_frame(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	video_device(V4L2_CAP_VIDEO_CAPTURE, 460800);
+	video_index = 2;
+	video_fd = mock_dmabuf(113 * page, O_RDWR);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(0), EXPECT_EXPORT(0));
+	assert_int_equal(video(460801, &buf), 0);
+	assert_int_equal(video_larger.count, 1);
+	assert_int_equal(video_larger.memory, V4L2_MEMORY_MMAP);
+	assert_int_equal(video_larger.format.type, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	assert_int_equal(video_larger.format.fmt.pix.sizeimage, 460801);
+	check_video_export(V4L2_BUF_TYPE_VIDEO_CAPTURE, 2);
+	nvmedmabuf_buffer_free(buf);
+
+	video_device(V4L2_CAP_VIDEO_CAPTURE_MPLANE, 1);
+	video_fd = mock_dmabuf(2 * page, O_RDWR);
+	MOCK_IOCTLS(EXPECT_OLD_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(0), EXPECT_EXPORT(0));
+	assert_int_equal(video(2 * page, &buf), 0);
+	assert_int_equal(video_larger.format.type, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+	assert_int_equal(video_larger.format.fmt.pix_mp.plane_fmt[0].sizeimage, 2 * page);
+	nvmedmabuf_buffer_free(buf);
+}
+
+/* Drivers refuse a larger buffer, do not know how to make one, or make a smaller one. */
+static void video_has_no_buffer_of_that_size(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	video_device(V4L2_CAP_VIDEO_CAPTURE, 460800);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(EINVAL));
+	assert_int_equal(video(460801, &buf), -EINVAL);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(ENOTTY));
+	assert_int_equal(video(460801, &buf), -EINVAL);
+	mock_all_done();
+
+	video_fd = mock_dmabuf(page, O_RDWR);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(0), EXPECT_EXPORT(0));
+	assert_int_equal(video(460801, &buf), -EINVAL);
+	mock_all_done();
+
+	video_fd = -1;
+	assert_int_equal(video(1ULL << 32, &buf), -EINVAL);
+	assert_int_equal(video(UINT64_MAX, &buf), -EINVAL);
+	assert_null(buf);
+}
+
+static void video_captures_frames_in_one_buffer(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	/* The device captures, but not this node of it. */
+	video_device(V4L2_CAP_VIDEO_OUTPUT, 460800);
+	MOCK_IOCTLS(EXPECT_CAP);
+	assert_int_equal(video(page, &buf), -EOPNOTSUPP);
+	mock_all_done();
+
+	for (unsigned int planes = 0; planes <= 3; planes++) {
+		if (planes == 1)
+			continue;
+		video_device(V4L2_CAP_VIDEO_CAPTURE_MPLANE, 460800);
+		video_planes = planes;
+		MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0));
+		assert_int_equal(video(page, &buf), -EOPNOTSUPP);
+		mock_all_done();
+	}
+}
+
+static void video_fails_as_its_system_calls(void **state)
+{
+	static const char *const after[] = { "lseek", "calloc" };
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	video_device(V4L2_CAP_VIDEO_CAPTURE, 460800);
+	mock_fail("open", EACCES);
+	assert_int_equal(video(page, &buf), -EACCES);
+	MOCK_IOCTLS({ VIDEO, VIDIOC_QUERYCAP, NULL, 0, NULL, ENOTTY, 0 });
+	assert_int_equal(video(page, &buf), -ENOTTY);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(EBUSY));
+	assert_int_equal(video(page, &buf), -EBUSY);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_REQUEST(EBUSY));
+	assert_int_equal(video(page, &buf), -EBUSY);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(ENOMEM));
+	assert_int_equal(video(460801, &buf), -ENOMEM);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_REQUEST(0), EXPECT_EXPORT(EINVAL));
+	assert_int_equal(video(page, &buf), -EINVAL);
+	mock_all_done();
+
+	video_count = 0;
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_REQUEST(0));
+	assert_int_equal(video(page, &buf), -ENOMEM);
+	MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_LARGER(0));
+	assert_int_equal(video(460801, &buf), -ENOMEM);
+	mock_all_done();
+
+	video_count = 1;
+	for (size_t i = 0; i < 2; i++) {
+		mock_fail(after[i], ENOMEM);
+		video_fd = mock_dmabuf(113 * page, O_RDWR);
+		MOCK_IOCTLS(EXPECT_CAP, EXPECT_FORMAT(0), EXPECT_REQUEST(0), EXPECT_EXPORT(0));
+		assert_int_equal(video(page, &buf), -ENOMEM);
+		mock_all_done();
+	}
+	assert_null(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +365,11 @@ int main(void)
 		mock_test(names_are_shown),
 		mock_test(names_lead_to_exporters),
 		mock_test(names_make_buffers),
+		mock_test(video_exports_a_frame),
+		mock_test(video_exports_more_than_a_frame),
+		mock_test(video_has_no_buffer_of_that_size),
+		mock_test(video_captures_frames_in_one_buffer),
+		mock_test(video_fails_as_its_system_calls),
 	};
 
 	page = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -27,6 +27,7 @@ compgen() {
 	"-G /sys/bus/pci/devices/*") printf '/sys/bus/pci/devices/%s\n' 0000:00:01.0 0000:03:00.0 ;;
 	"-G /dev/dma_heap/*") echo /dev/dma_heap/system ;;
 	"-G /dev/dri/card*") echo /dev/dri/card0 ;;
+	"-G /dev/video*") echo /dev/video1 ;;
 	*) builtin compgen "$@" ;;
 	esac
 }
@@ -76,7 +77,7 @@ check "peers NAMESPACE PEER: another" completes "$PEERS" peers nvme0n1 0000:00:0
 check "peers NAMESPACE: an option" completes --json peers nvme0n1 --j
 # What readline has of the word already is left out.
 check "a part of a PCI address" completes 03:00.0 peers nvme0n1 0000:03
-check "--buffer" completes "auto udmabuf huge heap:system drm:/dev/dri/card0 memory memory:huge" read nvme0n1 --buffer ""
+check "--buffer" completes "auto udmabuf huge heap:system drm:/dev/dri/card0 memory memory:huge v4l2:/dev/video1" read nvme0n1 --buffer ""
 check "--buffer heap:" completes system read nvme0n1 --buffer heap:
 check "--buffer drm:/" completes /dev/dri/card0 bench nvme0n1 --buffer drm:/d
 check "--direction" completes "write" bench nvme0n1 --direction w

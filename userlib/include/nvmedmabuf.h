@@ -656,10 +656,18 @@ struct nvmedmabuf_buffer;
  *	"heap[:NAME]"	nvmedmabuf_buffer_heap(); "system" if no name is given
  *	"drm[:PATH]"	nvmedmabuf_buffer_drm(); /dev/dri/card0 if no path is given
  *	"memory[:huge]"	nvmedmabuf_buffer_memory(), perhaps in huge pages
- * @size: bytes, not 0
+ *	"v4l2:PATH"	a capture buffer of a video device, e.g. /dev/video0
+ * @size: bytes, not 0; rounded up to whole pages, or to a frame of the video device
  * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
  *
- * Return: 0; -EINVAL if @name is none of these; or what that function returns.
+ * A video device is closed again. Nothing is captured into the buffer: a program that
+ * captures exports its own buffers (VIDIOC_EXPBUF) for nvmedmabuf_buffer_import().
+ *
+ * Return: 0; -EINVAL if @name is none of these, @size is 0 or the exporter has no buffers
+ * of that size; -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such
+ * device; -EACCES; -ENOMEM; -EBUSY if somebody else uses the video device;
+ * -ENOTTY if PATH is another kind of device; -EOPNOTSUPP if a video device does not capture frames that
+ * lie in one buffer.
  */
 int nvmedmabuf_buffer_create(const char *name, uint64_t size,
 			     struct nvmedmabuf_buffer **buf);

@@ -29,6 +29,11 @@ bool takes_nothing(const char *argument)
 	return !argument;
 }
 
+bool takes_path(const char *argument)
+{
+	return argument && argument[0] == '/';
+}
+
 /* NULL if there is none, or it does not take the rest of @name, which *@argument gets. */
 static const struct exporter *find_exporter(const char *name, const char **argument)
 {

@@ -56,7 +56,7 @@ int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
 
 static bool takes(const char *argument)
 {
-	return !argument || argument[0] == '/';
+	return !argument || takes_path(argument);
 }
 
 static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)

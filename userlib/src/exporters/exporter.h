@@ -48,8 +48,9 @@ struct exporter {
 	int (*create)(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf);
 };
 
-/* For @takes: no argument. */
+/* For @takes: no argument; the path of a device. */
 bool takes_nothing(const char *argument);
+bool takes_path(const char *argument);
 
 #define EXPORTER(name, form) extern const struct exporter exporter_##name;
 #include "list.h"

@@ -231,14 +231,16 @@ int direct_write(const struct direct *d, const uint8_t *mem, uint64_t slba, uint
 struct exporter {
 	char name[PATH_SIZE + 8]; /* as --buffer takes it: heap:system */
 	char path[PATH_SIZE];	  /* the device node, where it was looked for */
-	char driver[NAME_SIZE];	  /* DRM only */
+	char driver[NAME_SIZE];	  /* DRM and V4L2 only */
 	const char *obstacle;	  /* why it cannot be used; NULL if it can */
+	bool on_request;	  /* somebody's device, used only if --buffer names it */
 };
 
 /* The lines of a subcommand's help after "  --buffer KIND    ". */
-#define EXPORTER_HELP                   \
-	"udmabuf, huge, heap[:NAME],\n" \
-	"                   drm[:/dev/dri/cardN] or memory[:huge]"
+#define EXPORTER_HELP                                               \
+	"udmabuf, huge, heap[:NAME],\n"                             \
+	"                   drm[:/dev/dri/cardN], memory[:huge],\n" \
+	"                   v4l2:/dev/videoN"
 
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);

@@ -4,9 +4,13 @@
  * no buffer. What their names mean, the library knows.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <linux/videodev2.h>
 
 #include "device.h"
 
@@ -14,6 +18,7 @@
 #define MEMORY_NODE  "/dev/nvme-dmabuf"
 #define HEAP_DIR     "/dev/dma_heap"
 #define DRI_DIR	     "/dev/dri"
+#define VIDEO_DIR    "/sys/class/video4linux"
 
 /* @node is what must be there to use it. */
 static void set(struct exporter *e, const char *kind, const char *argument, const char *node)
@@ -211,6 +216,55 @@ static int list_memory(struct exporter **list, int *count)
 	return 0;
 }
 
+/* Does it capture? Such devices have other nodes, too. */
+static bool is_capture_node(const char *path, struct exporter *e)
+{
+	const uint32_t capture = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE;
+	struct v4l2_capability cap = { .capabilities = 0 };
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	uint32_t caps;
+	bool is;
+
+	if (fd < 0)
+		return false;
+	is = ioctl(fd, VIDIOC_QUERYCAP, &cap) == 0;
+	close(fd);
+	caps = cap.capabilities & V4L2_CAP_DEVICE_CAPS ? cap.device_caps : cap.capabilities;
+	snprintf(e->driver, sizeof(e->driver), "%.*s", (int)sizeof(cap.driver),
+		 (const char *)cap.driver);
+	return is && caps & capture && caps & V4L2_CAP_STREAMING;
+}
+
+static bool is_video(const char *name)
+{
+	return strncmp(name, "video", 5) == 0;
+}
+
+/* Those that there are; no machine needs one. */
+static int list_v4l2(struct exporter **list, int *count)
+{
+	struct exporter *e, device;
+	char **names, path[PATH_SIZE];
+	int n, ret = 0;
+
+	n = names_list(VIDEO_DIR, is_video, &names);
+	for (int i = 0; i < n && !ret; i++) {
+		snprintf(path, sizeof(path), "/dev/%s", names[i]);
+		set(&device, "v4l2:", path, path);
+		device.on_request = true;
+		if (!is_capture_node(path, &device))
+			continue;
+		e = grow(list, count);
+		if (e)
+			*e = device;
+		else
+			ret = -ENOMEM;
+	}
+	if (n > 0)
+		names_free(names, n);
+	return ret;
+}
+
 int exporter_list(struct exporter **list)
 {
 	int count = 0, ret;
@@ -223,6 +277,8 @@ int exporter_list(struct exporter **list)
 		ret = list_drm(list, &count);
 	if (!ret)
 		ret = list_memory(list, &count);
+	if (!ret)
+		ret = list_v4l2(list, &count);
 	if (!ret)
 		return count;
 	free(*list);
@@ -243,7 +299,7 @@ int exporter_create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buf
 	count = exporter_list(&list);
 	for (int i = 0; i < count && ret; i++) {
 		/* Huge pages are scarce: only who asks gets them. */
-		if (list[i].obstacle || exporter_is_huge(&list[i]))
+		if (list[i].obstacle || list[i].on_request || exporter_is_huge(&list[i]))
 			continue;
 		ret = exporter_create(&list[i], size, buf);
 		if (!ret)
@@ -272,7 +328,9 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	ret = exporter_create(e, size, buf);
 	if (!ret)
 		return TOOL_OK;
-	if (ret == -ENOENT)
+	if (ret == -EINVAL && exporter_is(e, "v4l2"))
+		hint = "; the device's driver makes no buffers larger than a frame: set a larger format, or try a smaller one";
+	else if (ret == -ENOENT)
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";
 	else if (ret == -ENOMEM && exporter_is(e, "memory"))
 		hint = "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l";

@@ -105,7 +105,7 @@ static void exporter_to_json(struct json_object *array, const struct exporter *e
 	put_str(obj, "path", e->path);
 	put_bool(obj, "available", !e->obstacle);
 	put_str(obj, "message", e->obstacle);
-	if (exporter_is(e, "drm"))
+	if (exporter_is(e, "drm") || exporter_is(e, "v4l2"))
 		put_str(obj, "driver", e->driver[0] ? e->driver : NULL);
 }
 

@@ -22,7 +22,7 @@ static const char help[] =
 	"Changes nothing without --write.\n"
 	"\n"
 	"  --buffer KIND    test one exporter: " EXPORTER_HELP "\n"
-	"                   (default: all there are)\n"
+	"                   (default: all there are, but for V4L2)\n"
 	"  --rounds N       rounds of up to 8 commands for each exporter (default 32)\n"
 	"  --seed N         repeat the random choices of an earlier run\n"
 	"  -v, --show-map   show how each buffer is mapped, and where it is\n"
@@ -271,11 +271,24 @@ static void seed(struct selftest *st)
 	put_u64(report_root(), "seed", st->seed);
 }
 
+/* All exporters but those that are used on request only. */
+static int list_exporters(struct exporter **list)
+{
+	int count = exporter_list(list), kept = 0;
+
+	if (count < 0)
+		return count;
+	for (int i = 0; i < count; i++)
+		if (!(*list)[i].on_request)
+			(*list)[kept++] = (*list)[i];
+	return kept;
+}
+
 /* The exporters to test: the one asked for, or all. */
 static int choose_exporters(struct selftest *st, struct exporter **list)
 {
 	if (exporter_is_auto(&st->exporter))
-		return exporter_list(list);
+		return list_exporters(list);
 	*list = malloc(sizeof(**list));
 	if (!*list)
 		return -ENOMEM;
