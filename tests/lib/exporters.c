@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Exporters that are chosen by name: which names there are, what each leads to, and that which
- * nothing else leads to, V4L2.
+ * Exporters that are chosen by name: which names there are, what each leads to, and those that
+ * nothing else leads to, V4L2 and vfio.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <linux/udmabuf.h>
+#include <linux/vfio.h>
 #include <linux/videodev2.h>
 
 #include <nvmedmabuf.h>
@@ -18,6 +19,11 @@
 #include "mock.h"
 
 #define VIDEO		"/dev/video3"
+#define CONTAINER	"/dev/vfio/vfio"
+#define GROUP		"/dev/vfio/17"
+#define DEVICE		"vfio-device"
+#define ADDRESS		"0000:03:00.1"
+#define IOMMU_GROUP	"../../../kernel/iommu_groups/17"
 
 static uint64_t page;
 
@@ -31,13 +37,19 @@ static int create(const char *name, uint64_t size, struct nvmedmabuf_buffer **bu
 
 static const char *const good[] = {
 	"udmabuf", "huge", "heap", "heap:system", "heap:a:b", "drm", "drm:/dev/dri/card7",
-	"memory", "memory:huge", "v4l2:/dev/video0",
+	"memory", "memory:huge", "v4l2:/dev/video0", "vfio:0000:03:00.1", "vfio:10000:e1:1f.7",
+	"vfio:ffffffff:FF:1f.7:5", "vfio:0000:03:00.1:0",
 };
 
 static const char *const bad[] = {
 	"", ":", "tape", "auto", "udmabu", "udmabufx", "udmabuf:", "udmabuf:x", "huge:", "heap:",
 	"heap:../x", "HEAP", " heap", "drm:", "drm:card0", "memory:", "memory:hug", "memory:huge:",
-	"v4l2", "v4l2:", "v4l2:video0",
+	"v4l2", "v4l2:", "v4l2:video0", "vfio", "vfio:", "vfio:0000", "vfio:03:00.1",
+	"vfio:0000:03:00", "vfio:0000:03:00.", "vfio:0000:03:20.0", "vfio:0000:03:00.8",
+	"vfio:0000:103:00.0", "vfio:100000000:03:00.0", "vfio:0000:03:00.1:", "vfio:0000:03:00.1:6",
+	"vfio:0000:03:00.1:10", "vfio:0000:03:00.1:a", "vfio:0000:03:00.1:0:", "vfio:0000:03:00.1 ",
+	"vfio: 0000:03:00.1", "vfio:-1:03:00.1", "vfio:0x00:03:00.1", "vfio:0000:03:00.1x",
+	"vfio:0000:03:00.12",
 };
 
 /* Nothing is opened for a name that makes no sense. */
@@ -80,7 +92,7 @@ static void names_are_shown(void **state)
 		kinds++;
 	}
 	assert_int_equal(shown, kinds);
-	assert_int_equal(kinds, 6);
+	assert_int_equal(kinds, 7);
 }
 
 /* The device that each name leads to. */
@@ -99,6 +111,7 @@ static void names_lead_to_exporters(void **state)
 		{ "memory", "/dev/nvme-dmabuf", MFD_ALLOW_SEALING },
 		{ "memory:huge", "/dev/nvme-dmabuf", MFD_ALLOW_SEALING | MFD_HUGETLB },
 		{ "v4l2:" VIDEO, VIDEO, 0 },
+		{ "vfio:" ADDRESS, CONTAINER, 0 },
 	};
 	struct nvmedmabuf_buffer *buf;
 
@@ -358,6 +371,226 @@ static void video_fails_as_its_system_calls(void **state)
 	assert_null(buf);
 }
 
+/* vfio */
+
+#define BAR_AT(bar)	((uint64_t)(bar) << 40)
+
+static struct {
+	uint64_t size;
+	uint32_t flags;
+} bars[6];
+static const uint32_t memory_bar = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+				   VFIO_REGION_INFO_FLAG_MMAP;
+static uint32_t vfio_in[12];
+static char vfio_address[32];
+
+static void look_at_address(void *arg)
+{
+	snprintf(vfio_address, sizeof(vfio_address), "%s", (const char *)arg);
+}
+
+static void answer_region(void *arg)
+{
+	struct vfio_region_info *info = arg;
+
+	assert_int_equal(info->argsz, sizeof(*info));
+	assert_in_range(info->index, 0, 5);
+	info->size = bars[info->index].size;
+	info->flags = bars[info->index].flags;
+	info->offset = BAR_AT(info->index);
+}
+
+/* The kernel's: argsz, flags; region, open flags, flags, ranges; offset, length. */
+static void look_at_feature(void *arg)
+{
+	memcpy(vfio_in, arg, sizeof(vfio_in) - 8);
+}
+
+/* Every file that is needed is told apart by its name. */
+static void look_at_container(void *arg)
+{
+	assert_string_equal(mock_name(*(const int *)arg), CONTAINER);
+}
+
+#define EXPECT_CONTAINER(error)	{ GROUP, VFIO_GROUP_SET_CONTAINER, NULL, 0, look_at_container, \
+				  error, 0 }
+#define EXPECT_IOMMU(error)	{ CONTAINER, VFIO_SET_IOMMU, NULL, 0, NULL, error, 0 }
+#define EXPECT_DEVICE(error)	{ GROUP, VFIO_GROUP_GET_DEVICE_FD, NULL, 0, look_at_address, error, \
+				  (error) ? -1 : mock_file(DEVICE) }
+#define EXPECT_REGION		{ DEVICE, VFIO_DEVICE_GET_REGION_INFO, NULL, 0, answer_region, 0, 0 }
+#define EXPECT_FEATURE(error, fd) { DEVICE, VFIO_DEVICE_FEATURE, NULL, 0, look_at_feature, error, fd }
+
+/* As QEMU's ivshmem: registers of less than a page, MSI-X, memory. */
+static void vfio_device(void)
+{
+	memset(bars, 0, sizeof(bars));
+	memset(vfio_in, 0, sizeof(vfio_in));
+	bars[0].size = 256;
+	bars[0].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	bars[1].size = page;
+	bars[1].flags = memory_bar;
+	bars[2].size = 64 * page;
+	bars[2].flags = memory_bar;
+	mock_link(IOMMU_GROUP);
+}
+
+static void vfio_exports_a_bar(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned int pages, looks, bar;
+	} cases[] = {
+		{ "vfio:" ADDRESS, 1, 2, 1 },
+		{ "vfio:" ADDRESS, 2, 3, 2 },
+		{ "vfio:" ADDRESS ":2", 1, 1, 2 },
+		{ "vfio:" ADDRESS ":2", 64, 1, 2 },
+	};
+	struct nvmedmabuf_buffer *buf;
+	void *addr;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const uint64_t size = cases[i].pages * page;
+		int fd = mock_dmabuf(size, O_RDWR);
+
+		vfio_device();
+		MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0));
+		for (unsigned int look = 0; look < cases[i].looks; look++)
+			MOCK_IOCTLS(EXPECT_REGION);
+		MOCK_IOCTLS(EXPECT_FEATURE(0, fd));
+		/* rounded up to pages */
+		assert_int_equal(create(cases[i].name, size - 1, &buf), 0);
+		assert_string_equal(mock_link_path, "/sys/bus/pci/devices/" ADDRESS "/iommu_group");
+		assert_string_equal(vfio_address, ADDRESS);
+		assert_int_equal(vfio_in[0], 40);
+		assert_int_equal(vfio_in[1], 11 | VFIO_DEVICE_FEATURE_GET);
+		assert_int_equal(vfio_in[2], cases[i].bar);
+		assert_int_equal(vfio_in[3], O_RDWR | O_CLOEXEC);
+		assert_int_equal(vfio_in[4], 0);
+		assert_int_equal(vfio_in[5], 1);
+		assert_int_equal(vfio_in[6] | vfio_in[7], 0);
+		assert_int_equal(vfio_in[8], size);
+		assert_int_equal(vfio_in[9], 0);
+		assert_int_equal(nvmedmabuf_buffer_fd(buf), fd);
+		assert_int_equal(nvmedmabuf_buffer_size(buf), size);
+		/* The CPU sees it through the device's file. */
+		assert_int_equal(nvmedmabuf_buffer_mmap(buf, &addr), 0);
+		assert_int_equal(mock_mmap_offset, BAR_AT(cases[i].bar));
+		nvmedmabuf_buffer_free(buf);
+	}
+}
+
+static unsigned int files_of(const char *name)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		const char *is = mock_name(fd);
+
+		n += is && !strcmp(is, name);
+	}
+	return n;
+}
+
+/* The memory is taken back when the device's file is closed. */
+static void vfio_keeps_the_device(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION,
+		    EXPECT_FEATURE(0, mock_dmabuf(page, O_RDWR)));
+	assert_int_equal(create("vfio:" ADDRESS ":1", page, &buf), 0);
+	assert_int_equal(files_of(DEVICE), 1);
+	assert_int_equal(files_of(GROUP), 1);
+	assert_int_equal(files_of(CONTAINER), 1);
+	nvmedmabuf_buffer_free(buf);
+	assert_int_equal(files_of(DEVICE) + files_of(GROUP) + files_of(CONTAINER), 0);
+}
+
+static void vfio_address_is_as_in_sysfs(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	mock_fail("readlink", ENOENT);
+	assert_int_equal(create("vfio:0:E1:1F.7:3", page, &buf), -ENOENT);
+	assert_string_equal(mock_link_path, "/sys/bus/pci/devices/0000:e1:1f.7/iommu_group");
+	mock_fail("readlink", ENOENT);
+	assert_int_equal(create("vfio:10000:03:00.0", page, &buf), -ENOENT);
+	assert_string_equal(mock_link_path, "/sys/bus/pci/devices/10000:03:00.0/iommu_group");
+}
+
+static void vfio_needs_a_bar_that_is_large_enough(void **state)
+{
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION,
+		    EXPECT_REGION, EXPECT_REGION, EXPECT_REGION, EXPECT_REGION, EXPECT_REGION);
+	assert_int_equal(create("vfio:" ADDRESS, 64 * page + 1, &buf), -EINVAL);
+	mock_all_done();
+
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION);
+	assert_int_equal(create("vfio:" ADDRESS ":1", page + 1, &buf), -EINVAL);
+	mock_all_done();
+
+	/* not memory, however large */
+	vfio_device();
+	bars[4].size = 64 * page;
+	bars[4].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION);
+	assert_int_equal(create("vfio:" ADDRESS ":4", page, &buf), -EINVAL);
+	mock_all_done();
+
+	mock_link(NULL);
+	assert_int_equal(create("vfio:" ADDRESS, UINT64_MAX, &buf), -EOVERFLOW);
+	assert_null(buf);
+}
+
+static void vfio_fails_as_its_system_calls(void **state)
+{
+	static const char *const after[] = { "lseek", "calloc" };
+	struct nvmedmabuf_buffer *buf;
+
+	(void)state;
+	mock_fail("malloc", ENOMEM);
+	assert_int_equal(create("vfio:" ADDRESS, page, &buf), -ENOMEM);
+
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(EPERM));
+	assert_int_equal(create("vfio:" ADDRESS, page, &buf), -EPERM);
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(ENODEV));
+	assert_int_equal(create("vfio:" ADDRESS, page, &buf), -ENODEV);
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(EBUSY));
+	assert_int_equal(create("vfio:" ADDRESS, page, &buf), -EBUSY);
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0),
+		    { DEVICE, VFIO_DEVICE_GET_REGION_INFO, NULL, 0, NULL, EIO, 0 });
+	assert_int_equal(create("vfio:" ADDRESS, page, &buf), -EIO);
+	/* an older kernel's */
+	vfio_device();
+	MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION,
+		    EXPECT_FEATURE(ENOTTY, 0));
+	assert_int_equal(create("vfio:" ADDRESS ":1", page, &buf), -ENOTTY);
+	mock_all_done();
+
+	for (size_t i = 0; i < 2; i++) {
+		vfio_device();
+		mock_fail(after[i], ENOMEM);
+		MOCK_IOCTLS(EXPECT_CONTAINER(0), EXPECT_IOMMU(0), EXPECT_DEVICE(0), EXPECT_REGION,
+			    EXPECT_FEATURE(0, mock_dmabuf(page, O_RDWR)));
+		assert_int_equal(create("vfio:" ADDRESS ":1", page, &buf), -ENOMEM);
+		mock_all_done();
+	}
+	assert_null(buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +603,11 @@ int main(void)
 		mock_test(video_has_no_buffer_of_that_size),
 		mock_test(video_captures_frames_in_one_buffer),
 		mock_test(video_fails_as_its_system_calls),
+		mock_test(vfio_exports_a_bar),
+		mock_test(vfio_keeps_the_device),
+		mock_test(vfio_address_is_as_in_sysfs),
+		mock_test(vfio_needs_a_bar_that_is_large_enough),
+		mock_test(vfio_fails_as_its_system_calls),
 	};
 
 	page = (uint64_t)sysconf(_SC_PAGESIZE);

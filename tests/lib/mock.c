@@ -31,6 +31,8 @@ char mock_open_path[300];
 int mock_open_flags;
 unsigned int mock_memfd_flags;
 int mock_mmap_prot;
+off_t mock_mmap_offset;
+char mock_link_path[300];
 int mock_polls;
 
 static struct mock_ioctl expected[MAX_IOCTLS];
@@ -40,6 +42,7 @@ static int failing_errno;
 static void *mapping;		/* the one CPU mapping there may be */
 static size_t mapping_len;
 static int nr_files;
+static const char *link_target;
 static short poll_revents;
 static void (*poll_effect)(void);
 
@@ -52,6 +55,7 @@ off_t __real_lseek(int fd, off_t offset, int whence);
 void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 int __real_munmap(void *addr, size_t len);
 int __real_fstatfs(int fd, struct statfs *fs);
+ssize_t __real_readlink(const char *path, char *to, size_t size);
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t nmemb, size_t size);
 
@@ -64,6 +68,7 @@ off_t __wrap_lseek(int fd, off_t offset, int whence);
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 int __wrap_munmap(void *addr, size_t len);
 int __wrap_fstatfs(int fd, struct statfs *fs);
+ssize_t __wrap_readlink(const char *path, char *to, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t nmemb, size_t size);
 int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout);
@@ -91,7 +96,7 @@ const char *mock_name(int fd)
 	ssize_t len;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, name, sizeof(name) - 1);
+	len = __real_readlink(link, name, sizeof(name) - 1);
 	if (len < 0)
 		return NULL;
 	name[len] = '\0';
@@ -128,6 +133,7 @@ void mock_all_done(void)
 	assert_int_equal(nr_called, nr_expected);
 	mock_uring_all_done();
 	assert_null(failing);
+	assert_null(link_target);
 }
 
 int mock_setup(void **state)
@@ -140,6 +146,9 @@ int mock_setup(void **state)
 	mock_open_flags = -1;
 	mock_memfd_flags = 0;
 	mock_mmap_prot = -1;
+	mock_mmap_offset = -1;
+	mock_link_path[0] = '\0';
+	link_target = NULL;
 	mock_poll(0, NULL);
 	mock_polls = 0;
 	mock_uring_setup();
@@ -172,6 +181,19 @@ int mock_dmabuf(uint64_t size, int mode)
 	assert_true(again >= 0);
 	close(fd);
 	return again;
+}
+
+int mock_file(const char *name)
+{
+	int fd = __real_memfd_create(name, MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+void mock_link(const char *target)
+{
+	link_target = target;
 }
 
 int ioctl(int fd, unsigned long request, ...)
@@ -264,6 +286,7 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	void *ret;
 
 	mock_mmap_prot = prot;
+	mock_mmap_offset = offset;
 	if (fails("mmap"))
 		return MAP_FAILED;
 	ret = __real_mmap(addr, len, prot, flags, fd, offset);
@@ -294,6 +317,23 @@ int __wrap_fstatfs(int fd, struct statfs *fs)
 	if (!ret && name && !strcmp(name, MOCK_DMABUF))
 		fs->f_type = DMA_BUF_MAGIC;
 	return ret;
+}
+
+ssize_t __wrap_readlink(const char *path, char *to, size_t size)
+{
+	size_t length;
+
+	snprintf(mock_link_path, sizeof(mock_link_path), "%s", path);
+	if (fails("readlink"))
+		return -1;
+	assert_non_null(link_target);
+	length = strlen(link_target);
+	if (length > size)
+		length = size;
+	/* As the real one does, without a zero at the end. */
+	memcpy(to, link_target, length);
+	link_target = NULL;
+	return (ssize_t)length;
 }
 
 void *__wrap_malloc(size_t size)

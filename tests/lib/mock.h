@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -51,6 +52,13 @@ void mock_all_done(void);
 /* A dma-buf of the mock's, open with @mode (O_RDONLY or O_RDWR). */
 int mock_dmabuf(uint64_t size, int mode);
 
+/* A file of the mock's, for ioctl()s that return one. */
+int mock_file(const char *name);
+
+/* Where the next readlink() leads; and which link that was. */
+void mock_link(const char *target);
+extern char mock_link_path[300];
+
 /* The next call of @function ("open", "mmap", "malloc"...) fails with @err. */
 void mock_fail(const char *function, int err);
 
@@ -59,6 +67,7 @@ extern char mock_open_path[300];
 extern int mock_open_flags;
 extern unsigned int mock_memfd_flags;
 extern int mock_mmap_prot;
+extern off_t mock_mmap_offset;
 
 /*
  * What poll() finds, which must be called for one descriptor and without waiting:

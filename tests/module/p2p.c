@@ -312,6 +312,115 @@ static void placement(const void *arg)
 	}
 }
 
+/* The library's, which keeps the device until the buffer is freed. */
+static struct nvmedmabuf_buffer *named_buffer(struct pci_address *address, const char *bar)
+{
+	struct nvmedmabuf_buffer *made, *second;
+	unsigned int group;
+	char name[32];
+
+	require_p2p();
+	peer_bind(address, 0, &group);
+	snprintf(name, sizeof(name), "vfio:%s%s", address->name, bar);
+	check_eq(nvmedmabuf_buffer_create(name, SIZE, &made), 0);
+	check_eq(nvmedmabuf_buffer_size(made), SIZE);
+	/* All of the device's group is taken. */
+	check_eq(nvmedmabuf_buffer_create(name, SIZE, &second), -EBUSY);
+	return made;
+}
+
+/* With a descriptor of the rig's own, which rig_close() closes, and the library's mapping. */
+static void open_named(struct rig *rig, const char *path, struct nvmedmabuf_buffer *made)
+{
+	struct buffer buffer = { .memfd = -1, .size = nvmedmabuf_buffer_size(made) };
+	void *addr;
+
+	check_eq(nvmedmabuf_buffer_mmap(made, &addr), 0);
+	buffer.fd = check_sys(dup(nvmedmabuf_buffer_fd(made)));
+	buffer.addr = addr;
+	rig_open_buffer(rig, path, &buffer, WINDOW);
+}
+
+/* Takes the mapping with it; rig_close() unmaps another. */
+static void free_named(struct rig *rig, struct nvmedmabuf_buffer *made)
+{
+	rig->buffer.addr = pages_alloc(rig->buffer.size);
+	nvmedmabuf_buffer_free(made);
+}
+
+/* A BAR that is chosen by the device's address, in each direction. */
+static void named(const void *arg)
+{
+	static const uint32_t accesses[] = { NVME_DMABUF_ACCESS_READ, NVME_DMABUF_ACCESS_WRITE,
+					     ACCESS_BOTH };
+	struct nvme_dmabuf_placement_run run;
+	struct nvmedmabuf_buffer *made;
+	struct pci_address address;
+	struct rig rig;
+
+	require_erase();
+	for (size_t i = 0; i < ARRAY_SIZE(accesses); i++) {
+		made = named_buffer(&address, i ? "" : ":2");
+		open_named(&rig, arg, made);
+		rig_attach(&rig, 4, SIZE - 8, accesses[i]);
+		check_eq(nvmedmabuf_get_placement(rig.ctx, rig.map, &run, 1), 1);
+		check_eq(run.kind, NVME_DMABUF_PLACEMENT_PCI);
+		check_eq(run.pci_bdf, address.bdf);
+		check_eq(run.bar, PEER_BAR);
+		for (uint64_t bytes = rig.drive.block; bytes <= WINDOW / 2; bytes *= 4) {
+			uint64_t offset = rnd_below((rig.length - bytes) / 4 + 1) * 4;
+
+			if (accesses[i] & NVME_DMABUF_ACCESS_READ)
+				rig_read(&rig, offset, bytes, rig.first);
+			if (accesses[i] & NVME_DMABUF_ACCESS_WRITE)
+				rig_write(&rig, offset, bytes, rig.first);
+		}
+		rig_verify(&rig);
+		free_named(&rig, made);
+		rig_close(&rig);
+	}
+}
+
+/* The kernel takes the memory back when the buffer is freed, under a map of it. */
+static void named_and_freed(const void *arg)
+{
+	struct nvmedmabuf_buffer *made;
+	struct pci_address address;
+	struct rig rig;
+
+	made = named_buffer(&address, "");
+	open_named(&rig, arg, made);
+	rig_attach_all(&rig);
+	rig_read(&rig, 0, rig.drive.block, rig.first);
+	free_named(&rig, made);
+	check_revoked(&rig, 1);
+	rig_close(&rig);
+	/* And the device is free. */
+	nvmedmabuf_buffer_free(named_buffer(&address, ""));
+}
+
+/* What the device has no BAR for. */
+static void named_wrongly(const void *arg)
+{
+	struct nvmedmabuf_buffer *made = NULL;
+	struct pci_address address;
+	unsigned int group;
+	char name[32];
+
+	(void)arg;
+	require_p2p();
+	peer_bind(&address, 0, &group);
+	snprintf(name, sizeof(name), "vfio:%s", address.name);
+	check_eq(nvmedmabuf_buffer_create(name, 1ULL << 40, &made), -EINVAL);
+	/* Its registers are less than a page. */
+	snprintf(name, sizeof(name), "vfio:%s:0", address.name);
+	check_eq(nvmedmabuf_buffer_create(name, PAGE, &made), -EINVAL);
+	snprintf(name, sizeof(name), "vfio:%s:5", address.name);
+	check_eq(nvmedmabuf_buffer_create(name, PAGE, &made), -EINVAL);
+	check_eq(nvmedmabuf_buffer_create("vfio:7fff:00:00.0", PAGE, &made), -ENOENT);
+	check(!made);
+}
+
 static void data(const void *arg)
 {
 	struct peer p;
@@ -1024,6 +1133,9 @@ int main(int argc, char **argv)
 	tap_add(placement, paths[0], "where the memory is");
 	for (unsigned int i = 0; i < count; i++)
 		tap_add(data, paths[i], "%s: data", drive_name(paths[i]));
+	tap_add(named, paths[0], "a BAR by its name, in each direction");
+	tap_add(named_and_freed, paths[0], "a BAR by its name is freed while it is mapped");
+	tap_add(named_wrongly, paths[0], "names of BARs that there are not");
 	tap_add(pieces, paths[0], "parts of a BAR, not in its order");
 	tap_add(required, paths[0], "nothing but a peer's memory is accepted");
 	tap_add(no_path, paths[0], "an exporter that finds no path to the drive");

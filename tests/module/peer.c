@@ -106,24 +106,32 @@ static uint64_t region(int device, uint32_t index, uint64_t *size)
 	return info.offset;
 }
 
-void peer_open(struct peer *p, unsigned int number)
+void peer_bind(struct pci_address *address, unsigned int number, unsigned int *group)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
-	char path[128], group[PATH_MAX];
-	uint64_t size;
+	char path[128], real[PATH_MAX];
 
 	require_disposable();
-	memset(p, 0, sizeof(*p));
-	if (!pci_find(VENDOR, DEVICE_ID, number, &p->address))
+	if (!pci_find(VENDOR, DEVICE_ID, number, address))
 		skip("no ivshmem device here");
-	device_file(&p->address, "iommu_group", path, sizeof(path));
-	if (!realpath(path, group))
+	device_file(address, "iommu_group", path, sizeof(path));
+	if (!realpath(path, real))
 		skip("vfio-pci needs an IOMMU");
 	if (!run_quietly("modprobe vfio-pci"))
 		skip("this kernel has no vfio-pci");
-	bind(&p->address);
+	bind(address);
+	*group = strtoul(strrchr(real, '/') + 1, NULL, 10);
+}
 
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(group, '/') + 1);
+void peer_open(struct peer *p, unsigned int number)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	unsigned int group;
+	char path[32];
+	uint64_t size;
+
+	memset(p, 0, sizeof(*p));
+	peer_bind(&p->address, number, &group);
+	snprintf(path, sizeof(path), "/dev/vfio/%u", group);
 	p->container = check_sys(open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
 	p->group = open(path, O_RDWR | O_CLOEXEC);
 	check_that(p->group >= 0, "%s: %m", path);

@@ -41,6 +41,13 @@ struct peer {
 bool peer_is_allowed(void);
 
 /**
+ * peer_bind - bind it to vfio-pci, or skip
+ * @number: as for peer_open()
+ * @group: gets the number of its IOMMU group
+ */
+void peer_bind(struct pci_address *address, unsigned int number, unsigned int *group);
+
+/**
  * peer_open - bind it to vfio-pci and open it, or skip; its memory is disabled
  * @number: 0, or 1 for the one in a slot, which can be reset and unplugged
  */

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# This test will check that the tool moves the right data by an exporter that is a device of
-# somebody's, so that it is used only if --buffer names it: a camera (the kernel's vivid). It
-# DESTROYS the data of the test machine's drives, so it runs only in a virtual machine of
-# tests/vm/run:
+# This test will check that the tool moves the right data by each exporter that is a device of
+# somebody's, so that it is used only if --buffer names it: a camera (the kernel's vivid), and a
+# PCI device's BAR (QEMU's ivshmem). It DESTROYS the data of the test machine's drives, so it
+# runs only in a virtual machine of tests/vm/run:
 #
 #   tests/vm/run --kernel 7.x --iommu strict -- tests/tool/exporters.t
 #
@@ -85,6 +85,33 @@ if [ "$camera" ]; then
 	refuse "and not listed" listed "v4l2:$other"
 else
 	skip "a camera's buffer" "this kernel has no vivid"
+fi
+
+# bind_peer: QEMU's ivshmem to vfio-pci; its address
+bind_peer() {
+	local device
+	for device in /sys/bus/pci/devices/*; do
+		[ "$(< "$device/vendor")$(< "$device/device")" = 0x1af40x1110 ] || continue
+		echo vfio-pci > "$device/driver_override"
+		basename "$device" | tee /sys/bus/pci/drivers_probe
+		return
+	done
+}
+
+peer=
+if modprobe vfio-pci; then peer=$(bind_peer); fi
+if [ ! "$peer" ] || [ ! -e "/sys/bus/pci/devices/$peer/iommu_group" ]; then
+	skip "a BAR" "no ivshmem device, vfio-pci or IOMMU here"
+elif run read "$NS" --count 8 -o "$TMP/got" --buffer "vfio:$peer"; [ "$RC" = 0 ]; then
+	check "a BAR: read and write" copies "vfio:$peer"
+	check "a BAR: selftest" selftest_by "vfio:$peer"
+	check "the same BAR by its number: selftest" selftest_by "vfio:$peer:2"
+	# It would take a second buffer, and there is one of a device at a time.
+	check "a BAR: selftest does not write" selftest_writes "vfio:$peer" 1
+	check "a BAR that is too small is refused" refused "vfio:$peer:0" "not memory, or smaller"
+	check "a device that does not exist is refused" refused "vfio:7fff:00:00.0" "is there such a device"
+else
+	check "an older kernel's vfio-pci is refused" refused "vfio:$peer" "exports no memory"
 fi
 
 done_testing

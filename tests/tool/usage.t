@@ -128,6 +128,7 @@ for subcommand in read write selftest bench; do
 	check "$subcommand: two namespaces" wrong "argument 'b'" "$subcommand" a b
 	check "$subcommand: an unknown exporter" wrong "buffer 'tape'" "$subcommand" $ns --buffer tape
 	check "$subcommand: an empty heap" wrong "buffer 'heap:'" "$subcommand" $ns --buffer heap:
+	check "$subcommand: a PCI device by half its address" wrong "buffer 'vfio:03:00.0'" "$subcommand" $ns --buffer vfio:03:00.0
 	check "$subcommand: a heap with a path" wrong "buffer 'heap:../x'" "$subcommand" $ns --buffer heap:../x
 done
 check "peers: no namespace" wrong "no namespace" peers

@@ -657,16 +657,22 @@ struct nvmedmabuf_buffer;
  *	"drm[:PATH]"	nvmedmabuf_buffer_drm(); /dev/dri/card0 if no path is given
  *	"memory[:huge]"	nvmedmabuf_buffer_memory(), perhaps in huge pages
  *	"v4l2:PATH"	a capture buffer of a video device, e.g. /dev/video0
+ *	"vfio:DDDD:BB:DD.F[:BAR]"	memory of a PCI device bound to vfio-pci: the start
+ *			of a BAR, of the first that is large enough if none is given
  * @size: bytes, not 0; rounded up to whole pages, or to a frame of the video device
  * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
  *
  * A video device is closed again. Nothing is captured into the buffer: a program that
  * captures exports its own buffers (VIDIOC_EXPBUF) for nvmedmabuf_buffer_import().
  *
+ * A buffer in a PCI device keeps the device, and its IOMMU group, open. The kernel takes
+ * the memory back when the buffer is freed: maps of it then fail with -ESTALE.
+ *
  * Return: 0; -EINVAL if @name is none of these, @size is 0 or the exporter has no buffers
  * of that size; -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such
- * device; -EACCES; -ENOMEM; -EBUSY if somebody else uses the video device;
- * -ENOTTY if PATH is another kind of device; -EOPNOTSUPP if a video device does not capture frames that
+ * device; -EACCES; -ENOMEM; -EBUSY if somebody else uses the video device or the PCI
+ * device; -ENOTTY if the kernel's vfio-pci exports no memory (before Linux 6.19), or PATH
+ * is another kind of device; -EOPNOTSUPP if a video device does not capture frames that
  * lie in one buffer.
  */
 int nvmedmabuf_buffer_create(const char *name, uint64_t size,

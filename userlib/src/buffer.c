@@ -94,6 +94,7 @@ int buffer_new(int fd, struct nvmedmabuf_buffer **buf)
 	}
 
 	new->fd = fd;
+	new->cpu_fd = fd;
 	new->size = size;
 	*buf = new;
 	return 0;
@@ -132,6 +133,8 @@ void nvmedmabuf_buffer_free(struct nvmedmabuf_buffer *buf)
 	if (buf->addr)
 		munmap(buf->addr, buf->size);
 	close(buf->fd);
+	if (buf->release)
+		buf->release(buf->kept);
 	free(buf);
 }
 
@@ -159,7 +162,8 @@ int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr)
 		if (buf->size != (size_t)buf->size)
 			return -ENOMEM;
 
-		new = mmap(NULL, buf->size, prot, MAP_SHARED, buf->fd, 0);
+		new = mmap(NULL, buf->size, prot, MAP_SHARED, buf->cpu_fd,
+			   buf->cpu_offset);
 		if (new == MAP_FAILED)
 			return -errno;
 		buf->addr = new;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <nvmedmabuf.h>
 
@@ -21,11 +22,19 @@
  * @fd: the dma-buf
  * @size: its bytes
  * @addr: where the CPU sees it, NULL until it is mapped
+ * @cpu_fd: what to map for the CPU: @fd, but for exporters whose dma-bufs have no mmap()
+ * @cpu_offset: where in @cpu_fd it is
+ * @release: frees @kept, after @fd is closed; NULL if the dma-buf is all there is
+ * @kept: what the exporter needs as long as the buffer lives
  */
 struct nvmedmabuf_buffer {
 	int fd;
 	uint64_t size;
 	void *addr;
+	int cpu_fd;
+	off_t cpu_offset;
+	void (*release)(void *kept);
+	void *kept;
 };
 
 /**

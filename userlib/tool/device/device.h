@@ -240,7 +240,7 @@ struct exporter {
 #define EXPORTER_HELP                                               \
 	"udmabuf, huge, heap[:NAME],\n"                             \
 	"                   drm[:/dev/dri/cardN], memory[:huge],\n" \
-	"                   v4l2:/dev/videoN"
+	"                   v4l2:/dev/videoN, vfio:DDDD:BB:DD.F[:BAR]"
 
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);

@@ -328,7 +328,15 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	ret = exporter_create(e, size, buf);
 	if (!ret)
 		return TOOL_OK;
-	if (ret == -EINVAL && exporter_is(e, "v4l2"))
+	if (ret == -ENOENT && exporter_is(e, "vfio"))
+		hint = "; is there such a device, is it bound to vfio-pci, and does it have an IOMMU?";
+	else if (ret == -ENOTTY && exporter_is(e, "vfio"))
+		hint = "; this kernel's vfio-pci exports no memory (Linux 6.19 and later)";
+	else if (ret == -EBUSY && exporter_is(e, "vfio"))
+		hint = "; another buffer or program has the device, or another of its IOMMU group";
+	else if (ret == -EINVAL && exporter_is(e, "vfio"))
+		hint = "; the BAR is not memory, or smaller";
+	else if (ret == -EINVAL && exporter_is(e, "v4l2"))
 		hint = "; the device's driver makes no buffers larger than a frame: set a larger format, or try a smaller one";
 	else if (ret == -ENOENT)
 		hint = "; 'nvme-dmabuf info' shows which exporters exist";

@@ -22,7 +22,7 @@ static const char help[] =
 	"Changes nothing without --write.\n"
 	"\n"
 	"  --buffer KIND    test one exporter: " EXPORTER_HELP "\n"
-	"                   (default: all there are, but for V4L2)\n"
+	"                   (default: all there are, but for V4L2 and vfio)\n"
 	"  --rounds N       rounds of up to 8 commands for each exporter (default 32)\n"
 	"  --seed N         repeat the random choices of an earlier run\n"
 	"  -v, --show-map   show how each buffer is mapped, and where it is\n"
