@@ -106,7 +106,7 @@ void nvdm_command_init(struct nvdm_command *cmd,
 u32 nvdm_command_submit(struct nvdm_submitter *sub, struct nvdm_command **list, u32 count);
 void nvdm_command_refuse(struct nvdm_command *cmd, int error, u32 reason);
 bool nvdm_plain_submit(struct nvdm_submitter *sub, const struct nvme_dmabuf_command *uapi,
-		       struct nvdm_map **map, rq_end_io_fn *end_io, void *data);
+		       struct nvdm_map **map, void *data);
 void nvdm_plain_failed(struct nvdm_command *cmd, struct nvdm_map *map, struct request *rq);
 
 /* command_end.c */

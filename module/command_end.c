@@ -126,13 +126,16 @@ static noinline enum rq_end_io_ret nvdm_command_end_io_any(struct request *rq,
  * Of a plain command, which is one part and has no outcome before. The short way is that of
  * one which its queue's own poller has found.
  */
-enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status))
+static __always_inline enum rq_end_io_ret nvdm_command_end_plain(RQ_END_IO_ARGS(rq, blk_status),
+								 bool writes_file)
 {
 	struct nvdm_ended *ended = RQ_END_IO_POLL_CTX;
 	struct nvdm_command *cmd = rq->end_io_data;
 	u64 result;
 
 	nvdm_stock_request_ends(rq);
+	if (writes_file)
+		nvdm_file_end_write(cmd->map->blocks.file);
 	if (!ended || ended != cmd->ended ||
 	    unlikely(!nvdm_stock_request_succeeded(rq, &result) || blk_status))
 		return nvdm_command_end_io_any(rq, blk_status, ended);
@@ -143,13 +146,15 @@ enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status))
 	return RQ_END_IO_FREE;
 }
 
+enum rq_end_io_ret nvdm_command_end_io_plain(RQ_END_IO_ARGS(rq, blk_status))
+{
+	return nvdm_command_end_plain(RQ_END_IO_PASS(rq, blk_status), false);
+}
+
 /* Likewise, of a Write to a file. */
 enum rq_end_io_ret nvdm_command_end_io_plain_write(RQ_END_IO_ARGS(rq, blk_status))
 {
-	struct nvdm_command *cmd = rq->end_io_data;
-
-	nvdm_file_end_write(cmd->map->blocks.file);
-	return nvdm_command_end_io_plain(RQ_END_IO_PASS(rq, blk_status));
+	return nvdm_command_end_plain(RQ_END_IO_PASS(rq, blk_status), true);
 }
 
 /**

@@ -234,10 +234,7 @@ static struct nvdm_map *nvdm_map_of_file(struct nvdm_file_user *user)
 	return container_of(user, struct nvdm_map, blocks);
 }
 
-/*
- * Only the plain commands of a file in one piece need not look where its blocks are, and only
- * reads: see nvdm_command_recognise().
- */
+/* Only the commands of a file in one piece need not look where its blocks are. */
 static void nvdm_map_begin_file(struct nvdm_file_user *user)
 {
 	struct nvdm_map *map = nvdm_map_of_file(user);
@@ -246,8 +243,7 @@ static void nvdm_map_begin_file(struct nvdm_file_user *user)
 
 	spin_lock(&map->lock);
 	map->ns.start = whole ? file->extents.all[0].start : 0;
-	map->ns.max_plain = whole && map->access & NVME_DMABUF_ACCESS_READ ? map->ns.max_command :
-									     0;
+	map->ns.max_plain = whole ? map->ns.max_command : 0;
 	map->extents = file->extents.pieces;
 	map->file_blocks = file->blocks;
 	map->file_bytes = file->bytes;

@@ -26,10 +26,10 @@ struct nvdm_events {
 /**
  * struct nvdm_map - a mapping of memory, joined to a namespace
  * @id: its number in the context
- * @plain_read: of a plain Read of this map, struct command_words' kind; if there is none,
- *	the same as @plain_write
- * @plain_write: likewise
- * @file_write: likewise of a Write to a file, which is not plain
+ * @plain_read: of a plain Read of this map, struct command_words' kind; of a map for writing
+ *	alone, the same as @plain_write
+ * @plain_write: of a plain Write likewise, which none to a file is
+ * @file_write: of a Write to a file
  * @inflight: one reference for each NVMe command in flight; dead unless LIVE
  * @idle: no command is in flight and none will be, unless LIVE
  * @ns: the namespace

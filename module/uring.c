@@ -169,8 +169,8 @@ struct nvdm_map *nvdm_uring_map(struct io_uring_cmd *ioucmd)
 	return nvdm_uring_of(ioucmd)->map;
 }
 
-/* Of a plain command. Any context. */
-enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
+/* Of a plain command, or one that is so but for writing to a file. Any context. */
+static __always_inline void nvdm_uring_end_plain(RQ_END_IO_ARGS(rq, blk_status), bool writes_file)
 {
 	struct io_uring_cmd *ioucmd = rq->end_io_data;
 	struct nvdm_uring *uring = nvdm_uring_of(ioucmd);
@@ -178,6 +178,8 @@ enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
 	u64 result;
 
 	nvdm_stock_request_ends(rq);
+	if (writes_file)
+		nvdm_file_end_write(map->blocks.file);
 	if (likely(nvdm_stock_request_succeeded(rq, &result) && !blk_status)) {
 		uring->error = 0;
 		uring->result = uring->length;
@@ -192,14 +194,18 @@ enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
 		nvdm_uring_end(ioucmd, RQ_END_IO_POLL_CTX);
 		percpu_ref_put(&map->inflight);
 	}
+}
+
+enum rq_end_io_ret nvdm_uring_end_io(RQ_END_IO_ARGS(rq, blk_status))
+{
+	nvdm_uring_end_plain(RQ_END_IO_PASS(rq, blk_status), false);
 	return RQ_END_IO_FREE;
 }
 
-/* Likewise, of a Write to a file. */
 enum rq_end_io_ret nvdm_uring_end_io_write(RQ_END_IO_ARGS(rq, blk_status))
 {
-	nvdm_file_end_write(nvdm_uring_map(rq->end_io_data)->blocks.file);
-	return nvdm_uring_end_io(RQ_END_IO_PASS(rq, blk_status));
+	nvdm_uring_end_plain(RQ_END_IO_PASS(rq, blk_status), true);
+	return RQ_END_IO_FREE;
 }
 
 /**
@@ -324,7 +330,7 @@ static __always_inline int nvdm_uring_submit(struct nvdm_submitter *sub,
 	barrier_data(&uapi);
 	uring->sources = 0;
 	uring->length = uapi.length;
-	if (likely(nvdm_plain_submit(sub, &uapi, &uring->map, nvdm_uring_end_io, ioucmd)))
+	if (likely(nvdm_plain_submit(sub, &uapi, &uring->map, ioucmd)))
 		return -EIOCBQUEUED;
 	return nvdm_uring_submit_any(sub, ioucmd, &uapi, issue_flags);
 }

@@ -16,13 +16,11 @@ static LIST_HEAD(files);
 /* Not if it is frozen: whoever opens the file waits for this, and must not wait for a thaw. */
 static void nvdm_file_set_times(struct nvdm_file *file)
 {
-	struct super_block *sb = file->inode->i_sb;
-
-	if (!file->written || !sb_start_write_trylock(sb))
+	if (!file->written || !sb_start_write_trylock(file->sb))
 		return;
 	file->written = false;
 	file_update_time(file->own);
-	sb_end_write(sb);
+	sb_end_write(file->sb);
 }
 
 /*
@@ -86,6 +84,7 @@ static struct nvdm_file *nvdm_file_get(const struct nvdm_namespace *ns)
 		return NULL;
 	kref_init(&new->ref);
 	new->inode = ns->inode;
+	new->sb = ns->inode->i_sb;
 	new->mnt = ns->file->f_path.mnt;
 	new->writes = !!(ns->mode & FMODE_WRITE);
 	mutex_init(&new->lock);
@@ -240,13 +239,12 @@ static int nvdm_file_open_own(struct nvdm_file *file, const struct nvdm_namespac
 /* Of what changes the file: FILE_LATER if the file system is frozen, which has an end. */
 static int nvdm_file_change(struct nvdm_file *file, int (*change)(struct nvdm_file *file))
 {
-	struct super_block *sb = file->inode->i_sb;
 	int ret;
 
-	if (!sb_start_write_trylock(sb))
+	if (!sb_start_write_trylock(file->sb))
 		return FILE_LATER;
 	ret = change(file);
-	sb_end_write(sb);
+	sb_end_write(file->sb);
 	return ret && ret != -EINTR && ret != -ENOMEM ? -EIO : ret;
 }
 
@@ -303,8 +301,7 @@ static int nvdm_file_take(struct nvdm_file *file, struct nvdm_namespace *ns, u32
 	int ret;
 
 	/* Before it is opened: to close it may have to wait for a thaw. */
-	if (nvdm_lease_rests(file) ||
-	    (file->writes && file->inode->i_sb->s_writers.frozen != SB_UNFROZEN))
+	if (nvdm_lease_rests(file) || (file->writes && file->sb->s_writers.frozen != SB_UNFROZEN))
 		return FILE_LATER;
 	ret = nvdm_file_take_leases(file, ns, reason);
 	if (ret) {

@@ -63,6 +63,7 @@ struct nvdm_lease {
  * @node: in the list of files
  * @ref: one reference of each user
  * @inode: the file; each user's namespace keeps it
+ * @sb: its file system
  * @mnt: the mount by which it was opened, likewise
  * @writes: blocks are written, and nobody else has the file open; or they are only read, and
  *	nobody has it open for writing
@@ -93,6 +94,7 @@ struct nvdm_file {
 	struct list_head node;
 	struct kref ref;
 	struct inode *inode;
+	struct super_block *sb;
 	const struct vfsmount *mnt;
 	bool writes;
 	struct mutex lock;
@@ -135,7 +137,7 @@ static inline bool nvdm_file_is_regular(const struct file *file)
 
 static inline bool nvdm_file_is_on(const struct nvdm_file *file, const char *type)
 {
-	return !strcmp(file->inode->i_sb->s_type->name, type);
+	return !strcmp(file->sb->s_type->name, type);
 }
 
 static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
@@ -153,25 +155,21 @@ static inline bool nvdm_file_is_broken(const struct nvdm_file *file)
  * Return: true, then nvdm_file_end_write() must be called when the drive has finished with
  * the command, in any context; or false if the file system is frozen.
  */
-static inline bool nvdm_file_begin_write(struct nvdm_file *file)
+static __always_inline bool nvdm_file_begin_write(struct nvdm_file *file)
 {
-	struct super_block *sb = file->inode->i_sb;
-
-	if (!sb_start_write_trylock(sb))
+	if (!sb_start_write_trylock(file->sb))
 		return false;
 	/* Others than this task end it. */
-	__sb_writers_release(sb, SB_FREEZE_WRITE);
+	__sb_writers_release(file->sb, SB_FREEZE_WRITE);
 	if (!READ_ONCE(file->written))
 		WRITE_ONCE(file->written, true);
 	return true;
 }
 
-static inline void nvdm_file_end_write(const struct nvdm_file *file)
+static __always_inline void nvdm_file_end_write(const struct nvdm_file *file)
 {
-	struct super_block *sb = file->inode->i_sb;
-
-	__sb_writers_acquired(sb, SB_FREEZE_WRITE);
-	sb_end_write(sb);
+	__sb_writers_acquired(file->sb, SB_FREEZE_WRITE);
+	sb_end_write(file->sb);
 }
 
 /* nvdm_file_hold(): not now, for a reason that has an end. Try again after FILE_LATER_WAIT. */

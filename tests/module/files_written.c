@@ -583,6 +583,100 @@ static void frozen(const void *arg)
 	written_close(&w);
 }
 
+/* Writes in one way, again and again, to blocks that are nobody else's. */
+struct writer {
+	pthread_t handle;
+	const struct submit_way *way;
+	struct file_rig *rig;
+	uint64_t slba;
+	volatile unsigned int rounds;
+	volatile bool *over;
+};
+
+static void *writer_run(void *arg)
+{
+	struct writer *w = arg;
+	struct nvme_dmabuf_completion c[COMMANDS];
+	struct nvme_dmabuf_command commands[COMMANDS];
+	volatile unsigned int done;
+	volatile bool submitted;
+
+	while (!*w->over) {
+		for (unsigned int i = 0; i < COMMANDS; i++) {
+			nvmedmabuf_prep_write(&commands[i], w->rig->map,
+					      (w->rounds + i) % (BYTES / PAGE) * PAGE, PAGE,
+					      w->slba + i * (PAGE / w->rig->block));
+			commands[i].user_data = RIG_FIRST + i;
+		}
+		way_run(w->way, nvmedmabuf_fd(w->rig->ctx), commands, COMMANDS, c, &submitted,
+			&done);
+		for (unsigned int i = 0; i < COMMANDS; i++)
+			check_good(&c[i]);
+		w->rounds++;
+	}
+	return NULL;
+}
+
+/*
+ * Whoever freezes the file system gets his turn though writes overlap, in each way, and while
+ * it is frozen nothing of the file changes. So do those who write, once it is thawed.
+ */
+static void frozen_often(const void *arg)
+{
+	struct nvme_dmabuf_completion c;
+	struct writer writers[WAYS];
+	unsigned int before[WAYS];
+	volatile bool over = false;
+	struct file_rig *rig, other;
+	uint32_t reason;
+	struct written w;
+	uint8_t *seen;
+	int fd;
+
+	written_open(&w, arg, ACCESS_BOTH, AUTO);
+	rig = &w.rig;
+	file_rig_open(&other, rig->fs, &w.file, BYTES);
+	file_open(&w.file, O_RDWR);
+	check_eq(file_rig_try(&other, w.file.fd, ACCESS_BOTH, DEFER | AUTO, &other.map, &reason),
+		 0);
+	file_close(&w.file);
+	seen = pages_alloc(BYTES);
+	fd = check_sys(open(rig->fs->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	for (unsigned int i = 0; i < WAYS; i++) {
+		writers[i] = (struct writer){
+			.way = &submit_ways[i],
+			.rig = rig,
+			.slba = i * COMMANDS * (PAGE / rig->block),
+			.over = &over,
+		};
+		check_eq(pthread_create(&writers[i].handle, NULL, writer_run, &writers[i]), 0);
+	}
+	for (unsigned int round = 0; round < scaled(20); round++) {
+		for (unsigned int i = 0; i < WAYS; i++)
+			before[i] = writers[i].rounds;
+		for (unsigned int i = 0; i < WAYS; i++)
+			wait_until(writers[i].rounds != before[i]);
+		check_sys(ioctl(fd, FIFREEZE, 0));
+		check_eq(nvmedmabuf_read(other.ctx, other.map, 0, BYTES, 0, &c), 0);
+		memcpy(seen, other.buffer.addr, BYTES);
+		for (unsigned int i = 0; i < 20; i++)
+			pause_ms();
+		check_eq(nvmedmabuf_read(other.ctx, other.map, 0, BYTES, 0, &c), 0);
+		compare("a frozen file", other.buffer.addr, seen, BYTES, 0);
+		check_sys(ioctl(fd, FITHAW, 0));
+	}
+	over = true;
+	for (unsigned int i = 0; i < WAYS; i++) {
+		check_eq(pthread_join(writers[i].handle, NULL), 0);
+		note("%s: %u times %u writes", submit_ways[i].name, writers[i].rounds, COMMANDS);
+	}
+	check_sys(close(fd));
+	munmap(seen, BYTES);
+	file_rig_close(&other);
+	file_rig_write(rig, 0, BYTES, 0);
+	written_close(&w);
+}
+
 /* A file system with a file that is written stays writable. */
 static void remounted(const void *arg)
 {
@@ -808,6 +902,7 @@ int main(int argc, char **argv)
 		{ executed, "executed" },
 		{ in_flight, "opened while writes are in flight" },
 		{ frozen, "frozen" },
+		{ frozen_often, "frozen again and again while each way writes" },
 		{ remounted, "remounted read-only" },
 		{ protected, "append-only and immutable" },
 		{ crashed, "a crash after Flush" },
