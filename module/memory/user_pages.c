@@ -309,31 +309,29 @@ static void nvdm_user_pages_unmap(struct dma_buf_attachment *attach, struct sg_t
 	mutex_unlock(&memory->lock);
 }
 
-static int nvdm_user_pages_begin_cpu(struct dma_buf *dmabuf, enum dma_data_direction direction)
+/* With every device that has the memory mapped. */
+static void nvdm_user_pages_sync(struct nvdm_user_pages *memory,
+				 void (*sync)(struct device *device, struct sg_table *table,
+					      enum dma_data_direction direction))
 {
-	struct nvdm_user_pages *memory = dmabuf->priv;
 	struct nvdm_user_attachment *attachment;
 
 	mutex_lock(&memory->lock);
 	list_for_each_entry(attachment, &memory->attachments, node)
 		if (attachment->direction != DMA_NONE)
-			dma_sync_sgtable_for_cpu(attachment->device, &attachment->table,
-						 attachment->direction);
+			sync(attachment->device, &attachment->table, attachment->direction);
 	mutex_unlock(&memory->lock);
+}
+
+static int nvdm_user_pages_begin_cpu(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	nvdm_user_pages_sync(dmabuf->priv, dma_sync_sgtable_for_cpu);
 	return 0;
 }
 
 static int nvdm_user_pages_end_cpu(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	struct nvdm_user_pages *memory = dmabuf->priv;
-	struct nvdm_user_attachment *attachment;
-
-	mutex_lock(&memory->lock);
-	list_for_each_entry(attachment, &memory->attachments, node)
-		if (attachment->direction != DMA_NONE)
-			dma_sync_sgtable_for_device(attachment->device, &attachment->table,
-						    attachment->direction);
-	mutex_unlock(&memory->lock);
+	nvdm_user_pages_sync(dmabuf->priv, dma_sync_sgtable_for_device);
 	return 0;
 }
 

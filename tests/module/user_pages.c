@@ -105,17 +105,25 @@ static void *memory(const struct kind *kind, void *at, uint64_t size)
 	return p;
 }
 
+/* Which must succeed. */
+static int export_memory(int context, void *addr, uint64_t length, uint32_t access)
+{
+	uint32_t reason;
+	int fd = user_export(context, addr, length, access, &reason);
+
+	check_that(fd >= 0, "export: %s, %s", strerror(-fd), nvmedmabuf_reason_name(reason));
+	check_eq(reason, NVME_DMABUF_REASON_NONE);
+	return fd;
+}
+
 /* Connects own memory with a namespace; nothing is attached. */
 static void open_rig(struct rig *rig, void *addr, uint64_t size)
 {
 	struct buffer buffer = { .size = size, .addr = addr, .memfd = -1 };
 	int context = device_open();
-	uint32_t reason;
 
-	buffer.fd = user_export(context, addr, size, READ | WRITE, &reason);
+	buffer.fd = export_memory(context, addr, size, READ | WRITE);
 	check_sys(close(context));
-	check_that(buffer.fd >= 0, "%s, %s", strerror(-buffer.fd), nvmedmabuf_reason_name(reason));
-	check_eq(reason, NVME_DMABUF_REASON_NONE);
 	check_eq(lseek(buffer.fd, 0, SEEK_END), size);
 	rig_open_buffer(rig, main_drive(), &buffer, size);
 }
@@ -131,6 +139,22 @@ static void transfer(struct rig *rig, unsigned int rounds)
 			rig_submit(rig, commands, count);
 		rig_verify(rig);
 	}
+}
+
+/* Has the drive read the memory, which must hold what is expected. */
+static void write_and_compare(struct nvmedmabuf *ctx, uint32_t map, const struct drive *drive,
+			      uint64_t slba, const uint8_t *expected)
+{
+	struct nvme_dmabuf_completion completion;
+	struct nvme_dmabuf_command command;
+	uint8_t *back = pages_alloc(SIZE);
+
+	nvmedmabuf_prep_write(&command, map, 0, SIZE, slba);
+	check_eq(nvmedmabuf_submit(ctx, &command, &completion, 1), 1);
+	check_good(&completion);
+	drive_read(drive, slba, back, SIZE);
+	compare("namespace", back, expected, SIZE, 0);
+	check_sys(munmap(back, SIZE));
 }
 
 /* How many pages are pinned now, in the whole machine. */
@@ -187,6 +211,22 @@ static void data(const void *arg)
 	check_eq(shown(), 0);
 }
 
+/* Pages are pinned 2 MiB at a time: so an entry goes on over the border of two turns. */
+static void from_second_page(const void *arg)
+{
+	uint8_t *p = memory(&private_huge, NULL, 3 * HUGE);
+	long long before = pinned();
+	struct rig rig;
+
+	(void)arg;
+	require_erase();
+	open_rig(&rig, p + PAGE, 2 * HUGE);
+	rig_attach_all(&rig);
+	transfer(&rig, 10);
+	rig_close(&rig);
+	check_eq(pinned(), before);
+}
+
 /* One dma-buf of memory of several kinds, side by side. */
 static void side_by_side(const void *arg)
 {
@@ -238,9 +278,6 @@ static void read_only(const void *arg)
 	uint32_t reason, map;
 	struct drive drive;
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_command command;
-	struct nvme_dmabuf_completion completion;
-	uint8_t *back = pages_alloc(SIZE);
 
 	require_erase();
 	drive_open(&drive, main_drive());
@@ -253,16 +290,12 @@ static void read_only(const void *arg)
 	check_eq(user_export(context, p, SIZE, READ, &reason), -EFAULT);
 	check_eq(reason, NVME_DMABUF_REASON_MEMORY_ACCESS);
 	check_eq(user_export(context, p, SIZE, READ | WRITE, &reason), -EFAULT);
-	fd = check_sys(user_export(context, p, SIZE, WRITE, &reason));
+	fd = export_memory(context, p, SIZE, WRITE);
 	check_eq(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	check_eq(nvmedmabuf_attach(ctx, fd, drive.fd, 0, SIZE, READ, &map, &reason), -EACCES);
 	check_eq(reason, NVME_DMABUF_REASON_DMABUF_NOT_WRITABLE);
 	map = attach(ctx, fd, drive.fd, 0, SIZE, WRITE);
-	nvmedmabuf_prep_write(&command, map, 0, SIZE, 0);
-	check_eq(nvmedmabuf_submit(ctx, &command, &completion, 1), 1);
-	check_good(&completion);
-	drive_read(&drive, 0, back, SIZE);
-	compare("namespace", back, p, SIZE, 0);
+	write_and_compare(ctx, map, &drive, 0, p);
 	nvmedmabuf_close(ctx);
 	check_sys(close(fd));
 	check_sys(close(context));
@@ -288,8 +321,7 @@ static void one_way(const void *arg)
 	drive_open(&drive, main_drive());
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		uint32_t reason, map;
-		int fd = check_sys(
-			user_export(nvmedmabuf_fd(ctx), p, PAGE, ways[i].access, &reason));
+		int fd = export_memory(nvmedmabuf_fd(ctx), p, PAGE, ways[i].access);
 
 		check_eq(fcntl(fd, F_GETFL) & O_ACCMODE, ways[i].mode);
 		check_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -467,12 +499,11 @@ static void part_of_huge_page(const void *arg)
 	int context = device_open(), fd;
 	long long before = pinned();
 	uint8_t *p = memory(&transparent, NULL, SIZE);
-	uint32_t reason;
 
 	(void)arg;
 	if (!is_huge(p))
 		skip("no transparent huge page came of it");
-	fd = check_sys(user_export(context, p + PAGE, PAGE, READ, &reason));
+	fd = export_memory(context, p + PAGE, PAGE, READ);
 	check_eq(pinned() - before, 1);
 	check_eq(shown(), HUGE);
 	check_sys(close(fd));
@@ -509,11 +540,11 @@ static void limit_of_user(int context)
 	check_eq(user_export(context, p, MIB + PAGE, READ, &reason), -ENOMEM);
 	check_eq(reason, NVME_DMABUF_REASON_MEMLOCK);
 	check_eq(shown(), 0);
-	half = check_sys(user_export(context, p, MIB / 2, READ, &reason));
+	half = export_memory(context, p, MIB / 2, READ);
 	if (!check_sys(fork())) {
 		check_eq(user_export(context, p, MIB / 2 + PAGE, READ, &reason), -ENOMEM);
 		check_eq(reason, NVME_DMABUF_REASON_MEMLOCK);
-		fd = check_sys(user_export(context, p, MIB / 2, READ, &reason));
+		fd = export_memory(context, p, MIB / 2, READ);
 		check_eq(user_export(context, p, PAGE, READ, &reason), -ENOMEM);
 		/* The charge goes with the dma-buf, and not with who made it. */
 		_exit(0);
@@ -521,7 +552,7 @@ static void limit_of_user(int context)
 	check_sys(wait(&fd));
 	check_eq(fd, 0);
 	check_sys(close(half));
-	fd = check_sys(user_export(context, p, MIB, READ, &reason));
+	fd = export_memory(context, p, MIB, READ);
 	check_eq(shown(), MIB);
 	check_eq(user_export(context, p + MIB, PAGE, READ, &reason), -ENOMEM);
 	check_sys(close(fd));
@@ -529,7 +560,7 @@ static void limit_of_user(int context)
 	/* A failure leaves no charge. */
 	check_sys(munmap(p + PAGE, PAGE));
 	check_eq(user_export(context, p, 2 * PAGE, READ, &reason), -EFAULT);
-	fd = check_sys(user_export(context, p + 2 * PAGE, MIB, READ, &reason));
+	fd = export_memory(context, p + 2 * PAGE, MIB, READ);
 	check_sys(close(fd));
 }
 
@@ -624,7 +655,6 @@ static void changed(const void *arg)
 	struct nvme_dmabuf_completion completion;
 	struct nvme_dmabuf_command command;
 	long long before = pinned();
-	uint8_t *back = pages_alloc(SIZE);
 	struct rig rig;
 
 	require_erase();
@@ -633,11 +663,7 @@ static void changed(const void *arg)
 	seen = change->change(p);
 
 	/* The pages still hold what they held. */
-	nvmedmabuf_prep_write(&command, rig.map, 0, SIZE, rig.first);
-	check_eq(nvmedmabuf_submit(rig.ctx, &command, &completion, 1), 1);
-	check_good(&completion);
-	drive_read(&rig.drive, rig.first, back, SIZE);
-	compare("namespace", back, rig.mirror, SIZE, 0);
+	write_and_compare(rig.ctx, rig.map, &rig.drive, rig.first, rig.mirror);
 
 	rnd_fill(rig.disk, SIZE);
 	drive_write(&rig.drive, rig.first, rig.disk, SIZE);
@@ -650,11 +676,7 @@ static void changed(const void *arg)
 		for (uint64_t i = 0; i < SIZE; i++)
 			check_eq(seen[i], 0);
 	/* And they hold it now. */
-	nvmedmabuf_prep_write(&command, rig.map, 0, SIZE, rig.first);
-	check_eq(nvmedmabuf_submit(rig.ctx, &command, &completion, 1), 1);
-	check_good(&completion);
-	drive_read(&rig.drive, rig.first, back, SIZE);
-	compare("namespace", back, rig.disk, SIZE, 0);
+	write_and_compare(rig.ctx, rig.map, &rig.drive, rig.first, rig.disk);
 
 	check_eq(nvmedmabuf_detach(rig.ctx, rig.map), 0);
 	check_sys(close(rig.buffer.fd));
@@ -710,14 +732,12 @@ static void forked(const void *arg)
 /* A process ends, and another one has its dma-buf. */
 static void ended(const void *arg)
 {
-	uint8_t *expected = pages_alloc(SIZE), *back = pages_alloc(SIZE);
+	uint8_t *expected = pages_alloc(SIZE);
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_completion completion;
-	struct nvme_dmabuf_command command;
 	int context = device_open(), numbers[2], pidfd, fd, number;
 	long long before = pinned();
 	struct drive drive;
-	uint32_t reason, map;
+	uint32_t map;
 	pid_t child;
 
 	(void)arg;
@@ -730,7 +750,7 @@ static void ended(const void *arg)
 		uint8_t *p = memory(&private_pages, NULL, SIZE);
 
 		memcpy(p, expected, SIZE);
-		fd = check_sys(user_export(context, p, SIZE, READ | WRITE, &reason));
+		fd = export_memory(context, p, SIZE, READ | WRITE);
 		check_eq(write(numbers[1], &fd, sizeof(fd)), sizeof(fd));
 		pause();
 	}
@@ -741,11 +761,7 @@ static void ended(const void *arg)
 	check_eq(check_sys(waitpid(child, NULL, 0)), child);
 	check_eq(pinned() - before, SIZE / PAGE);
 	map = attach(ctx, fd, drive.fd, 0, SIZE, WRITE);
-	nvmedmabuf_prep_write(&command, map, 0, SIZE, 0);
-	check_eq(nvmedmabuf_submit(ctx, &command, &completion, 1), 1);
-	check_good(&completion);
-	drive_read(&drive, 0, back, SIZE);
-	compare("namespace", back, expected, SIZE, 0);
+	write_and_compare(ctx, map, &drive, 0, expected);
 	/* The map has it as well. */
 	check_sys(close(fd));
 	check_eq(pinned() - before, SIZE / PAGE);
@@ -766,7 +782,6 @@ static void killed(const void *arg)
 	(void)arg;
 	for (unsigned int i = 0; i < scaled(10); i++) {
 		int ready[2], status;
-		uint32_t reason;
 		pid_t child;
 		char byte;
 
@@ -778,7 +793,7 @@ static void killed(const void *arg)
 
 			check(p != MAP_FAILED);
 			check_eq(write(ready[1], "", 1), 1);
-			check(user_export(context, p, size, READ, &reason) >= 0);
+			export_memory(context, p, size, READ);
 			_exit(0);
 		}
 		check_eq(read(ready[0], &byte, 1), 1);
@@ -798,6 +813,7 @@ int main(int argc, char **argv)
 	require_device();
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		tap_add(data, kinds[i], "%s", kinds[i]->name);
+	tap_add(from_second_page, NULL, "huge pages from their second page on");
 	tap_add(side_by_side, NULL, "several kinds side by side");
 	tap_add(read_only, protect, "shared and made read-only");
 	tap_add(read_only, open_again, "of a file that is open for reading");
