@@ -112,25 +112,32 @@ static struct exporter *grow(struct exporter **list, int *count)
 	return &grown[(*count)++];
 }
 
-static int list_udmabuf(struct exporter **list, int *count)
+/* An exporter of small pages, and under another name of huge ones. */
+static int list_pages(struct exporter **list, int *count, const char *small, const char *huge,
+		      const char *node, const char *missing)
 {
-	const char *obstacle = node_obstacle(
-		UDMABUF_NODE,
-		"this kernel has no udmabuf (CONFIG_UDMABUF; Debian has it from 6.12 on); try modprobe vgem and --buffer drm");
+	const char *obstacle = node_obstacle(node, missing);
 	struct exporter *e;
 
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, "udmabuf", "", UDMABUF_NODE);
+	set(e, small, "", node);
 	e->obstacle = obstacle;
 
 	e = grow(list, count);
 	if (!e)
 		return -ENOMEM;
-	set(e, "huge", "", UDMABUF_NODE);
+	set(e, huge, "", node);
 	e->obstacle = obstacle ? obstacle : huge_obstacle();
 	return 0;
+}
+
+static int list_udmabuf(struct exporter **list, int *count)
+{
+	return list_pages(
+		list, count, "udmabuf", "huge", UDMABUF_NODE,
+		"this kernel has no udmabuf (CONFIG_UDMABUF; Debian has it from 6.12 on); try --buffer memory");
 }
 
 static int list_heaps(struct exporter **list, int *count)
@@ -199,21 +206,8 @@ static int list_drm(struct exporter **list, int *count)
 
 static int list_memory(struct exporter **list, int *count)
 {
-	const char *obstacle = node_obstacle(MEMORY_NODE, "the module is not loaded");
-	struct exporter *e;
-
-	e = grow(list, count);
-	if (!e)
-		return -ENOMEM;
-	set(e, "memory", "", MEMORY_NODE);
-	e->obstacle = obstacle;
-
-	e = grow(list, count);
-	if (!e)
-		return -ENOMEM;
-	set(e, "memory:huge", "", MEMORY_NODE);
-	e->obstacle = obstacle ? obstacle : huge_obstacle();
-	return 0;
+	return list_pages(list, count, "memory", "memory:huge", MEMORY_NODE,
+			  "the module is not loaded");
 }
 
 /* Does it capture? Such devices have other nodes, too. */
