@@ -22,6 +22,9 @@
 /* Blocks may be unreadable, or be written meanwhile: where else to look. */
 #define PROBE_PLACES 3
 
+/* Resets give commands up: how often to try again. */
+#define PROBE_TRIES 3
+
 /**
  * struct nvdm_probe - test reads of a namespace
  * @ns: the namespace
@@ -103,15 +106,20 @@ static int nvdm_probe_execute(struct nvdm_probe *probe, u64 slba, u32 length, bo
 		.prp1 = trial->prp1,
 		.prp2 = trial->prp2,
 	};
+	unsigned long deadline = jiffies + probe->ns->disk->queue->rq_timeout;
 	struct nvdm_stock_result result = { .status = 0 };
+	unsigned int tries = 0;
 	int ret;
 
-	/* A drive may be slow. */
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	ret = nvdm_stock_execute(probe->ns, &io, &result);
+	do {
+		/* A drive may be slow. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = nvdm_stock_execute(probe->ns, &io, &result);
+		/* Not after a timeout: a drive that hangs would be waited for again. */
+	} while (ret == -EAGAIN && ++tries < PROBE_TRIES && time_before(jiffies, deadline));
 	probe->status = result.status & 0x7ff; /* status code type and status code */
-	return ret;
+	return ret == -EAGAIN ? -EIO : ret;
 }
 
 /*

@@ -349,8 +349,9 @@ static struct request *nvdm_stock_request_get(const struct nvdm_namespace *ns, u
  * @io: the command
  * @result: where to return what the drive said
  *
- * Return: 0 if the drive completed the command, whatever its status; -ESTALE if the
- * namespace's format changed; -ENODEV if the namespace is gone; -EINTR; or -EIO.
+ * Return: 0 if the drive completed the command, whatever its status; -EAGAIN if the driver
+ * gave it up, in a reset or after a timeout; -ESTALE if the namespace's format changed;
+ * -ENODEV if the namespace is gone; -EINTR; or -EIO.
  */
 int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_io *io,
 		       struct nvdm_stock_result *result)
@@ -372,7 +373,7 @@ int nvdm_stock_execute(const struct nvdm_namespace *ns, const struct nvdm_stock_
 		if (result->no_namespace)
 			ret = -ENODEV;
 		else if (result->cancelled || (blk_status && !result->status))
-			ret = blk_queue_dying(rq->q) ? -ENODEV : -EIO;
+			ret = blk_queue_dying(rq->q) ? -ENODEV : result->cancelled ? -EAGAIN : -EIO;
 	}
 	blk_mq_free_request(rq);
 	return ret;

@@ -20,9 +20,9 @@ void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t 
 }
 
 /* /proc shows a system call's number and arguments only while it sleeps. */
-bool is_waiting(pid_t thread)
+bool is_waiting_in(pid_t thread, unsigned long request)
 {
-	unsigned long call, fd, request;
+	unsigned long call, fd, actual;
 	char path[64];
 	bool waiting;
 	FILE *f;
@@ -31,10 +31,15 @@ bool is_waiting(pid_t thread)
 	f = fopen(path, "r");
 	if (!f)
 		return false;
-	waiting = fscanf(f, "%lu %lx %lx", &call, &fd, &request) == 3 && call == SYS_ioctl &&
-		  request == NVME_DMABUF_IOC_SUBMIT;
+	waiting = fscanf(f, "%lu %lx %lx", &call, &fd, &actual) == 3 && call == SYS_ioctl &&
+		  actual == request;
 	fclose(f);
 	return waiting;
+}
+
+bool is_waiting(pid_t thread)
+{
+	return is_waiting_in(thread, NVME_DMABUF_IOC_SUBMIT);
 }
 
 static void *submitter_run(void *arg)

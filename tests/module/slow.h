@@ -18,7 +18,10 @@
 /** slow_commands - reads of the first 1.5 MiB; user_data counts them */
 void slow_commands(struct nvme_dmabuf_command *commands, uint32_t map, uint32_t block);
 
-/** is_waiting - is this thread in the kernel, waiting for commands? */
+/** is_waiting_in - is this thread in the kernel, waiting in this ioctl? */
+bool is_waiting_in(pid_t thread, unsigned long request);
+
+/** is_waiting - is it waiting for commands? */
 bool is_waiting(pid_t thread);
 
 /**
