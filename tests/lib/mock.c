@@ -5,6 +5,7 @@
  * library's own objects only.
  */
 #include "mock.h"
+#include "mock_uring.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -57,6 +58,8 @@ int __real_munmap(void *addr, size_t len);
 int __real_fstatfs(int fd, struct statfs *fs);
 ssize_t __real_readlink(const char *path, char *to, size_t size);
 void *__real_malloc(size_t size);
+void *__real_dlopen(const char *name, int flags);
+void *__real_dlsym(void *handle, const char *name);
 void *__real_calloc(size_t nmemb, size_t size);
 
 int __wrap_open(const char *path, int flags, ...);
@@ -72,6 +75,8 @@ ssize_t __wrap_readlink(const char *path, char *to, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t nmemb, size_t size);
 int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout);
+void *__wrap_dlopen(const char *name, int flags);
+void *__wrap_dlsym(void *handle, const char *name);
 
 static bool fails(const char *function)
 {
@@ -344,6 +349,18 @@ void *__wrap_malloc(size_t size)
 void *__wrap_calloc(size_t nmemb, size_t size)
 {
 	return fails("calloc") ? NULL : __real_calloc(nmemb, size);
+}
+
+void *__wrap_dlopen(const char *name, int flags)
+{
+	return fails("dlopen") ? NULL : __real_dlopen(name, flags);
+}
+
+void *__wrap_dlsym(void *handle, const char *name)
+{
+	void *found = mock_uring_symbol(name);
+
+	return fails("dlsym") ? NULL : found ? found : __real_dlsym(handle, name);
 }
 
 void mock_poll(short revents, void (*effect)(void))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The io_uring of mock_uring.h. The linker puts these calls in the place of liburing's
- * (ld --wrap); what liburing's header has inline is real.
+ * The io_uring of mock_uring.h. The library finds these calls when it looks for liburing's;
+ * what liburing's header has inline is real.
  */
 #include "mock_uring.h"
 
@@ -41,16 +41,6 @@ static unsigned int cq_mask;
 
 int __real_memfd_create(const char *name, unsigned int flags);
 
-int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags);
-void __wrap_io_uring_queue_exit(struct io_uring *ring);
-int __wrap_io_uring_register_files(struct io_uring *ring, const int *files, unsigned int count);
-int __wrap_io_uring_unregister_files(struct io_uring *ring);
-int __wrap_io_uring_get_events(struct io_uring *ring);
-int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr);
-int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
-					    unsigned int wait_nr, struct __kernel_timespec *ts,
-					    sigset_t *sigmask);
-
 void mock_uring_setup(void)
 {
 	memset(mock_uring_init_err, 0, sizeof(mock_uring_init_err));
@@ -74,7 +64,7 @@ void mock_enters(const struct mock_enter *calls, size_t count)
 	nr_expected += count;
 }
 
-int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
+static int queue_init(unsigned int entries, struct io_uring *ring, unsigned int flags)
 {
 	unsigned int size = 1;
 	int err;
@@ -120,7 +110,7 @@ int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring, unsi
 	return 0;
 }
 
-void __wrap_io_uring_queue_exit(struct io_uring *ring)
+static void queue_exit(struct io_uring *ring)
 {
 	assert_int_equal(mock_uring_file, -1);
 	close(ring->ring_fd);
@@ -128,7 +118,7 @@ void __wrap_io_uring_queue_exit(struct io_uring *ring)
 	rings = NULL;
 }
 
-int __wrap_io_uring_register_files(struct io_uring *ring, const int *files, unsigned int count)
+static int register_files(struct io_uring *ring, const int *files, unsigned int count)
 {
 	(void)ring;
 	assert_int_equal(count, 1);
@@ -138,7 +128,7 @@ int __wrap_io_uring_register_files(struct io_uring *ring, const int *files, unsi
 	return 0;
 }
 
-int __wrap_io_uring_unregister_files(struct io_uring *ring)
+static int unregister_files(struct io_uring *ring)
 {
 	(void)ring;
 	assert_true(mock_uring_file >= 0);
@@ -172,14 +162,14 @@ static int enter(struct io_uring *ring, unsigned int wait_nr, uint64_t timeout_n
 	return call->ret;
 }
 
-int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
+static int submit_and_wait(struct io_uring *ring, unsigned int wait_nr)
 {
 	return enter(ring, wait_nr, 0);
 }
 
-int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
-					    unsigned int wait_nr, struct __kernel_timespec *ts,
-					    sigset_t *sigmask)
+static int submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe,
+				   unsigned int wait_nr, struct __kernel_timespec *ts,
+				   sigset_t *sigmask)
 {
 	assert_non_null(cqe);
 	assert_null(sigmask);
@@ -187,7 +177,7 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uri
 	return enter(ring, wait_nr, (uint64_t)ts->tv_sec * 1000000000 + (uint64_t)ts->tv_nsec);
 }
 
-int __wrap_io_uring_get_events(struct io_uring *ring)
+static int get_events(struct io_uring *ring)
 {
 	const struct mock_enter *call = next_enter();
 
@@ -217,4 +207,25 @@ unsigned int mock_uring_unread(void)
 void mock_uring_taskrun(bool on)
 {
 	rings->sq_flags = on ? IORING_SQ_TASKRUN : 0;
+}
+
+void *mock_uring_symbol(const char *name)
+{
+	static const struct {
+		const char *name;
+		void *function;
+	} calls[] = {
+		{ "io_uring_queue_init", queue_init },
+		{ "io_uring_queue_exit", queue_exit },
+		{ "io_uring_register_files", register_files },
+		{ "io_uring_unregister_files", unregister_files },
+		{ "io_uring_get_events", get_events },
+		{ "io_uring_submit_and_wait", submit_and_wait },
+		{ "io_uring_submit_and_wait_timeout", submit_and_wait_timeout },
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+		if (!strcmp(calls[i].name, name))
+			return calls[i].function;
+	return NULL;
 }

@@ -43,6 +43,9 @@ void mock_enters(const struct mock_enter *calls, size_t count);
 		    sizeof((const struct mock_enter[]){ __VA_ARGS__ }) / \
 			    sizeof(struct mock_enter))
 
+/* What dlsym() finds, or NULL if it is none of liburing's calls that are stood in for. */
+void *mock_uring_symbol(const char *name);
+
 /* What setting up fails with, the first and the second time, and registering a file. */
 extern int mock_uring_init_err[2];
 extern int mock_uring_register_err;

@@ -54,11 +54,9 @@ examples_read() {
 }
 
 readme_reads() {
-	local libs
-	read -ra libs <<<"$(pkg-config --libs libdrm libnvme liburing)"
 	# shellcheck disable=SC2016 # backticks of the text
 	sed -n '/^```c$/,/^```$/{/^```/!p}' README.md > "$TMP/example.c"
-	"$CC" -Iuapi -Iuserlib/include -o "$TMP/example" "$TMP/example.c" "$USERLIB/libnvmedmabuf.a" "${libs[@]}" &&
+	"$CC" -Iuapi -Iuserlib/include -o "$TMP/example" "$TMP/example.c" "$USERLIB/libnvmedmabuf.a" &&
 		[ "$("$TMP/example" "$NS")" = "first byte: $(on_drive "$NS" 0 1 | od -An -tx1 -N1 | xargs)" ]
 }
 

@@ -26,6 +26,10 @@
  * library's has a bit of its own, from 24 on, which no flag of the module's has. A flag
  * of the module's where one of the library's belongs, or the reverse, is -EINVAL.
  *
+ * Libraries. The core needs libc alone. libdrm, libnvme and liburing are loaded by the
+ * first call that needs one, and stay loaded: that call fails with -ELIBACC if the library
+ * is not installed, and with -ENOSYS if it is too old.
+ *
  * Units are bytes unless logical blocks are named.
  */
 #ifndef NVMEDMABUF_H
@@ -529,7 +533,7 @@ struct nvmedmabuf_queue;
  *
  * Return: 0; -EINVAL if @depth is 0 or for other flags; -ENOSPC if @depth is above the
  * limit or there are too many queues; -EOPNOTSUPP if the kernel has no io_uring or it
- * is switched off; -ENOTTY if the module is older than queues; -EMFILE or -ENFILE if
+ * is switched off; -ELIBACC if NVMEDMABUF_QUEUE_URING finds no liburing; -ENOTTY if the module is older than queues; -EMFILE or -ENFILE if
  * there cannot be another file; -ENOMEM.
  */
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
@@ -633,6 +637,8 @@ const char *nvmedmabuf_reason_text(uint32_t reason);
  * nvmedmabuf_status_text - what an NVMe status means, for people
  * @status: status of struct nvme_dmabuf_completion; the Do Not Retry and More
  *	bits are ignored
+ *
+ * Without libnvme only the status code type is told.
  *
  * Return: a constant string, never NULL; the wording may change.
  */
@@ -757,7 +763,7 @@ int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
  *
  * Return: 0; -EINVAL if @size or @flags is wrong; -EOPNOTSUPP or -ENOSYS if
  * the driver has no dumb buffers or cannot export them; -ENOENT, -EACCES,
- * -ENOMEM.
+ * -ENOMEM; -ELIBACC if there is no libdrm.
  */
 int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
 			  struct nvmedmabuf_buffer **buf);
@@ -897,7 +903,8 @@ struct nvmedmabuf_drive {
  *
  * Return: 0; -EINVAL if @drive->size is smaller than in the first version of
  * the library; -ENOTTY if @ns_fd is no NVMe namespace; -EACCES; -ENODEV; -EIO
- * if the drive fails the command or its answer makes no sense.
+ * if the drive fails the command or its answer makes no sense; -ELIBACC if there is no
+ * libnvme.
  */
 int nvmedmabuf_get_drive(int ns_fd, struct nvmedmabuf_drive *drive);
 

@@ -11,6 +11,14 @@
 #include <libnvme.h>
 #include <nvmedmabuf.h>
 
+#include "library.h"
+
+#define NVME_FUNCTIONS(f) \
+	f(nvme_get_nsid)  \
+	f(nvme_identify)
+
+LIBRARY(nvme, "libnvme.so.1", NVME_FUNCTIONS);
+
 /* The first version of the structure ends with its strings. */
 #define DRIVE_MIN_SIZE	(offsetof(struct nvmedmabuf_drive, firmware) + \
 			 sizeof(((struct nvmedmabuf_drive *)0)->firmware))
@@ -19,9 +27,21 @@
  * smallest page is larger than 4 KiB, and 4 KiB is the least there is. */
 #define CTRL_PAGE_SHIFT	12
 
-/* libnvme: 0, an NVMe status, or -1 with errno set. */
-static int identify_result(int ret)
+static int identify(int ns_fd, enum nvme_identify_cns cns, uint32_t nsid, void *data)
 {
+	struct nvme_identify_args args = {
+		.args_size = sizeof(args),
+		.fd = ns_fd,
+		.data = data,
+		.cns = cns,
+		.csi = NVME_CSI_NVM,
+		.nsid = nsid,
+		.cntid = NVME_CNTLID_NONE,
+		.cns_specific_id = NVME_CNSSPECID_NONE,
+	};
+	/* 0, an NVMe status, or -1 with errno set. */
+	int ret = nvme.nvme_identify(&args);
+
 	if (ret < 0)
 		return -errno;
 	return ret ? -EIO : 0;
@@ -45,7 +65,7 @@ static int identify_controller(int ns_fd, struct nvmedmabuf_drive *drive)
 	int err;
 
 	memset(&id, 0, sizeof(id));
-	err = identify_result(nvme_identify_ctrl(ns_fd, &id));
+	err = identify(ns_fd, NVME_IDENTIFY_CNS_CTRL, NVME_NSID_NONE, &id);
 	if (err)
 		return err;
 
@@ -67,7 +87,7 @@ static int identify_namespace(int ns_fd, struct nvmedmabuf_drive *drive)
 	int err;
 
 	memset(&id, 0, sizeof(id));
-	err = identify_result(nvme_identify_ns(ns_fd, drive->nsid, &id));
+	err = identify(ns_fd, NVME_IDENTIFY_CNS_NS, drive->nsid, &id);
 	if (err)
 		return err;
 
@@ -93,7 +113,10 @@ int nvmedmabuf_get_drive(int ns_fd, struct nvmedmabuf_drive *drive)
 	if (drive->size < DRIVE_MIN_SIZE)
 		return -EINVAL;
 
-	if (nvme_get_nsid(ns_fd, &known.nsid) < 0)
+	err = library_load(&nvme_library);
+	if (err)
+		return err;
+	if (nvme.nvme_get_nsid(ns_fd, &known.nsid) < 0)
 		return -errno;
 	err = identify_controller(ns_fd, &known);
 	if (err)

@@ -8,6 +8,12 @@
 #include <libnvme.h>
 #include <nvmedmabuf.h>
 
+#include "library.h"
+
+#define NVME_FUNCTIONS(f) f(nvme_status_to_string)
+
+LIBRARY(nvme, "libnvme.so.1", NVME_FUNCTIONS);
+
 struct reason {
 	const char *name;
 	const char *text;
@@ -168,8 +174,27 @@ const char *nvmedmabuf_reason_text(uint32_t reason)
 	return "The module gave a reason that this version of the library does not know. Update the library.";
 }
 
+/* The status code types of the NVMe Base Specification. */
+static const char *status_type(uint16_t status)
+{
+	switch (status >> 8 & 7) {
+	case 0:
+		return "Generic command status; libnvme, if installed, says more";
+	case 1:
+		return "Command specific status; libnvme, if installed, says more";
+	case 2:
+		return "Media or data integrity error; libnvme, if installed, says more";
+	case 3:
+		return "Path related status; libnvme, if installed, says more";
+	default:
+		return "Status of the vendor's";
+	}
+}
+
 const char *nvmedmabuf_status_text(uint16_t status)
 {
+	if (library_load(&nvme_library))
+		return status & 0x7ff ? status_type(status) : "Success";
 	/* Anything but a status code and its type is not libnvme's business. */
-	return nvme_status_to_string(status & 0x7ff, false);
+	return nvme.nvme_status_to_string(status & 0x7ff, false);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Dumb buffers of graphics devices. */
+/* Dumb buffers of graphics devices. The only user of libdrm. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,7 +7,15 @@
 #include <xf86drm.h>
 #include <xf86drmMode.h>
 
+#include "../library.h"
 #include "exporter.h"
+
+#define DRM_FUNCTIONS(f)            \
+	f(drmModeCreateDumbBuffer)  \
+	f(drmModeDestroyDumbBuffer) \
+	f(drmPrimeHandleToFD)
+
+LIBRARY(drm, "libdrm.so.2", DRM_FUNCTIONS);
 
 /*
  * A dumb buffer is a picture of 32-bit pixels. Rows are multiples of 4 KiB, so
@@ -25,14 +33,14 @@ static int drm_export(int card, uint64_t size)
 		width *= 2;
 	rows = (uint32_t)((size + width * pixel - 1) / (width * pixel));
 
-	ret = drmModeCreateDumbBuffer(card, width, rows, 8 * pixel, 0, &handle,
-				      &pitch, &real_size);
+	ret = drm.drmModeCreateDumbBuffer(card, width, rows, 8 * pixel, 0, &handle,
+					  &pitch, &real_size);
 	if (ret)
 		return ret;
 
-	if (drmPrimeHandleToFD(card, handle, DRM_CLOEXEC | DRM_RDWR, &fd))
+	if (drm.drmPrimeHandleToFD(card, handle, DRM_CLOEXEC | DRM_RDWR, &fd))
 		fd = -errno;
-	drmModeDestroyDumbBuffer(card, handle);
+	drm.drmModeDestroyDumbBuffer(card, handle);
 	return fd;
 }
 
@@ -45,6 +53,9 @@ int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
 	if (!size || size > UINT32_MAX || flags)
 		return -EINVAL;
 
+	ret = library_load(&drm_library);
+	if (ret)
+		return ret;
 	card = open(path, O_RDWR | O_CLOEXEC);
 	if (card < 0)
 		return -errno;
