@@ -37,7 +37,7 @@ int main(void)
 	nvmedmabuf_prep_flush(&cmd, 1);
 	drive.size = sizeof(drive);
 	if (nvmedmabuf_get_drive(-1, &drive) != -EBADF ||
-	    nvmedmabuf_buffer_drm("/dev/null", 4096, 0, &buf) != -ENOTTY)
+	    nvmedmabuf_buffer_create("drm:/dev/null", 4096, &buf) != -ENOTTY)
 		return 1;
 	puts(nvmedmabuf_version());
 	return 0;

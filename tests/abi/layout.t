@@ -32,26 +32,18 @@ everything() {
 			print "MEMBER($struct, $1,\n" while $body =~ /(\w+)(?:\[\d+\])?;/g;
 		}
 		print "EQUAL($1,\n" while /^#define (NVME_?DMABUF_\w+)[ \t]+\S/gm;
+		print "EQUAL($1,\n" while /^\t(NVMEDMABUF_\w+) =/gm;
 	' "$1" | sort > "$TMP/in-header"
 	grep -oE '^((SIZE|ALIGN)\(\w+,|MEMBER\(\w+, \w+,|EQUAL\(\w+,)' "$2" | sort > "$TMP/in-source"
 	[ -s "$TMP/in-header" ] && same "$TMP/in-source" "$TMP/in-header"
 }
 
-# A flag of the library's has no bit of another's, nor of any of the module's.
-flags_are_apart() {
-	local flags=() all=() flag other
-	mapfile -t flags < <(sed -nE 's/^#define (NVMEDMABUF_\w+)\s+\(1U? << .*/\1/p' "$HEADER")
-	mapfile -t all < <(sed -nE 's/^#define (NVME_DMABUF_\w+)\s+\(1U(LL)? << .*/\1/p' "$UAPI")
-	[ ${#flags[@]} -ge 6 ] && [ ${#all[@]} -ge 25 ] || return 1
-	echo '#include <nvmedmabuf.h>' > "$TMP/apart.c"
-	echo '#include "layout.h"' >> "$TMP/apart.c"
-	for flag in "${flags[@]}"; do
-		for other in "${all[@]}"; do
-			echo "EQUAL($flag & $other, 0);"
-		done
-		all+=("$flag")
-	done >> "$TMP/apart.c"
-	c "$TMP/apart.c"
+# uses COMPILER EXPRESSION: a call of the library's can be compiled
+uses() {
+	printf '#include <nvmedmabuf.h>\nint f(struct nvmedmabuf *c, struct nvmedmabuf_buffer *b);\n' > "$TMP/use.c"
+	printf 'int f(struct nvmedmabuf *c, struct nvmedmabuf_buffer *b)\n{\n(void)c;(void)b;return %s;\n}\n' \
+		"$2" >> "$TMP/use.c"
+	"$1" "$TMP/use.c"
 }
 
 # The ways to be compiled, and that each of them would notice.
@@ -85,7 +77,29 @@ way "C++, 32 bits" cxx -std=c++17 -m32
 
 check "all of the module's interface is looked at" everything "$UAPI" tests/abi/layout.c
 check "all of the library's structure is looked at" everything "$HEADER" tests/abi/layout-library.c
-check "flags of different families cannot be mistaken" flags_are_apart
+
+# What the CPU does, and what a drive does: one in place of the other does not compile.
+for compiler in c cxx; do
+	check "$compiler: what the CPU does" uses $compiler \
+		'nvmedmabuf_buffer_begin_cpu(b, NVMEDMABUF_CPU_READ_WRITE)'
+	refuse "$compiler: a drive's access is not the CPU's" uses $compiler \
+		'nvmedmabuf_buffer_begin_cpu(b, NVMEDMABUF_ACCESS_READ)'
+	check "$compiler: a drive's access" uses $compiler \
+		'nvmedmabuf_export(c, 0, 0, NVMEDMABUF_ACCESS_WRITE, 0, 0)'
+	refuse "$compiler: the CPU's is not a drive's" uses $compiler \
+		'nvmedmabuf_export(c, 0, 0, NVMEDMABUF_CPU_WRITE, 0, 0)'
+done
+refuse "cxx: nor are the module's numbers" uses cxx \
+	'nvmedmabuf_export(c, 0, 0, NVME_DMABUF_ACCESS_WRITE, 0, 0)'
+
+# Each public header by itself, in the oldest dialects that programs use.
+for header in nvmedmabuf.h linux/nvme_dmabuf.h; do
+	printf '#include <%s>\nint unused;\n' "$header" > "$TMP/alone.c"
+	check "$header alone, C99" "$CC" -fsyntax-only -std=c99 -Wall -Wextra -Wpedantic -Werror \
+		"${INCLUDE[@]}" -x c "$TMP/alone.c"
+	check "$header alone, C++17" "$CXX" -fsyntax-only -std=c++17 -Wall -Wextra -Wpedantic -Werror \
+		"${INCLUDE[@]}" -x c++ "$TMP/alone.c"
+done
 
 # Old dialects know neither long long nor variables declared late.
 check "the module's header is C89 but for long long" c -std=c89 -pedantic -Wno-long-long "$TMP/uapi.c"

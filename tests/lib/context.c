@@ -111,6 +111,7 @@ static void get_info_asks_each_time(void **state)
 		max_commands = 100 + i;
 		MOCK_IOCTLS(EXPECT_INFO(0));
 		memset(&info, GARBAGE, sizeof(info));
+		info.size = sizeof(info);
 		assert_int_equal(nvmedmabuf_get_info(ctx, &info), 0);
 		answer_info(&answer);
 		assert_memory_equal(&info, &answer, sizeof(info));
@@ -147,6 +148,7 @@ static void get_ns_info_passes_the_file(void **state)
 	(void)state;
 	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_NS_INFO, &in, sizeof(in), answer_ns_info, 0, 0 });
 	memset(&info, GARBAGE, sizeof(info));
+	info.size = sizeof(info);
 	assert_int_equal(nvmedmabuf_get_ns_info(ctx, 77, &info), 0);
 	answer_ns_info(&answer);
 	assert_memory_equal(&info, &answer, sizeof(info));
@@ -157,12 +159,13 @@ static void get_ns_info_gives_the_reason_on_failure(void **state)
 {
 	const struct nvme_dmabuf_ns_info in = { .size = sizeof(in), .ns_fd = 77 };
 	struct nvmedmabuf *ctx = open_context();
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 
 	(void)state;
 	for_each_errno(e) {
 		MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_NS_INFO, &in, sizeof(in), answer_ns_info, *e, 0 });
 		memset(&info, GARBAGE, sizeof(info));
+		info.size = sizeof(info);
 		assert_int_equal(nvmedmabuf_get_ns_info(ctx, 77, &info), -*e);
 		assert_int_equal(info.out_reason, NVME_DMABUF_REASON_NOT_PCIE);
 	}
@@ -194,11 +197,18 @@ static void refuse_attach(void *arg)
 	attach->out_reason = NVME_DMABUF_REASON_EXPORTER;
 }
 
+static const struct nvmedmabuf_attach_params attach_params = {
+	.size = sizeof(attach_params),
+	.access = NVMEDMABUF_ACCESS_WRITE,
+	.dmabuf_fd = 55,
+	.ns_fd = 66,
+	.offset = 0x1122334455667788ULL,
+	.length = 0x99aabbccddeeff00ULL,
+};
+
 static int attach(struct nvmedmabuf *ctx, uint32_t *map, uint32_t *reason)
 {
-	return nvmedmabuf_attach(ctx, attach_in.dmabuf_fd, attach_in.ns_fd,
-				 attach_in.offset, attach_in.length,
-				 attach_in.access, map, reason);
+	return nvmedmabuf_attach(ctx, &attach_params, map, reason);
 }
 
 #define EXPECT_ATTACH(answer, error) \
@@ -214,6 +224,81 @@ static void attach_passes_everything(void **state)
 	assert_int_equal(attach(ctx, &map, &reason), 0);
 	assert_int_equal(map, 9);
 	assert_int_equal(reason, NVME_DMABUF_REASON_NONE);
+	nvmedmabuf_close(ctx);
+}
+
+static void attach_passes_each_flag(void **state)
+{
+	static const uint32_t flags[] = { NVME_DMABUF_ATTACH_REQUIRE_P2P,
+					  NVME_DMABUF_ATTACH_AUTO_REFRESH, NVME_DMABUF_ATTACH_DEFER };
+	struct nvmedmabuf *ctx = open_context();
+	uint32_t map;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct nvmedmabuf_attach_params params = attach_params;
+		struct nvme_dmabuf_attach in = attach_in;
+
+		params.require_p2p = i == 0;
+		params.auto_refresh = i == 1;
+		params.defer = i == 2;
+		in.flags = flags[i];
+		MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_ATTACH, &in, sizeof(in), answer_attach, 0, 0 });
+		assert_int_equal(nvmedmabuf_attach(ctx, &params, &map, NULL), 0);
+		mock_all_done();
+	}
+	nvmedmabuf_close(ctx);
+}
+
+/* Structures of other versions of the library. */
+static void attach_checks_the_size(void **state)
+{
+	struct {
+		struct nvmedmabuf_attach_params params;
+		uint64_t later;
+	} longer = { .params = attach_params };
+	struct nvmedmabuf_attach_params short_one = attach_params;
+	struct nvmedmabuf *ctx = open_context();
+	uint32_t map, reason = GARBAGE;
+
+	(void)state;
+	longer.params.size = sizeof(longer);
+	MOCK_IOCTLS(EXPECT_ATTACH(answer_attach, 0));
+	assert_int_equal(nvmedmabuf_attach(ctx, &longer.params, &map, &reason), 0);
+	mock_all_done();
+	longer.later = 1;
+	assert_int_equal(nvmedmabuf_attach(ctx, &longer.params, &map, &reason), -E2BIG);
+	assert_int_equal(reason, NVME_DMABUF_REASON_NONE);
+	short_one.size--;
+	assert_int_equal(nvmedmabuf_attach(ctx, &short_one, &map, &reason), -EINVAL);
+	short_one.size = 0;
+	assert_int_equal(nvmedmabuf_attach(ctx, &short_one, &map, &reason), -EINVAL);
+	nvmedmabuf_close(ctx);
+}
+
+/* What is behind the members that this library knows is cleared, and what is too short refused. */
+static void answers_check_the_size(void **state)
+{
+	struct {
+		struct nvme_dmabuf_info info;
+		uint64_t later[2];
+	} longer = { .info = { .size = sizeof(longer) }, .later = { 1, 2 } };
+	struct nvmedmabuf *ctx = open_context();
+	struct nvme_dmabuf_info info = { .size = sizeof(info) - 1 };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) - 1 };
+	struct nvme_dmabuf_map_info map = { .size = sizeof(map) - 1 };
+	struct nvme_dmabuf_peer_info peer = { .size = 0 };
+
+	(void)state;
+	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_INFO, NULL, 0, answer_info, 0, 0 });
+	assert_int_equal(nvmedmabuf_get_info(ctx, &longer.info), 0);
+	mock_all_done();
+	assert_int_equal(longer.info.size, sizeof(longer));
+	assert_int_equal(longer.later[0] | longer.later[1], 0);
+	assert_int_equal(nvmedmabuf_get_info(ctx, &info), -EINVAL);
+	assert_int_equal(nvmedmabuf_get_ns_info(ctx, 77, &ns), -EINVAL);
+	assert_int_equal(nvmedmabuf_get_map_info(ctx, 1, &map), -EINVAL);
+	assert_int_equal(nvmedmabuf_get_peer_info(ctx, 77, 0, 0, &peer), -EINVAL);
 	nvmedmabuf_close(ctx);
 }
 
@@ -291,6 +376,7 @@ static void get_map_info_passes_the_map(void **state)
 	(void)state;
 	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_MAP_INFO, &in, sizeof(in), answer_map_info, 0, 0 });
 	memset(&info, GARBAGE, sizeof(info));
+	info.size = sizeof(info);
 	assert_int_equal(nvmedmabuf_get_map_info(ctx, 31, &info), 0);
 	answer_map_info(&answer);
 	assert_memory_equal(&info, &answer, sizeof(info));
@@ -314,11 +400,12 @@ static void get_map_info_of_an_older_module(void **state)
 {
 	const struct nvme_dmabuf_map_info in = { .size = sizeof(in), .map = 31 };
 	struct nvmedmabuf *ctx = open_context();
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	(void)state;
 	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_MAP_INFO, &in, sizeof(in), answer_old_map_info, 0, 0 });
 	memset(&info, GARBAGE, sizeof(info));
+	info.size = sizeof(info);
 	assert_int_equal(nvmedmabuf_get_map_info(ctx, 31, &info), 0);
 	assert_int_equal(info.out_state, 0x3c3c3c3c);
 	assert_int_equal(info.out_extents, 0);
@@ -691,6 +778,9 @@ int main(void)
 		mock_test(get_ns_info_passes_the_file),
 		mock_test(get_ns_info_gives_the_reason_on_failure),
 		mock_test(attach_passes_everything),
+		mock_test(attach_passes_each_flag),
+		mock_test(attach_checks_the_size),
+		mock_test(answers_check_the_size),
 		mock_test(attach_gives_the_reason_on_failure),
 		mock_test(attach_has_no_reason_if_none_was_written),
 		mock_test(attach_without_a_place_for_the_reason),

@@ -170,7 +170,7 @@ static void example_says_why_it_failed(void **state)
 	EXPECT(DEVICE, NVME_DMABUF_IOC_NS_INFO, answer_ns_info, 0, 0);
 	EXPECT("/dev/udmabuf", UDMABUF_CREATE, NULL, 0, mock_dmabuf(LENGTH, O_RDWR));
 	EXPECT(DEVICE, NVME_DMABUF_IOC_ATTACH, refuse_attach, EOPNOTSUPP, 0);
-	run_in_vain(read_queue, "not-pcie", "Operation not supported");
+	run_in_vain(read_queue, "Only NVMe controllers on PCI Express", "Operation not supported");
 
 	mock_fail("open", EACCES);
 	run_in_vain(read_queue, NAMESPACE, "Permission denied");

@@ -4,6 +4,9 @@
 #include "readme.inc"
 #undef main
 
+#include <errno.h>
+#include <fcntl.h>
+
 #include <linux/dma-buf.h>
 
 #include "example.h"
@@ -35,6 +38,20 @@ static void answer_attach(void *arg)
 	assert_int_equal(attach->length, LENGTH);
 	assert_int_equal(attach->access, NVME_DMABUF_ACCESS_READ);
 	attach->out_map = 8;
+}
+
+static void answer_ns_info(void *arg)
+{
+	struct nvme_dmabuf_ns_info *info = arg;
+
+	assert_string_equal(mock_name(info->ns_fd), NAMESPACE);
+	info->out_block_size = 512;
+	info->out_capacity = 1 << 20;
+}
+
+static void refuse_ns_info(void *arg)
+{
+	((struct nvme_dmabuf_ns_info *)arg)->out_reason = NVME_DMABUF_REASON_NOT_PCIE;
 }
 
 static void refuse_attach(void *arg)
@@ -80,6 +97,7 @@ static void expect_start(void)
 {
 	dmabuf = mock_dmabuf(LENGTH, O_RDWR);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, answer_info, 0, 0);
+	EXPECT(DEVICE, NVME_DMABUF_IOC_NS_INFO, answer_ns_info, 0, 0);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_EXPORT, answer_export, 0, 0);
 }
 
@@ -92,9 +110,15 @@ static void expect_success(void)
 	EXPECT(MOCK_DMABUF, DMA_BUF_IOCTL_SYNC, NULL, 0, 0);
 }
 
-static void expect_no_namespace(void)
+static void expect_no_device(void)
 {
 	mock_fail("open", EACCES);
+}
+
+static void expect_refused_namespace(void)
+{
+	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, answer_info, 0, 0);
+	EXPECT(DEVICE, NVME_DMABUF_IOC_NS_INFO, refuse_ns_info, 0, 0);
 }
 
 static void expect_refused_attach(void)
@@ -135,6 +159,7 @@ static void expect_failed_sync(void)
 static void expect_no_memory(void)
 {
 	EXPECT(DEVICE, NVME_DMABUF_IOC_INFO, answer_info, 0, 0);
+	EXPECT(DEVICE, NVME_DMABUF_IOC_NS_INFO, answer_ns_info, 0, 0);
 	EXPECT(DEVICE, NVME_DMABUF_IOC_EXPORT, NULL, ENOMEM, 0);
 }
 
@@ -156,7 +181,9 @@ static void it_shows_the_first_byte(void **state)
 static void it_says_why_it_failed(void **state)
 {
 	(void)state;
-	run_apart_in_vain(expect_no_namespace, readme, NAMESPACE, "Permission denied");
+	run_apart_in_vain(expect_no_device, readme, DEVICE, "Permission denied");
+	run_apart_in_vain(expect_refused_namespace, readme, NAMESPACE,
+			  "Only NVMe controllers on PCI Express");
 	run_apart_in_vain(expect_refused_attach, readme, "Only NVMe controllers on PCI Express",
 			  "Operation not supported");
 	run_apart_in_vain(expect_attach_without_reason, readme,

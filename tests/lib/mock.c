@@ -233,10 +233,12 @@ int ioctl(int fd, unsigned long request, ...)
 	return call->ret;
 }
 
-/* A device node is a memfd that bears its path as its name. */
+/* A device node, or a file below /mnt, is a memfd that bears its path as its name. */
 int __wrap_open(const char *path, int flags, ...)
 {
-	assert_true(!strncmp(path, "/dev/", 5));
+	if (!strncmp(path, "/proc/self/fd/", 14))
+		return fails("open") ? -1 : __real_open(path, flags);
+	assert_true(!strncmp(path, "/dev/", 5) || !strncmp(path, "/mnt/", 5));
 	snprintf(mock_open_path, sizeof(mock_open_path), "%s", path);
 	mock_open_flags = flags;
 	if (fails("open"))
@@ -255,11 +257,14 @@ int __wrap_memfd_create(const char *name, unsigned int flags)
 
 int __wrap_fstat(int fd, struct stat *st)
 {
+	const char *name = mock_name(fd);
 	int ret;
 
 	if (fails("fstat"))
 		return -1;
 	ret = __real_fstat(fd, st);
+	if (!ret && name && !strncmp(name, "/dev/", 5))
+		st->st_mode = (st->st_mode & ~(mode_t)S_IFMT) | S_IFBLK;
 	/* Shared memory's block size is that of huge pages on some hosts. */
 	st->st_blksize = HUGE_PAGE;
 	return ret;

@@ -31,6 +31,7 @@ unsigned int mock_uring_inits;
 unsigned int mock_uring_entries;
 unsigned int mock_uring_flags[2];
 int mock_uring_file;
+int mock_uring_eventfd, mock_uring_eventfd_err;
 struct io_uring_sqe mock_uring_taken[4 * MAX_ENTRIES][2];
 unsigned int mock_uring_nr_taken;
 
@@ -47,6 +48,8 @@ void mock_uring_setup(void)
 	mock_uring_register_err = 0;
 	mock_uring_inits = mock_uring_nr_taken = 0;
 	mock_uring_file = -1;
+	mock_uring_eventfd = -1;
+	mock_uring_eventfd_err = 0;
 	nr_expected = nr_called = 0;
 }
 
@@ -126,6 +129,13 @@ static int register_files(struct io_uring *ring, const int *files, unsigned int 
 		return -mock_uring_register_err;
 	mock_uring_file = *files;
 	return 0;
+}
+
+static int register_eventfd(struct io_uring *ring, int fd)
+{
+	(void)ring;
+	mock_uring_eventfd = fd;
+	return -mock_uring_eventfd_err;
 }
 
 static int unregister_files(struct io_uring *ring)
@@ -218,6 +228,7 @@ void *mock_uring_symbol(const char *name)
 		{ "io_uring_queue_init", queue_init },
 		{ "io_uring_queue_exit", queue_exit },
 		{ "io_uring_register_files", register_files },
+		{ "io_uring_register_eventfd", register_eventfd },
 		{ "io_uring_unregister_files", unregister_files },
 		{ "io_uring_get_events", get_events },
 		{ "io_uring_submit_and_wait", submit_and_wait },

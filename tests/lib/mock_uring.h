@@ -56,6 +56,9 @@ extern unsigned int mock_uring_entries;
 extern unsigned int mock_uring_flags[2];
 extern int mock_uring_file;
 
+/* The eventfd that was registered, or -1, and what that fails with. */
+extern int mock_uring_eventfd, mock_uring_eventfd_err;
+
 /* The entries that the kernel took, and how many; the oldest are the first. */
 extern struct io_uring_sqe mock_uring_taken[][2];
 extern unsigned int mock_uring_nr_taken;

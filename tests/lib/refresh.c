@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "../module/calls.h"
 #include "device.h"
 
 #define FLAGS	(NVME_DMABUF_ATTACH_REQUIRE_P2P | NVME_DMABUF_ATTACH_AUTO_REFRESH)
@@ -34,18 +35,16 @@ static void refuse_attach(void *arg)
 
 static int attach(struct nvmedmabuf *ctx, uint32_t flags, uint32_t *map, uint32_t *reason)
 {
-	return nvmedmabuf_attach_flags(ctx, attach_in.dmabuf_fd, attach_in.ns_fd, attach_in.offset,
-				       attach_in.length, attach_in.access, flags, map, reason);
+	return attach_to(ctx, attach_in.dmabuf_fd, attach_in.ns_fd, attach_in.offset, attach_in.length, attach_in.access, flags, map, reason);
 }
 
 #define EXPECT_ATTACH(answer, error) \
 	{ DEVICE, NVME_DMABUF_IOC_ATTACH, &attach_in, sizeof(attach_in), answer, error, 0 }
 
-/* Flags of a newer module too: it is the module that knows which there are. */
 static void attach_flags_passes_everything(void **state)
 {
 	static const uint32_t flags[] = {
-		0, NVME_DMABUF_ATTACH_REQUIRE_P2P, NVME_DMABUF_ATTACH_AUTO_REFRESH, FLAGS, 1U << 31,
+		0, NVME_DMABUF_ATTACH_REQUIRE_P2P, NVME_DMABUF_ATTACH_AUTO_REFRESH, FLAGS,
 	};
 	struct nvmedmabuf *ctx = open_context();
 
@@ -292,6 +291,7 @@ static void get_peer_info_passes_file_and_address(void **state)
 	(void)state;
 	MOCK_IOCTLS(EXPECT_PEER(0));
 	memset(&info, GARBAGE, sizeof(info));
+	info.size = sizeof(info);
 	assert_int_equal(nvmedmabuf_get_peer_info(ctx, 77, 0x10001, 0x1234, &info), 0);
 	answer_peer(&answer);
 	assert_memory_equal(&info, &answer, sizeof(info));

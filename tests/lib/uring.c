@@ -4,13 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../module/calls.h"
 #include "device.h"
 #include "mock_uring.h"
 
-#define URING  NVMEDMABUF_QUEUE_URING
-#define POLLED NVMEDMABUF_QUEUE_POLLED
 #define SETUP  (IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | IORING_SETUP_SUBMIT_ALL)
 #define WANTED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
+
+static const struct nvmedmabuf_submit_params nowait = { .size = sizeof(nowait), .nowait = true };
 
 static struct nvmedmabuf_queue *make_queue(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags)
 {
@@ -18,7 +19,7 @@ static struct nvmedmabuf_queue *make_queue(struct nvmedmabuf *ctx, uint32_t dept
 
 	mock_uring_inits = mock_uring_nr_taken = 0;
 	MOCK_IOCTLS(EXPECT_INFO(0));
-	assert_int_equal(nvmedmabuf_queue_create(ctx, depth, URING | flags, &queue), 0);
+	assert_int_equal(queue_of(ctx, depth, URING | flags, &queue), 0);
 	return queue;
 }
 
@@ -157,7 +158,7 @@ static int create_with_errors(struct nvmedmabuf *ctx, int first, int second)
 	mock_uring_init_err[0] = first;
 	mock_uring_init_err[1] = second;
 	MOCK_IOCTLS(EXPECT_INFO(0));
-	ret = nvmedmabuf_queue_create(ctx, 4, URING, &queue);
+	ret = queue_of(ctx, 4, URING, &queue);
 	mock_all_done();
 	assert_null(queue);
 	assert_int_equal(mock_uring_inits, first == EINVAL ? 2 : 1);
@@ -194,19 +195,42 @@ static void create_asks_the_module_first(void **state)
 	(void)state;
 	MOCK_IOCTLS({ DEVICE, NVME_DMABUF_IOC_INFO, &info_in, sizeof(info_in), answer_without_uring,
 		      0, 0 });
-	assert_int_equal(nvmedmabuf_queue_create(ctx, 4, URING, &queue), -EOPNOTSUPP);
+	assert_int_equal(queue_of(ctx, 4, URING, &queue), -EOPNOTSUPP);
 	MOCK_IOCTLS(EXPECT_INFO(0));
-	assert_int_equal(nvmedmabuf_queue_create(ctx, MAX_DEPTH + 1, URING, &queue), -ENOSPC);
+	assert_int_equal(queue_of(ctx, MAX_DEPTH + 1, URING, &queue), -ENOSPC);
 	MOCK_IOCTLS(EXPECT_INFO(0));
-	assert_int_equal(nvmedmabuf_queue_create(ctx, UINT32_MAX, URING | POLLED, &queue), -ENOSPC);
+	assert_int_equal(queue_of(ctx, UINT32_MAX, URING | POLLED, &queue), -ENOSPC);
 	for_each_errno(e)
 	{
 		MOCK_IOCTLS(EXPECT_INFO(*e));
-		assert_int_equal(nvmedmabuf_queue_create(ctx, 4, URING, &queue), -*e);
+		assert_int_equal(queue_of(ctx, 4, URING, &queue), -*e);
 	}
 	assert_int_equal(mock_uring_inits, 0);
 	assert_null(queue);
 	nvmedmabuf_close(ctx);
+}
+
+static void create_registers_an_eventfd(void **state)
+{
+	const struct nvmedmabuf_queue_params params = {
+		.size = sizeof(params),
+		.event_fd = 99,
+		.uring = true,
+		.event = true,
+	};
+	struct nvmedmabuf *ctx = open_context();
+	struct nvmedmabuf_queue *queue = NULL;
+
+	(void)state;
+	MOCK_IOCTLS(EXPECT_INFO(0));
+	mock_uring_eventfd_err = EBADF;
+	assert_int_equal(nvmedmabuf_queue_create(ctx, 4, &params, &queue), -EBADF);
+	assert_null(queue);
+	assert_int_equal(mock_uring_eventfd, 99);
+	mock_uring_eventfd_err = 0;
+	MOCK_IOCTLS(EXPECT_INFO(0));
+	assert_int_equal(nvmedmabuf_queue_create(ctx, 4, &params, &queue), 0);
+	free_all(ctx, queue);
 }
 
 static void create_leaves_nothing_behind(void **state)
@@ -217,11 +241,11 @@ static void create_leaves_nothing_behind(void **state)
 	(void)state;
 	MOCK_IOCTLS(EXPECT_INFO(0));
 	mock_fail("calloc", ENOMEM);
-	assert_int_equal(nvmedmabuf_queue_create(ctx, 4, URING, &queue), -ENOMEM);
+	assert_int_equal(queue_of(ctx, 4, URING, &queue), -ENOMEM);
 	assert_int_equal(mock_uring_inits, 0);
 	MOCK_IOCTLS(EXPECT_INFO(0));
 	mock_uring_register_err = EMFILE;
-	assert_int_equal(nvmedmabuf_queue_create(ctx, 4, URING, &queue), -EMFILE);
+	assert_int_equal(queue_of(ctx, 4, URING, &queue), -EMFILE);
 	assert_null(queue);
 	nvmedmabuf_close(ctx);
 }
@@ -240,7 +264,7 @@ static void free_waits_for_what_is_in_flight(void **state)
 		next_completed = 0;
 		prepare_many(queue, 0, 3);
 		MOCK_ENTERS({ .submit = 3, .taken = 3, .effect = complete_one });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 3);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 3);
 		prepare(queue, 3);
 		/* When it polls, what is there was put aside. */
 		MOCK_ENTERS({ .wait = 3 - one, .effect = complete_one, .ret = -EINTR },
@@ -262,7 +286,7 @@ static void free_drops_what_was_not_submitted(void **state)
 	(void)state;
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .taken = 1, .ret = 1 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 1);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 1);
 	prepare(queue, 3);
 	MOCK_ENTERS({ .wait = 1, .effect = complete_one });
 	free_all(ctx, queue);
@@ -278,7 +302,7 @@ static void free_leaves_a_wait_that_fails_to_the_kernel(void **state)
 	(void)state;
 	prepare(queue, 0);
 	MOCK_ENTERS({ .submit = 1, .taken = 1, .ret = 1 }, { .wait = 1, .ret = -EEXIST });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 1);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 1);
 	free_all(ctx, queue);
 }
 
@@ -292,16 +316,17 @@ static void submit_hands_over_what_was_prepared(void **state)
 	(void)state;
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .taken = 3, .ret = 3 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, NVMEDMABUF_SUBMIT_NOWAIT), 3);
+	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &nowait), 3);
 	check_taken(0, 3);
 	prepare_many(queue, 3, 5);
 	assert_null(nvmedmabuf_queue_get(queue));
 	MOCK_ENTERS({ .submit = 5, .wait = 1, .taken = 5, .effect = complete_three, .ret = 5 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0, 0), 5);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0), 5);
 	check_taken(3, 5);
 	check_read(queue, 8, 0, 3);
 	MOCK_ENTERS({ .wait = 5, .effect = complete_three }, { .wait = 5, .effect = complete_two });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 9, 0, 0), 0);
+	/* A signal came, and some completions with it. */
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 9, 0), -EINTR);
 	free_all(ctx, queue);
 }
 
@@ -317,7 +342,7 @@ static void the_rings_wrap_around(void **state)
 		assert_null(nvmedmabuf_queue_get(queue));
 		MOCK_ENTERS(
 			{ .submit = 3, .wait = 3, .taken = 3, .effect = complete_three, .ret = 3 });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0, 0), 3);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0), 3);
 		assert_null(nvmedmabuf_queue_get(queue));
 		check_taken(n, 3);
 		check_read(queue, 1, n, 1);
@@ -335,17 +360,17 @@ static void what_was_not_submitted_stays_prepared(void **state)
 	(void)state;
 	prepare_many(queue, 0, 6);
 	MOCK_ENTERS({ .submit = 6, .taken = 2, .ret = 2 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 2);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 2);
 	prepare_many(queue, 6, 2);
 	assert_null(nvmedmabuf_queue_get(queue));
 	MOCK_ENTERS({ .submit = 6, .ret = -EAGAIN });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), -ENOMEM);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), -ENOMEM);
 	MOCK_ENTERS({ .submit = 6, .ret = -EINTR });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), -EINTR);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), -EINTR);
 	MOCK_ENTERS({ .submit = 6, .ret = -EEXIST });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), -EEXIST);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), -EEXIST);
 	MOCK_ENTERS({ .submit = 6, .taken = 6, .ret = 6 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 6);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 6);
 	check_taken(0, 8);
 	for (int i = 0; i < 4; i++)
 		complete_two();
@@ -368,7 +393,7 @@ static void submissions_are_counted_whatever_is_returned(void **state)
 			      .taken = 1,
 			      .effect = complete_one,
 			      .ret = rets[i] });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 7, 0), 1);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 7), 1);
 		check_taken(i, 1);
 		check_read(queue, 1, i, 1);
 	}
@@ -384,16 +409,16 @@ static void waits_have_a_timeout(void **state)
 	(void)state;
 	prepare(queue, 0);
 	MOCK_ENTERS({ .submit = 1, .taken = 1, .ret = 1 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 1, 0), 1);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 1), 1);
 	for (size_t i = 0; i < sizeof(timeouts) / sizeof(*timeouts); i++) {
 		MOCK_ENTERS({ .wait = 1, .timeout_ns = timeouts[i], .ret = -ETIME });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 2, timeouts[i], 0), 0);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 2, timeouts[i]), -ETIME);
 		mock_all_done();
 	}
 	MOCK_ENTERS({ .wait = 1, .timeout_ns = 9, .ret = -EINTR });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9, 0), 0);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9), -EINTR);
 	MOCK_ENTERS({ .wait = 1, .timeout_ns = 9, .ret = -EBADR });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9, 0), -EBADR);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9), -EBADR);
 	complete_one();
 	free_all(ctx, queue);
 }
@@ -408,12 +433,12 @@ static void submit_needs_no_call_for_nothing(void **state)
 		struct nvmedmabuf_queue *queue = make_queue(ctx, 4, flags[i]);
 
 		next_completed = 0;
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 0);
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9, 0), 0);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 0);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 9), 0);
 		prepare_many(queue, 0, 2);
 		MOCK_ENTERS({ .submit = 2, .taken = 2, .effect = complete_two, .ret = 2 });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 2);
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 2, 0, 0), 0);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 2);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 2, 0), 0);
 		nvmedmabuf_queue_free(queue);
 	}
 	nvmedmabuf_close(ctx);
@@ -445,7 +470,7 @@ static void completions_say_all_that_is_known(void **state)
 
 		prepare(queue, i);
 		MOCK_ENTERS({ .submit = 1, .taken = 1, .ret = 1 });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 1);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 1);
 		expected.user_data = 0x1234567890abcdefULL + i;
 		mock_uring_complete(expected.user_data, cases[i].res, cases[i].big);
 		memset(&cpl, GARBAGE, sizeof(cpl));
@@ -467,7 +492,7 @@ static void reap_enters_if_the_kernel_has_work(void **state)
 	mock_uring_taskrun(false);
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .taken = 3, .ret = 3 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 3);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 3);
 	check_read(queue, 4, 0, 0);
 	mock_uring_taskrun(true);
 	MOCK_ENTERS({ .get_events = true, .effect = complete_two });
@@ -492,7 +517,7 @@ static void reap_looks_for_completions_of_a_polled_queue(void **state)
 	check_read(queue, 4, 0, 0);
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .taken = 3, .effect = complete_one, .ret = 3 });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0, 0), 3);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 0, 0), 3);
 	check_read(queue, 4, 0, 1);
 	MOCK_ENTERS({ .get_events = true }, { .get_events = true, .effect = complete_two });
 	check_read(queue, 4, 1, 0);
@@ -531,7 +556,7 @@ static void polling_needs_an_empty_ring(void **state)
 		{ .wait = 3, .effect = check_ring_is_empty },
 		{ .wait = 3, .effect = check_and_complete_two },
 		{ .wait = 1, .effect = check_and_complete_two });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0, 0), 5);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0), 5);
 	prepare(queue, 5);
 	assert_null(nvmedmabuf_queue_get(queue));
 	/* What was put aside comes before what is in the ring. */
@@ -539,7 +564,7 @@ static void polling_needs_an_empty_ring(void **state)
 	check_read(queue, 2, 2, 2);
 	check_read(queue, 2, 4, 1);
 	MOCK_ENTERS({ .submit = 1, .wait = 1, .taken = 1, .effect = check_and_complete_one });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0, 0), 1);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0), 1);
 	check_read(queue, 6, 5, 1);
 	free_all(ctx, queue);
 }
@@ -556,7 +581,7 @@ static void what_is_put_aside_has_room(void **state)
 	MOCK_ENTERS(
 		{ .submit = 4, .wait = 4, .taken = 4, .effect = check_and_complete_two, .ret = 4 },
 		{ .wait = 2, .effect = check_and_complete_two });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0, 0), 4);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0), 4);
 	for (unsigned int n = 4; n < 40; n++) {
 		check_read(queue, 1, done++, 1);
 		prepare(queue, n);
@@ -565,7 +590,7 @@ static void what_is_put_aside_has_room(void **state)
 			      .taken = 1,
 			      .effect = check_and_complete_one,
 			      .ret = 1 });
-		assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0, 0), 1);
+		assert_int_equal(nvmedmabuf_queue_submit(queue, 4, 0), 1);
 	}
 	check_read(queue, 4, done, 4);
 	free_all(ctx, queue);
@@ -581,14 +606,14 @@ static void polling_has_a_timeout(void **state)
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .taken = 3, .effect = check_and_complete_one, .ret = 3 },
 		    { .effect = check_ring_is_empty }, { .effect = check_and_complete_one });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 2, UINT64_MAX, 0), 3);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 2, UINT64_MAX), 3);
 	mock_all_done();
 	check_read(queue, 4, 0, 2);
 	/* one nanosecond is over after the first look */
 	MOCK_ENTERS({ .effect = check_ring_is_empty });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 1, 0), 0);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 1), -ETIME);
 	MOCK_ENTERS({ .effect = check_and_complete_one });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 1, 0), 0);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 1), 0);
 	check_read(queue, 4, 2, 1);
 	free_all(ctx, queue);
 }
@@ -602,12 +627,12 @@ static void a_signal_ends_polling(void **state)
 	prepare_many(queue, 0, 3);
 	MOCK_ENTERS({ .submit = 3, .wait = 3, .taken = 3, .ret = 3 },
 		    { .wait = 3, .effect = complete_one, .ret = -EINTR });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0, 0), 3);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0), 3);
 	MOCK_ENTERS({ .wait = 2, .effect = complete_one, .ret = -EINTR });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0, 0), 0);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 3, 0), -EINTR);
 	check_read(queue, 4, 0, 2);
 	MOCK_ENTERS({ .wait = 1, .ret = -EEXIST });
-	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0, 0), -EEXIST);
+	assert_int_equal(nvmedmabuf_queue_submit(queue, 1, 0), -EEXIST);
 	complete_one();
 	free_all(ctx, queue);
 }
@@ -621,6 +646,7 @@ int main(void)
 		uring_test(create_does_without_what_is_not_needed),
 		uring_test(create_without_io_uring),
 		uring_test(create_asks_the_module_first),
+		uring_test(create_registers_an_eventfd),
 		uring_test(create_leaves_nothing_behind),
 		uring_test(free_waits_for_what_is_in_flight),
 		uring_test(free_drops_what_was_not_submitted),

@@ -136,7 +136,7 @@ static void description(const void *arg)
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_placement_run runs[64], one;
 	struct nvme_dmabuf_ns_info ns = { 0 };
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint64_t next = 0;
 	struct rig rig;
 	int count;
@@ -304,7 +304,7 @@ static void batches(const void *arg)
 {
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_command *commands;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	unsigned int most, fewest;
 	struct rig rig;
 
@@ -343,7 +343,7 @@ static void above_limit(const void *arg)
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_completion *completions;
 	struct nvme_dmabuf_command *commands;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	uint32_t count;
 	struct rig rig;
 
@@ -383,7 +383,7 @@ static void flags_and_timeouts(const void *arg)
 	};
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_command command;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct rig rig;
 
 	rig_open(&rig, pair->path, pair->exporter, 4 * MIB, 4 * MIB);
@@ -553,7 +553,7 @@ static void with_setting(const void *arg)
 static bool sgl_is_used(const struct drive *drive)
 {
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_ns_info(ctx, drive->fd, &info), 0);
 	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
@@ -590,6 +590,12 @@ enum library_kind { LIBRARY_UDMABUF, LIBRARY_HUGE, LIBRARY_HEAP, LIBRARY_DRM };
 /* Buffers that the library makes, from its allocation to its release. */
 static void library_buffer(const void *arg)
 {
+	static const char *const names[] = {
+		[LIBRARY_UDMABUF] = "udmabuf",
+		[LIBRARY_HUGE] = "huge",
+		[LIBRARY_HEAP] = "heap:system",
+		[LIBRARY_DRM] = "drm",
+	};
 	enum library_kind kind = (enum library_kind)(uintptr_t)arg;
 	struct nvmedmabuf_buffer *buffer = NULL;
 	struct nvmedmabuf *ctx;
@@ -602,17 +608,7 @@ static void library_buffer(const void *arg)
 
 	drive_open(&drive, main_drive());
 	ctx = ctx_open();
-	switch (kind) {
-	case LIBRARY_HEAP:
-		result = nvmedmabuf_buffer_heap("system", size, 0, &buffer);
-		break;
-	case LIBRARY_DRM:
-		result = nvmedmabuf_buffer_drm("/dev/dri/card0", size, 0, &buffer);
-		break;
-	default:
-		result = nvmedmabuf_buffer_udmabuf(
-			size, kind == LIBRARY_HUGE ? NVMEDMABUF_BUFFER_HUGE : 0, &buffer);
-	}
+	result = nvmedmabuf_buffer_create(names[kind], size, &buffer);
 	if (result == -ENOENT || result == -ENOMEM)
 		skip("the library makes no such buffer here: %s", strerror(-result));
 	check_eq(result, 0);

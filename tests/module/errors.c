@@ -25,7 +25,7 @@ void fixture_open(struct fixture *f)
 /* Numbers of maps are small for as long as few were made. */
 static unsigned int count_maps(struct fixture *f)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	unsigned int count = 0;
 
 	for (uint32_t map = 1; map < 1024; map++)

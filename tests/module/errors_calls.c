@@ -575,7 +575,7 @@ static void unknown_calls(const void *arg)
 static void map_numbers(const void *arg)
 {
 	uint32_t numbers[5];
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *other;
 	struct fixture f;
 

@@ -234,7 +234,7 @@ static void ranges(const void *arg)
 static void timeouts(const void *arg)
 {
 	struct nvme_dmabuf_command command;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct fixture f;
 
 	(void)arg;
@@ -345,7 +345,7 @@ static void counts(const void *arg)
 {
 	struct nvme_dmabuf_command command;
 	struct nvme_dmabuf_completion completion;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct fixture f;
 
 	(void)arg;

@@ -27,7 +27,7 @@ static int try_attach(struct fixture *f, int dmabuf_fd, int ns_fd, uint32_t acce
 	int result;
 
 	*reason = ~0U;
-	result = nvmedmabuf_attach(f->rig.ctx, dmabuf_fd, ns_fd, 0, PAGE, access, &map, reason);
+	result = attach_to(f->rig.ctx, dmabuf_fd, ns_fd, 0, PAGE, access, 0, &map, reason);
 	if (!result)
 		check_eq(nvmedmabuf_detach(f->rig.ctx, map), 0);
 	return result;
@@ -79,7 +79,7 @@ struct bad_file {
 
 static void no_block_device(const void *arg)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct fixture f;
 
 	(void)arg;
@@ -111,6 +111,7 @@ static void no_block_device(const void *arg)
 		refused(&f, files[i].name, f.rig.buffer.fd, files[i].fd, NVME_DMABUF_ACCESS_READ,
 			-EBADF, NVME_DMABUF_REASON_NOT_BLOCK_DEVICE);
 		memset(&info, 0xff, sizeof(info));
+		info.size = sizeof(info);
 		result = nvmedmabuf_get_ns_info(f.rig.ctx, files[i].fd, &info);
 		check_that(result == -EBADF, "%s: NS_INFO says %d", files[i].name, result);
 		check_eq(info.out_reason, NVME_DMABUF_REASON_NOT_BLOCK_DEVICE);
@@ -149,7 +150,7 @@ static void no_dmabuf(const void *arg)
 /* A block device that the module cannot use: refused, and NS_INFO says why. */
 static void unusable(struct fixture *f, const char *what, int fd, uint32_t reason)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	uint64_t bytes = 0;
 	int block = 0;
 
@@ -319,7 +320,7 @@ static void other_transport(const void *arg)
 
 	fixture_open(&f);
 	/* A multipath device of which no path is a PCI device is also right. */
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	int ns = check_sys(open(path, O_RDONLY | O_CLOEXEC));
 
 	check_eq(nvmedmabuf_get_ns_info(f.rig.ctx, ns, &info), 0);
@@ -442,7 +443,7 @@ static void failing_drive(const void *arg)
 static void failing_paths(const void *arg)
 {
 	const char *path = drive_path("MPATH");
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t taken[2];
 	struct fixture f;
 	struct rig rig;
@@ -519,7 +520,7 @@ static void namespace_read_only_file(const void *arg)
 
 static void read_only_device(const void *arg)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct nvme_dmabuf_completion c;
 	struct nvme_dmabuf_completion c_only;
 	int on = 1, off = 0, result;
@@ -636,9 +637,8 @@ static void attach_ranges(const void *arg)
 
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
 		reason = ~0U;
-		result = nvmedmabuf_attach(f.rig.ctx, f.rig.buffer.fd, f.rig.drive.fd,
-					   ranges[i].offset, ranges[i].length,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(f.rig.ctx, f.rig.buffer.fd, f.rig.drive.fd, ranges[i].offset,
+				   ranges[i].length, NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		check_that(result == -ranges[i].error && reason == ranges[i].reason,
 			   "attach of %#llx+%#llx: %s, %s", (unsigned long long)ranges[i].offset,
 			   (unsigned long long)ranges[i].length,

@@ -94,8 +94,8 @@ static void swap(const void *arg)
 	if (!run_quietly("mkswap -q %s && swapon %s", path, path))
 		skip("this machine makes no swap space");
 
-	result = nvmedmabuf_attach(f.rig.ctx, f.rig.buffer.fd, ns, 0, 8 * PAGE, ACCESS_BOTH, &map,
-				   &reason);
+	result = attach_to(f.rig.ctx, f.rig.buffer.fd, ns, 0, 8 * PAGE, ACCESS_BOTH, 0, &map,
+			   &reason);
 	check_eq(result, -ETXTBSY);
 	check_eq(reason, NVME_DMABUF_REASON_SWAP);
 	/* One that was there before obeys as well, also if it was used last. */

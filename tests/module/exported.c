@@ -40,7 +40,7 @@ void require_exporter(void)
 bool kernel_is_movable(void)
 {
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_info(ctx, &info), 0);
 	nvmedmabuf_close(ctx);
@@ -398,8 +398,7 @@ int wire_attach(struct wire *w, const struct exported *b, uint64_t start, uint64
 {
 	*map = 0;
 	*reason = ~0U;
-	return nvmedmabuf_attach(w->ctx, b->fd, w->drive.fd, start, length, rig_access(), map,
-				 reason);
+	return attach_to(w->ctx, b->fd, w->drive.fd, start, length, rig_access(), 0, map, reason);
 }
 
 /* Unlike what is there, wherever it is needed that a transfer changes something. */
@@ -434,7 +433,7 @@ static void submit(struct wire *w, const struct nvme_dmabuf_command *command,
 		return;
 	}
 	*nvmedmabuf_queue_get(w->queue) = *command;
-	check_eq(nvmedmabuf_queue_submit(w->queue, 1, 0, 0), 1);
+	check_eq(nvmedmabuf_queue_submit(w->queue, 1, 0), 1);
 	check_eq(nvmedmabuf_queue_reap(w->queue, c, 1), 1);
 }
 

@@ -153,8 +153,8 @@ static void access_of_the_dmabuf(const void *arg)
 		int result;
 
 		check_eq(exported_try(&b, create, &segment, 1), 0);
-		result = nvmedmabuf_attach(w.ctx, b.fd, w.drive.fd, 0, b.bytes, cases[i].access,
-					   &map, &reason);
+		result = attach_to(w.ctx, b.fd, w.drive.fd, 0, b.bytes, cases[i].access, 0, &map,
+				   &reason);
 		check_eq(result, cases[i].reason ? -EACCES : 0);
 		check_eq(reason, cases[i].reason);
 		/* A refusal comes before the exporter hears of it. */
@@ -228,8 +228,8 @@ static void mixed(const void *arg)
 			check_in_bar(&runs[i]);
 	}
 	check_eq(nvmedmabuf_detach(w.ctx, map), 0);
-	check_eq(nvmedmabuf_attach_flags(w.ctx, b.fd, w.drive.fd, 0, b.bytes, rig_access(),
-					 NVME_DMABUF_ATTACH_REQUIRE_P2P, &map, &reason),
+	check_eq(attach_to(w.ctx, b.fd, w.drive.fd, 0, b.bytes, rig_access(),
+			   NVME_DMABUF_ATTACH_REQUIRE_P2P, &map, &reason),
 		 -EOPNOTSUPP);
 	check(reason == NVME_DMABUF_REASON_NOT_PEER || reason == NVME_DMABUF_REASON_NO_P2PDMA);
 	check_unused(&b);

@@ -153,7 +153,7 @@ static void fence_given_up(const void *arg)
 /* Who waits for one buffer's fence keeps nobody from another buffer. */
 static void fence_holds_up_nobody_else(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct exported b, other;
 	uint32_t map, reason;
 	struct attacher a;

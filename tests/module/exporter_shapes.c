@@ -15,7 +15,7 @@
 /* Is the drive's DMA translated, so that pages need not be contiguous for it? */
 static bool is_translated(const struct wire *w)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_ns_info(w->ctx, w->drive.fd, &info), 0);
 	check_eq(info.out_reason, NVME_DMABUF_REASON_NONE);
@@ -71,7 +71,7 @@ static void try_range(struct wire *w, struct exported *b, const struct exporter_
 		      uint32_t count, uint64_t start, uint64_t length, unsigned int transfers)
 {
 	unsigned int expected = segments_expected(segments, count, start, length, is_translated(w));
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint64_t edge = 0, pos = 0;
 	uint32_t map, reason;
 	int result = wire_attach(w, b, start, length, &map, &reason);
@@ -293,7 +293,7 @@ static void beyond_4g(const void *arg)
 					   3ULL << 31,
 					   (2ULL << 32) - 64 * KIB };
 	struct nvme_dmabuf_completion c;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint8_t *actual = pages_alloc(piece), *expected = pages_alloc(piece);
 	uint32_t map, reason;
 	struct exported b;

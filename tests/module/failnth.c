@@ -578,7 +578,7 @@ static int run_detach(struct state *s)
 
 static void settle_detach(struct state *s, const struct subject *subject)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	int found = nvmedmabuf_get_map_info(s->w.ctx, s->spare, &info);
 
 	(void)subject;
@@ -958,7 +958,7 @@ static void state_open(struct state *s, const struct subject *subject)
 		.flags = AUTO_REFRESH,
 		.access = rig_access(),
 	};
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	uint32_t reason;
 
 	memset(s, 0, sizeof(*s));
@@ -998,7 +998,7 @@ static void intact(struct state *s)
 
 static void check_maps(struct state *s)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	unsigned int count = 0;
 
 	for (uint32_t map = 1; map <= s->maps + 16; map++)
@@ -1063,7 +1063,7 @@ static void reload(const char *parameters)
  */
 static void first_use(const void *arg)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	unsigned int nth, failed = 0;
 	bool struck = true;
 	struct drive drive;
@@ -1106,7 +1106,7 @@ static void first_aligned(const void *arg)
 	bool submits = number == _IOC_NR(NVME_DMABUF_IOC_SUBMIT), struck = true;
 	static struct nvme_dmabuf_completion c;
 	static struct nvme_dmabuf_command read;
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	static union call_args args;
 	uint32_t map, other, reason;
 	struct exported b;

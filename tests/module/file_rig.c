@@ -28,8 +28,8 @@ int file_rig_try(struct file_rig *rig, int fd, uint32_t access, uint32_t flags, 
 {
 	*map = 0;
 	*reason = ~0U;
-	return nvmedmabuf_attach_flags(rig->ctx, rig->buffer.fd, fd, 0, rig->buffer.size, access,
-				       flags, map, reason);
+	return attach_to(rig->ctx, rig->buffer.fd, fd, 0, rig->buffer.size, access, flags, map,
+			 reason);
 }
 
 void file_rig_check_refused(struct file_rig *rig, uint32_t access, int error, uint32_t reason)
@@ -47,6 +47,7 @@ void file_rig_info(struct file_rig *rig, struct nvme_dmabuf_map_info *info)
 {
 	uint64_t whole = rig->file->bytes / rig->block;
 
+	info->size = sizeof(*info);
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, info), 0);
 	check_eq(info->out_length, rig->buffer.size);
 	check_eq(info->out_block_size, rig->block);
@@ -64,7 +65,7 @@ void file_rig_info(struct file_rig *rig, struct nvme_dmabuf_map_info *info)
 
 uint32_t file_rig_state(struct file_rig *rig)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
 	return info.out_state;
@@ -72,7 +73,7 @@ uint32_t file_rig_state(struct file_rig *rig)
 
 void file_rig_attach(struct file_rig *rig, uint32_t flags)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t reason;
 	int result = file_rig_try(rig, rig->file->fd, ACCESS_READ, flags, &rig->map, &reason);
 
@@ -99,7 +100,7 @@ void file_rig_refresh(struct file_rig *rig, int error, uint32_t reason)
 
 void file_rig_attach_written(struct file_rig *rig, uint32_t access, uint32_t flags)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t reason;
 	int result;
 

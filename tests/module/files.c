@@ -36,8 +36,8 @@ static struct filesystem *mounted(const void *arg)
 static void described(const void *arg)
 {
 	struct filesystem *fs = mounted(arg);
-	struct nvme_dmabuf_map_info info;
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	struct file_rig rig;
 	struct file file;
 
@@ -146,7 +146,7 @@ static void random_reads(const void *arg)
 static void many_pieces(const void *arg)
 {
 	struct filesystem *fs = mounted(arg);
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct nvme_dmabuf_command commands[4];
 	struct file_rig rig;
 	struct file file;
@@ -178,7 +178,7 @@ static void holes(const void *arg)
 	struct filesystem *fs = mounted(arg);
 	struct nvme_dmabuf_completion c[3];
 	struct nvme_dmabuf_command commands[3];
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct file_rig rig;
 	struct file file;
 	uint64_t blocks;
@@ -256,7 +256,7 @@ static void odd_sizes(const void *arg)
 	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
 		for (unsigned int blocks = 0; blocks < 20; blocks += 19) {
 			uint64_t bytes = (ends[i] < 0 ? blocks + 1 : blocks) * fs->block + ends[i];
-			struct nvme_dmabuf_map_info info;
+			struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 			struct file_rig rig;
 			struct file file;
 

@@ -95,7 +95,7 @@ static void check_changed(struct file_rig *rig)
 /* Refreshed, it reads what is there. */
 static void check_renewed(struct file_rig *rig)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	file_rig_refresh(rig, 0, NVME_DMABUF_REASON_NONE);
 	file_rig_info(rig, &info);
@@ -399,7 +399,7 @@ static void writer_stays(const void *arg)
 
 static void auto_refresh(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct watch w;
 	int fd;
 

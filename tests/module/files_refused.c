@@ -69,7 +69,7 @@ static void trial_begin(struct trial *t, struct filesystem *fs, int flags)
 /* It was all that was wrong. */
 static void trial_works(struct trial *t)
 {
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 
 	check_eq(nvmedmabuf_get_ns_info(t->rig.ctx, t->file.fd, &ns), 0);
 	check_that(!ns.out_reason, "NS_INFO: %s (%u)", nvmedmabuf_reason_name(ns.out_reason),
@@ -87,7 +87,7 @@ static void check_no_lease(struct trial *t)
 
 static void trial_refused(struct trial *t, int error, uint32_t reason)
 {
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 
 	file_rig_check_refused(&t->rig, ACCESS_READ, error, reason);
 	check_eq(nvmedmabuf_get_ns_info(t->rig.ctx, t->file.fd, &ns), 0);
@@ -146,7 +146,7 @@ static void writing(const void *arg)
 static void other_files(const void *arg)
 {
 	int pipes[2], sockets[2], fds[6];
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	uint32_t map, reason;
 	struct trial t;
 
@@ -225,7 +225,7 @@ static void leased(const void *arg)
 static void no_leases(const void *arg)
 {
 	static const char path[] = "/proc/sys/fs/leases-enable";
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	uint32_t map, reason;
 	struct trial t;
 	int result, asked;
@@ -246,7 +246,7 @@ static void no_leases(const void *arg)
 
 static void swapped(const void *arg)
 {
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	uint32_t map, reason;
 	struct trial t;
 	int result, asked;
@@ -667,20 +667,19 @@ static void other_arguments(const void *arg)
 	struct trial t;
 
 	trial_begin(&t, (struct filesystem *)arg, O_RDONLY);
-	check_eq(nvmedmabuf_attach_flags(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES,
-					 ACCESS_READ, 1U << 20, &map, &reason),
+	check_eq(attach_to(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES, ACCESS_READ, 1U << 20,
+			   &map, &reason),
 		 -EINVAL);
 	check_eq(reason, NVME_DMABUF_REASON_RESERVED);
-	check_eq(nvmedmabuf_attach(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES, 0, &map,
-				   &reason),
+	check_eq(attach_to(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES, 0, 0, &map, &reason),
 		 -EINVAL);
 	check_eq(reason, NVME_DMABUF_REASON_RESERVED);
-	check_eq(nvmedmabuf_attach(t.rig.ctx, t.file.fd, t.file.fd, 0, BYTES, ACCESS_READ, &map,
-				   &reason),
+	check_eq(attach_to(t.rig.ctx, t.file.fd, t.file.fd, 0, BYTES, ACCESS_READ, 0, &map,
+			   &reason),
 		 -EBADF);
 	check_eq(reason, NVME_DMABUF_REASON_NOT_DMABUF);
-	check_eq(nvmedmabuf_attach(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, t.rig.buffer.size + 4,
-				   ACCESS_READ, &map, &reason),
+	check_eq(attach_to(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, t.rig.buffer.size + 4,
+			   ACCESS_READ, 0, &map, &reason),
 		 -ERANGE);
 	check_eq(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF);
 	check_no_lease(&t);

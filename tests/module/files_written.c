@@ -73,7 +73,7 @@ static void deferred(const void *arg)
 {
 	struct filesystem *fs = (struct filesystem *)arg;
 	struct nvme_dmabuf_event event;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct file_rig rig;
 	struct file file;
 	uint32_t reason;
@@ -255,7 +255,7 @@ static void holes(const void *arg)
 static void tail(const void *arg)
 {
 	struct filesystem *fs = (struct filesystem *)arg;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct file_rig rig;
 	struct file file;
 
@@ -713,7 +713,7 @@ static void set_flag(const struct file *file, int flag, bool on)
 static void protected(const void *arg)
 {
 	static const int flags[] = { FS_APPEND_FL, FS_IMMUTABLE_FL };
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	struct written w;
 
 	written_open(&w, arg, ACCESS_BOTH, 0);

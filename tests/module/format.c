@@ -139,7 +139,7 @@ static void check_refused(struct rig *rig)
 
 static void check_block_size(struct rig *rig, uint32_t expected)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
@@ -237,9 +237,8 @@ static void not_by_itself(const void *arg)
 
 	(void)arg;
 	rig_open(&rig, path, exporter_any(), SIZE, WINDOW);
-	check_eq(nvmedmabuf_attach_flags(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, SIZE,
-					 rig_access(), NVME_DMABUF_ATTACH_AUTO_REFRESH, &rig.map,
-					 &reason),
+	check_eq(attach_to(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, SIZE, rig_access(),
+			   NVME_DMABUF_ATTACH_AUTO_REFRESH, &rig.map, &reason),
 		 0);
 	rig.length = SIZE;
 	check_transfers(&rig, 2);
@@ -280,7 +279,7 @@ static void unusable(const void *arg)
 {
 	const struct unusable *u = arg;
 	const char *path = format_path();
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	uint32_t map, reason;
 	struct rig rig;
 
@@ -292,8 +291,8 @@ static void unusable(const void *arg)
 	check_that(is_one_of(ns.out_reason, u->reasons), "reason %s",
 		   nvmedmabuf_reason_name(ns.out_reason));
 	reason = ~0U;
-	check_eq(nvmedmabuf_attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, SIZE, rig_access(),
-				   &map, &reason),
+	check_eq(attach_to(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, SIZE, rig_access(), 0, &map,
+			   &reason),
 		 -EOPNOTSUPP);
 	check_eq(reason, ns.out_reason);
 	check_block_size(&rig, 512);
@@ -369,8 +368,8 @@ static void *user_run(void *arg)
 		bool stale = false;
 
 		if (!map) {
-			result = nvmedmabuf_attach(u->ctx, u->b->fd, u->ns_fd, 0, u->b->bytes,
-						   rig_access(), &map, &reason);
+			result = attach_to(u->ctx, u->b->fd, u->ns_fd, 0, u->b->bytes, rig_access(),
+					   0, &map, &reason);
 			/* The driver itself does not know the format for a moment. */
 			check_that(!result || result == -ESTALE || result == -EIO ||
 					   (result == -EOPNOTSUPP &&
@@ -424,7 +423,7 @@ static void under_load(const struct format *before, const struct format *after, 
 {
 	const char *path = format_path();
 	struct exporter_segment segment = { .length = SIZE, .order = 8 };
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct user users[2];
 	struct exported b;
 	struct drive drive;

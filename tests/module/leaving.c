@@ -255,8 +255,8 @@ void device_return(struct device *d)
 
 void check_gone(struct rig *rig)
 {
-	struct nvme_dmabuf_map_info info;
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	struct nvme_dmabuf_completion c;
 	uint32_t map, reason = ~0U;
 
@@ -266,8 +266,8 @@ void check_gone(struct rig *rig)
 	check_eq(c.reason, NVME_DMABUF_REASON_GONE);
 	check_eq(c.bytes, 0);
 	check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), -ENODEV);
-	check_eq(nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE,
-				   NVME_DMABUF_ACCESS_READ, &map, &reason),
+	check_eq(attach_to(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE,
+			   NVME_DMABUF_ACCESS_READ, 0, &map, &reason),
 		 -ENODEV);
 	check_eq(reason, NVME_DMABUF_REASON_GONE);
 	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, &ns), 0);

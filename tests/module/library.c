@@ -16,9 +16,6 @@
 
 #include "slow.h"
 
-#define POLLED NVMEDMABUF_QUEUE_POLLED
-#define URING  NVMEDMABUF_QUEUE_URING
-
 /* What a test is run on, and how. */
 struct way {
 	const char *path;
@@ -40,7 +37,7 @@ static const char *way_name(uint32_t flags)
 static struct nvmedmabuf_queue *queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags)
 {
 	struct nvmedmabuf_queue *queue;
-	int result = nvmedmabuf_queue_create(ctx, depth, flags, &queue);
+	int result = queue_of(ctx, depth, flags, &queue);
 
 	if (result == -EOPNOTSUPP && flags & URING)
 		skip("no io_uring here");
@@ -50,7 +47,7 @@ static struct nvmedmabuf_queue *queue_create(struct nvmedmabuf *ctx, uint32_t de
 
 static void rig_for_queues(struct rig *rig, const struct way *way, uint64_t size)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 
 	rig_open(rig, way->path, exporter_any(), size, size);
 	rig_attach_all(rig);
@@ -153,11 +150,18 @@ static void submit_and_wait(struct traffic *t)
 {
 	uint32_t want = rnd_below(DEPTH + 2);
 	uint64_t timeout = rnd() % 3 ? 0 : 1 + rnd_below(2000000);
-	uint32_t flags = rnd() % 2 ? NVMEDMABUF_SUBMIT_NOWAIT : 0;
-	int result = nvmedmabuf_queue_submit(t->queue, want, timeout, flags);
+	const struct nvmedmabuf_submit_params params = {
+		.size = sizeof(params),
+		.nowait = rnd() % 2,
+	};
+	int result = nvmedmabuf_queue_submit_with(t->queue, want, timeout, &params);
 
 	if (result == -EAGAIN) {
-		check(flags || timeout);
+		check(params.nowait || timeout);
+		return;
+	}
+	if (result == -ETIME) {
+		check(timeout);
 		return;
 	}
 	check(result >= 0);
@@ -218,8 +222,8 @@ static void depths(const void *arg)
 		queue = queue_create(rig.ctx, depth, way->flags);
 		for (unsigned int round = 0; round < 3; round++) {
 			check_eq(prepare_reads(&rig, queue), depth);
-			check_eq(nvmedmabuf_queue_submit(queue, ~0U, 0, 0), depth);
-			check_eq(nvmedmabuf_queue_submit(queue, ~0U, 0, 0), 0);
+			check_eq(nvmedmabuf_queue_submit(queue, ~0U, 0), depth);
+			check_eq(nvmedmabuf_queue_submit(queue, ~0U, 0), 0);
 			check(!nvmedmabuf_queue_get(queue));
 			check_eq(nvmedmabuf_queue_reap(queue, c, 1), 1);
 			check(nvmedmabuf_queue_get(queue));
@@ -242,7 +246,7 @@ static void deepest(const void *arg)
 	const struct way *way = arg;
 	struct nvme_dmabuf_completion *c;
 	struct nvmedmabuf_queue *queue;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	uint32_t submitted = 0, done = 0, depth;
 	struct rig rig;
 
@@ -254,7 +258,7 @@ static void deepest(const void *arg)
 	queue = queue_create(rig.ctx, depth, way->flags);
 	check_eq(prepare_reads(&rig, queue), depth);
 	while (done < depth) {
-		int result = nvmedmabuf_queue_submit(queue, 1, 0, NVMEDMABUF_SUBMIT_NOWAIT);
+		int result = nvmedmabuf_queue_submit_with(queue, 1, 0, &nowait);
 
 		if (result == -EAGAIN)
 			pause_ms();
@@ -294,7 +298,7 @@ static void refused(const void *arg)
 		if (n == 2)
 			cmd->slba = rig.drive.blocks;
 	}
-	check_eq(nvmedmabuf_queue_submit(queue, 4, 0, 0), 4);
+	check_eq(nvmedmabuf_queue_submit(queue, 4, 0), 4);
 	check_eq(nvmedmabuf_queue_reap(queue, c, 4), 4);
 	for (unsigned int n = 0; n < 4; n++) {
 		if (c[n].user_data == 1) {
@@ -332,7 +336,7 @@ static void failed(const void *arg)
 	queue = queue_create(ctx, 1, way->flags);
 	cmd = nvmedmabuf_queue_get(queue);
 	nvmedmabuf_prep_read(cmd, map, 0, 512, 2048);
-	check_eq(nvmedmabuf_queue_submit(queue, 1, 0, 0), 1);
+	check_eq(nvmedmabuf_queue_submit(queue, 1, 0), 1);
 	check_eq(nvmedmabuf_queue_reap(queue, &c, 1), 1);
 	check_eq(c.error, 0);
 	check_eq(c.status & 0x7ff, 0x281);
@@ -361,7 +365,7 @@ static void polling(const void *arg)
 	check_eq(poll(&p, 1, 0), 0);
 	prepare_reads(&rig, queue);
 	check_eq(poll(&p, 1, 0), 0);
-	check_eq(nvmedmabuf_queue_submit(queue, 0, 0, 0), 8);
+	check_eq(nvmedmabuf_queue_submit(queue, 0, 0), 8);
 	while (done < 8) {
 		int count;
 
@@ -430,13 +434,13 @@ static void timeouts(const void *arg)
 	for (unsigned int i = 0; i < 3; i++) {
 		uint64_t start = now_ms();
 
-		check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, timeout_ms * 1000000, 0),
+		check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, timeout_ms * 1000000),
 			 i ? 0 : SLOW_COUNT);
 		check(now_ms() - start >= timeout_ms);
 		done += slow_read(&s);
 		check(done < (int)SLOW_COUNT);
 	}
-	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0, 0), 0);
+	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0), 0);
 	done += slow_read(&s);
 	check_eq(done, SLOW_COUNT);
 	slow_end(&s);
@@ -458,9 +462,9 @@ static void signals(const void *arg)
 
 	slow_start(&s, arg);
 	check_sys(sigaction(SIGALRM, &action, NULL));
-	check_eq(nvmedmabuf_queue_submit(s.queue, 0, 0, 0), SLOW_COUNT);
+	check_eq(nvmedmabuf_queue_submit(s.queue, 0, 0), SLOW_COUNT);
 	check_sys(setitimer(ITIMER_REAL, &soon, NULL));
-	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0, 0), 0);
+	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0), 0);
 	check_eq(alarms, 1);
 	check(slow_read(&s) < (int)SLOW_COUNT);
 	/* A queue that is freed waits on. */
@@ -478,7 +482,7 @@ static void freed_in_flight(const void *arg)
 	char byte;
 
 	slow_start(&s, arg);
-	check_eq(nvmedmabuf_queue_submit(s.queue, 0, 0, 0), SLOW_COUNT);
+	check_eq(nvmedmabuf_queue_submit(s.queue, 0, 0), SLOW_COUNT);
 	check(nvmedmabuf_queue_get(s.queue));
 	check_sys(pipe(pipes));
 	child = check_sys(fork());
@@ -513,7 +517,7 @@ static void dropped(const void *arg)
 				break;
 			rig_prepare(&rig, cmd, 1);
 			if (i + 2 == n)
-				check_eq(nvmedmabuf_queue_submit(queue, 0, 0, 0), n - 1);
+				check_eq(nvmedmabuf_queue_submit(queue, 0, 0), n - 1);
 		}
 		nvmedmabuf_queue_free(queue);
 		rig_verify(&rig);
@@ -526,19 +530,19 @@ static void limits(const void *arg)
 	const struct way *way = arg;
 	struct nvmedmabuf_queue *queue, **queues;
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	uint32_t n;
 
 	check_eq(nvmedmabuf_get_info(ctx, &info), 0);
 	nvmedmabuf_queue_free(queue_create(ctx, info.out_max_depth, way->flags));
-	check_eq(nvmedmabuf_queue_create(ctx, info.out_max_depth + 1, way->flags, &queue), -ENOSPC);
-	check_eq(nvmedmabuf_queue_create(ctx, 0, way->flags, &queue), -EINVAL);
+	check_eq(queue_of(ctx, info.out_max_depth + 1, way->flags, &queue), -ENOSPC);
+	check_eq(queue_of(ctx, 0, way->flags, &queue), -EINVAL);
 	if (!(way->flags & URING)) {
 		queues = calloc(info.out_max_queues, sizeof(*queues));
 		check(queues);
 		for (n = 0; n < info.out_max_queues; n++)
 			queues[n] = queue_create(ctx, 1, way->flags);
-		check_eq(nvmedmabuf_queue_create(ctx, 1, way->flags, &queue), -ENOSPC);
+		check_eq(queue_of(ctx, 1, way->flags, &queue), -ENOSPC);
 		while (n--)
 			nvmedmabuf_queue_free(queues[n]);
 		free(queues);
@@ -558,7 +562,7 @@ static void switched_off(const void *arg)
 	ctx = ctx_open();
 	if (!file_put(path, "2"))
 		skip("this kernel's io_uring cannot be switched off");
-	result = nvmedmabuf_queue_create(ctx, 1, URING, &queue);
+	result = queue_of(ctx, 1, URING, &queue);
 	check(file_put(path, "0"));
 	check_eq(result, -EOPNOTSUPP);
 	nvmedmabuf_close(ctx);

@@ -105,7 +105,7 @@ static void *detach_run(void *arg)
 static void detached_in_flight(const void *arg)
 {
 	const char *path = drive_path("SLOW");
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct nvme_dmabuf_completion c;
 	static struct submitter s;
 	pthread_t detacher;
@@ -139,7 +139,7 @@ static void *detach_at_once(void *arg)
 
 static void detached_at_once(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	pthread_t detacher;
 	struct rig rig;
 	void *result;
@@ -506,7 +506,7 @@ static void passed_on(const void *arg)
 	child = check_sys(fork());
 	if (!child) {
 		struct nvmedmabuf *ctx;
-		struct nvme_dmabuf_map_info info;
+		struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 		uint32_t number;
 
 		check_sys(setuid(65534));
@@ -616,7 +616,7 @@ static void unload_after_kill(const void *arg)
 static void map_limit(const void *arg)
 {
 	static const char parameter[] = "/sys/module/nvme_dmabuf/parameters/max_maps";
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	uint32_t maps[5], reason, extra;
 	struct nvmedmabuf *other;
 	char limit[16];
@@ -634,8 +634,8 @@ static void map_limit(const void *arg)
 		maps[i] = attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE,
 				 NVME_DMABUF_ACCESS_READ);
 	reason = ~0U;
-	result = nvmedmabuf_attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE,
-				   NVME_DMABUF_ACCESS_READ, &extra, &reason);
+	result = attach_to(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE, NVME_DMABUF_ACCESS_READ,
+			   0, &extra, &reason);
 	/* Of this context only. */
 	other = ctx_open();
 	attach(other, rig.buffer.fd, rig.drive.fd, 0, PAGE, NVME_DMABUF_ACCESS_READ);

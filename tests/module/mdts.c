@@ -22,8 +22,8 @@
 
 static uint32_t max_command_of(struct rig *rig)
 {
-	struct nvme_dmabuf_ns_info info;
-	struct nvme_dmabuf_info module;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
+	struct nvme_dmabuf_info module = { .size = sizeof(module) };
 	struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
 	char block_layer[32];
 	uint64_t most;
@@ -96,7 +96,7 @@ static void bad_start(const void *arg)
 static void tiny(const void *arg)
 {
 	const char *path = drive_path(arg);
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct rig rig;
 
 	rig_open(&rig, path, exporter_any(), 128 * KIB, 64 * KIB);
@@ -125,7 +125,7 @@ static void main_namespace(const void *arg)
 static void small(const void *arg)
 {
 	const char *path = drive_path("SMALLMDTS");
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *ctx = ctx_open();
 	struct drive drive;
 
@@ -140,7 +140,7 @@ static void small(const void *arg)
 static void large(const void *arg)
 {
 	const char *path = drive_path("PLAIN512");
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *ctx = ctx_open();
 	struct drive drive;
 
@@ -271,7 +271,7 @@ static void zoned(const void *arg)
 	const char *path = drive_path("ZONED");
 	struct nvme_dmabuf_command batch[32];
 	struct nvme_dmabuf_completion c[32];
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	uint32_t map, reason, sectors;
 	struct buffer buffer;
 	struct drive drive;
@@ -328,11 +328,11 @@ static void zoned(const void *arg)
 	buffer_end_cpu(&buffer);
 
 	require_erase();
-	check_eq(nvmedmabuf_attach(ctx, buffer.fd, drive.fd, 0, MIB, ACCESS_BOTH, &map, &reason),
+	check_eq(attach_to(ctx, buffer.fd, drive.fd, 0, MIB, ACCESS_BOTH, 0, &map, &reason),
 		 -EOPNOTSUPP);
 	check_eq(reason, NVME_DMABUF_REASON_ZONED);
-	check_eq(nvmedmabuf_attach(ctx, buffer.fd, drive.fd, 0, MIB, NVME_DMABUF_ACCESS_WRITE, &map,
-				   &reason),
+	check_eq(attach_to(ctx, buffer.fd, drive.fd, 0, MIB, NVME_DMABUF_ACCESS_WRITE, 0, &map,
+			   &reason),
 		 -EOPNOTSUPP);
 	check_eq(reason, NVME_DMABUF_REASON_ZONED);
 }
@@ -340,7 +340,7 @@ static void zoned(const void *arg)
 static void multipath(const void *arg)
 {
 	const char *path = drive_path("MPATH");
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *ctx = ctx_open();
 	struct drive drive;
 

@@ -42,7 +42,7 @@ static void right_or_refused(const void *arg)
 	drive_open(&drive, path);
 	buffer_alloc(&buffer, exporter_any(), MIB);
 	check_eq(nvmedmabuf_get_ns_info(ctx, drive.fd, &info), 0);
-	result = nvmedmabuf_attach(ctx, buffer.fd, drive.fd, 0, MIB, rig_access(), &map, &reason);
+	result = attach_to(ctx, buffer.fd, drive.fd, 0, MIB, rig_access(), 0, &map, &reason);
 	check_eq(reason, info.out_reason);
 	if (!result) {
 		check_eq(reason, NVME_DMABUF_REASON_NONE);
@@ -66,7 +66,7 @@ static void right_or_refused(const void *arg)
 static void skip_if_refused(const char *path)
 {
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct drive drive;
 
 	drive_open(&drive, path);

@@ -31,7 +31,7 @@ static struct known slow_drive;
 static void require_attachable(const struct pair *pair)
 {
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct drive drive;
 	char zoned[16];
 
@@ -110,7 +110,7 @@ static void contiguous(const void *arg)
 	static const uint32_t accesses[] = { NVME_DMABUF_ACCESS_READ, NVME_DMABUF_ACCESS_WRITE };
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_command command;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct exported b;
 	struct wire w;
 

@@ -35,7 +35,7 @@
 
 /** struct way - how commands get to the drive; @flags: of the queue, or of the ring's setup */
 struct way {
-	enum { SUBMIT, QUEUE, URING } by;
+	enum { BY_SUBMIT, BY_QUEUE, BY_URING } by;
 	uint32_t flags;
 	const char *name;
 };
@@ -143,16 +143,16 @@ static int attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64
 {
 	*map = 0;
 	*reason = ~0U;
-	return nvmedmabuf_attach_flags(ctx, dmabuf_fd, ns_fd, 0, length, rig_access(), flags, map,
-				       reason);
+	return attach_to(ctx, dmabuf_fd, ns_fd, 0, length, rig_access(), flags, map, reason);
 }
 
 static struct nvme_dmabuf_peer_info peer_info(struct nvmedmabuf *ctx, int ns_fd,
 					      const struct pci_address *peer)
 {
-	struct nvme_dmabuf_peer_info info;
+	struct nvme_dmabuf_peer_info info = { .size = sizeof(info) };
 
 	memset(&info, 0xa5, sizeof(info));
+	info.size = sizeof(info);
 	check_eq(nvmedmabuf_get_peer_info(ctx, ns_fd, peer->domain, peer->bdf, &info), 0);
 	check_eq(info.out_flags, 0);
 	return info;
@@ -161,7 +161,7 @@ static struct nvme_dmabuf_peer_info peer_info(struct nvmedmabuf *ctx, int ns_fd,
 static bool kernel_has_p2p(void)
 {
 	struct nvmedmabuf *ctx = ctx_open();
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_info(ctx, &info), 0);
 	nvmedmabuf_close(ctx);
@@ -225,7 +225,7 @@ static void check_transfers(struct rig *rig, unsigned int count)
 
 static void check_state(struct rig *rig, uint32_t state, uint64_t generation)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
 	check_eq(info.out_state, state);
@@ -255,8 +255,8 @@ static void check_revoked(struct rig *rig, uint64_t generation)
 	check_state(rig, NVME_DMABUF_STATE_REVOKED, generation);
 	check_command_refused(rig);
 	check_eq(nvmedmabuf_get_placement(rig->ctx, rig->map, NULL, 0), -ESTALE);
-	check_eq(nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE, rig_access(),
-				   &map, &reason),
+	check_eq(attach_to(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, PAGE, rig_access(), 0, &map,
+			   &reason),
 		 -ENODEV);
 	check_eq(reason, NVME_DMABUF_REASON_EXPORTER_REVOKED);
 	reason = ~0U;
@@ -295,7 +295,7 @@ static void check_placement(struct rig *rig, const struct peer *p)
 
 static void placement(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct peer p;
 	struct rig rig;
 
@@ -665,7 +665,7 @@ static void disabled_under_users(const void *arg)
 	struct user users[3];
 	unsigned int done = 0, stale = 0;
 	uint64_t length = ARRAY_SIZE(users) * 8 * PIECE, longest = 0;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct peer p;
 	struct rig rig;
 
@@ -926,7 +926,7 @@ static void required(const void *arg)
 {
 	const struct exporter *list;
 	unsigned int count = exporters(&list), refused = 0;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct buffer buffer;
 	uint32_t reason, map;
 	struct peer p;
@@ -991,7 +991,7 @@ static void no_path(const void *arg)
 
 static void asked(const void *arg)
 {
-	struct nvme_dmabuf_peer_info info;
+	struct nvme_dmabuf_peer_info info = { .size = sizeof(info) };
 	struct pci_address address;
 	struct nvmedmabuf *ctx = ctx_open();
 	struct drive drive;
@@ -1025,7 +1025,7 @@ static void asked(const void *arg)
 static void redirected(const void *arg)
 {
 	char link[256], port[PATH_MAX], file[PATH_MAX + 16];
-	struct nvme_dmabuf_peer_info info;
+	struct nvme_dmabuf_peer_info info = { .size = sizeof(info) };
 	struct pci_address address;
 	unsigned int bus, device, function;
 	struct nvmedmabuf *ctx = ctx_open();
@@ -1097,7 +1097,7 @@ static void refused(const void *arg)
 static void refused_beside_another(const void *arg)
 {
 	const char *path = drive_path("SWITCHED");
-	struct nvme_dmabuf_peer_info info;
+	struct nvme_dmabuf_peer_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *ctx = ctx_open();
 	struct pci_address address;
 	struct drive drive;

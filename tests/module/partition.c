@@ -38,7 +38,7 @@ struct fixture {
 
 static void fixture_open(struct fixture *f, const char *path)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t block;
 
 	require_erase();
@@ -103,7 +103,7 @@ static void refused(struct fixture *f, uint64_t length, uint64_t slba, int error
 
 static void information(const void *path)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct fixture f;
 
 	fixture_open(&f, path);
@@ -218,7 +218,7 @@ static void unaligned(const void *arg)
 		uint32_t start, length;
 	} partitions[] = { { 2049, 512 }, { 4096, 511 }, { 8192, 512 } };
 	const char *path = drive_path("PLAIN4K");
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct apple_entry sectors[8];
 	uint8_t saved[PAGE];
 	uint32_t map, reason;
@@ -255,8 +255,8 @@ static void unaligned(const void *arg)
 		partition_path(path, i + 1, part, sizeof(part));
 		wait_until((fd = open(part, O_RDONLY | O_CLOEXEC)) >= 0);
 		check_eq(nvmedmabuf_get_ns_info(rig.ctx, fd, &info), 0);
-		result = nvmedmabuf_attach(rig.ctx, rig.buffer.fd, fd, 0, MIB,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(rig.ctx, rig.buffer.fd, fd, 0, MIB, NVME_DMABUF_ACCESS_READ, 0,
+				   &map, &reason);
 		close(fd);
 		check_that(result == (aligned ? 0 : -EOPNOTSUPP),
 			   "partition of %u sectors at %u: attach says %d, %s",

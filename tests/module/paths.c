@@ -65,7 +65,7 @@ static void open_multipath(struct rig *rig)
 /* Attaches, and tells on which path; all that is attached moves the right data. */
 static uint32_t attach_path(struct rig *rig, enum way way, struct path *p)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	rig_attach_all(rig);
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
@@ -82,7 +82,7 @@ static uint32_t attach_path(struct rig *rig, enum way way, struct path *p)
 static void check_map_gone(struct rig *rig, uint32_t map)
 {
 	struct nvme_dmabuf_completion c;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t reason = ~0U;
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, map, &info), 0);
@@ -179,7 +179,7 @@ static void reset(const void *arg)
 /* Without any the namespace is gone, and what comes back is another. */
 static void all_gone(const void *arg)
 {
-	struct nvme_dmabuf_ns_info ns;
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	struct path paths[PATHS];
 	uint32_t maps[PATHS], map, reason = ~0U;
 	struct rig rig;
@@ -192,8 +192,8 @@ static void all_gone(const void *arg)
 	}
 	for (unsigned int i = 0; i < PATHS; i++)
 		check_map_gone(&rig, maps[i]);
-	check_eq(nvmedmabuf_attach(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE,
-				   NVME_DMABUF_ACCESS_READ, &map, &reason),
+	check_eq(attach_to(rig.ctx, rig.buffer.fd, rig.drive.fd, 0, PAGE, NVME_DMABUF_ACCESS_READ,
+			   0, &map, &reason),
 		 -ENODEV);
 	check_eq(reason, NVME_DMABUF_REASON_GONE);
 	check_eq(nvmedmabuf_get_ns_info(rig.ctx, rig.drive.fd, &ns), 0);

@@ -464,7 +464,7 @@ static void nowait(const void *arg)
 {
 	struct nvme_dmabuf_command commands[4];
 	unsigned int submitted = 0, done = 0;
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct nvme_dmabuf_enter args;
 	uint64_t end = now_ms() + 60000;
 	struct line line;
@@ -501,7 +501,7 @@ static void nowait(const void *arg)
 static void polled_if_there(const void *arg)
 {
 	long long queues = file_number("/sys/module/nvme/parameters/poll_queues");
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct rig rig;
 
 	(void)arg;

@@ -54,7 +54,7 @@ static int refresh(struct wire *w, uint32_t map, struct nvme_dmabuf_refresh *out
 
 static void check_refreshed(struct wire *w, uint32_t map, uint64_t generation)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct nvme_dmabuf_refresh out;
 
 	check_eq(refresh(w, map, &out), 0);
@@ -107,7 +107,7 @@ static void deferred(const void *arg)
 {
 	static const uint32_t flags[] = { NVME_DMABUF_ATTACH_DEFER,
 					  NVME_DMABUF_ATTACH_DEFER | AUTO };
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t map, reason;
 	struct exported b;
 	struct wire w;
@@ -390,7 +390,7 @@ static void detached_while_moving(const void *arg)
 /* Moved again and again, with nothing in between but commands. */
 static void check_follows(struct wire *w, struct exported *b, uint32_t map, unsigned int rounds)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		move(b, MOVE);
@@ -402,7 +402,7 @@ static void check_follows(struct wire *w, struct exported *b, uint32_t map, unsi
 
 static void refreshed_by_itself(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t map, plain, reason;
 	struct exported b;
 	struct wire w;
@@ -440,7 +440,7 @@ static void refreshed_in_queue(const void *arg)
 
 	open_told(&w, &b, &way->kind);
 	check_eq(attach_flags(&w, b.fd, b.bytes, AUTO, &map, &reason), 0);
-	result = nvmedmabuf_queue_create(w.ctx, 1, way->flags, &w.queue);
+	result = queue_of(w.ctx, 1, way->flags, &w.queue);
 	if (result == -EOPNOTSUPP)
 		skip("no io_uring here");
 	check_eq(result, 0);
@@ -493,7 +493,7 @@ static void *user_run(void *arg)
 
 static void moved_under_users(const void *arg)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct user users[4];
 	uint32_t map, reason;
 	struct exported b;
@@ -641,7 +641,7 @@ static void peers_required(const void *arg)
 {
 	uint32_t kind = *(const uint32_t *)arg, map, reason;
 	struct nvme_dmabuf_placement_run runs[8];
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct exported b;
 	struct wire w;
 	int count;
@@ -674,8 +674,8 @@ static void peers_required(const void *arg)
 static void peers(const void *arg)
 {
 	struct nvme_dmabuf_peer_info info = { .size = sizeof(info), .pci_bdf = 0xffff };
-	struct nvme_dmabuf_info module;
-	struct nvme_dmabuf_map_info map;
+	struct nvme_dmabuf_info module = { .size = sizeof(module) };
+	struct nvme_dmabuf_map_info map = { .size = sizeof(map) };
 	uint32_t number, reason;
 	struct exported b;
 	struct wire w;
@@ -686,6 +686,8 @@ static void peers(const void *arg)
 	fd = nvmedmabuf_fd(w.ctx);
 	exported_create_pages(&b, MIB, 0);
 	check_eq(wire_attach(&w, &b, 0, b.bytes, &number, &reason), 0);
+	map.size = sizeof(map);
+	module.size = sizeof(module);
 	check_eq(nvmedmabuf_get_map_info(w.ctx, number, &map), 0);
 	check_eq(nvmedmabuf_get_info(w.ctx, &module), 0);
 
@@ -724,11 +726,10 @@ int main(int argc, char **argv)
 	static const char *const names[] = { "static", "dynamic" };
 	static const struct way ways[] = {
 		{ "queue", 0, EXPORTER_DYNAMIC },
-		{ "polled queue", NVMEDMABUF_QUEUE_POLLED, EXPORTER_DYNAMIC },
-		{ "io_uring", NVMEDMABUF_QUEUE_URING, EXPORTER_DYNAMIC },
-		{ "io_uring, polled", NVMEDMABUF_QUEUE_URING | NVMEDMABUF_QUEUE_POLLED,
-		  EXPORTER_DYNAMIC },
-		{ "static, io_uring", NVMEDMABUF_QUEUE_URING, 0 },
+		{ "polled queue", POLLED, EXPORTER_DYNAMIC },
+		{ "io_uring", URING, EXPORTER_DYNAMIC },
+		{ "io_uring, polled", URING | POLLED, EXPORTER_DYNAMIC },
+		{ "static, io_uring", URING, 0 },
 	};
 
 	require_device();

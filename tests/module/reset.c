@@ -73,7 +73,7 @@ static bool reset(const struct device *d, enum reset how)
 
 static void check_live(struct rig *rig)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(rig->ctx, rig->map, &info), 0);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
@@ -121,7 +121,7 @@ static void function_idle(const void *arg)
 
 static bool has_polled_queues(const struct rig *rig)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, &info), 0);
 	return info.out_flags & NVME_DMABUF_NS_POLL;
@@ -282,8 +282,8 @@ static void *attach_once(void *arg)
 	uint32_t map;
 
 	a->thread = gettid();
-	a->result = nvmedmabuf_attach(a->rig->ctx, a->rig->buffer.fd, a->rig->drive.fd, 0, MIB,
-				      NVME_DMABUF_ACCESS_READ, &map, &a->reason);
+	a->result = attach_to(a->rig->ctx, a->rig->buffer.fd, a->rig->drive.fd, 0, MIB,
+			      NVME_DMABUF_ACCESS_READ, 0, &map, &a->reason);
 	if (!a->result)
 		a->result = nvmedmabuf_detach(a->rig->ctx, map);
 	return NULL;
@@ -407,8 +407,8 @@ static void *attacher_run(void *arg)
 	int result;
 
 	while (!stopping()) {
-		result = nvmedmabuf_attach(u->rig->ctx, u->rig->buffer.fd, u->rig->drive.fd, 0, MIB,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(u->rig->ctx, u->rig->buffer.fd, u->rig->drive.fd, 0, MIB,
+				   NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		/* A test read may have been given up. */
 		check_that(!result || result == -EIO, "attach says %s, %s", strerror(-result),
 			   nvmedmabuf_reason_name(reason));
@@ -493,7 +493,7 @@ static void function_busy(const void *arg)
 
 static void hung_commands(struct submitter *s, struct rig *rig)
 {
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_info(rig->ctx, &info), 0);
 	slow_commands(s->commands, rig->map, rig->drive.block);
@@ -655,8 +655,8 @@ static void *until_gone_run(void *arg)
 	int result;
 
 	for (;;) {
-		result = nvmedmabuf_attach(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, MIB,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(rig->ctx, rig->buffer.fd, rig->drive.fd, 0, MIB,
+				   NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		if (result) {
 			check_that(result == -ENODEV && reason == NVME_DMABUF_REASON_GONE,
 				   "attach says %s, %s", strerror(-result),

@@ -20,7 +20,7 @@
 
 static void check_live(struct wire *w, struct exported *b, uint32_t map)
 {
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
@@ -43,7 +43,7 @@ static void check_refused(struct wire *w, struct nvme_dmabuf_command *command)
 static void check_stale(struct wire *w, uint32_t map)
 {
 	struct nvme_dmabuf_command command;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
 	check_eq(info.out_state, NVME_DMABUF_STATE_REVOKED);
@@ -69,7 +69,7 @@ static void check_may_move(struct wire *w, uint32_t map, uint32_t flags)
 	uint32_t expected = kernel_is_movable()	     ? NVME_DMABUF_MAP_DYNAMIC :
 			    flags & EXPORTER_DYNAMIC ? NVME_DMABUF_MAP_PINNED :
 						       0;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
 	check_eq(info.out_flags & (NVME_DMABUF_MAP_DYNAMIC | NVME_DMABUF_MAP_PINNED), expected);
@@ -260,7 +260,7 @@ static void slow_verify(struct wire *w, struct exported *b, const struct submitt
 static void in_flight(const void *arg)
 {
 	uint32_t flags = *(const uint32_t *)arg, map;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	static struct submitter s;
 	struct exported b;
 	struct mover m;
@@ -336,7 +336,7 @@ static void *detach_run(void *arg)
 static void detached_and_moved(const void *arg)
 {
 	bool move_first = *(const bool *)arg;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	static struct submitter s;
 	pthread_t detacher;
 	struct exported b;

@@ -73,8 +73,8 @@ static uint32_t user_attach(struct user *u, struct wire *own)
 	int result;
 
 	do {
-		result = nvmedmabuf_attach(own->ctx, u->b->fd, own->drive.fd, u->number * PART,
-					   PART, NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(own->ctx, u->b->fd, own->drive.fd, u->number * PART, PART,
+				   NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		check_that(!result || (result == -ENODEV &&
 				       reason == NVME_DMABUF_REASON_EXPORTER_REVOKED),
 			   "attach: %d, %s", result, nvmedmabuf_reason_name(reason));
@@ -175,8 +175,8 @@ static void *until_gone_run(void *arg)
 	int result;
 
 	for (;;) {
-		result = nvmedmabuf_attach(u->w->ctx, u->b->fd, u->w->drive.fd, 0, u->b->bytes,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(u->w->ctx, u->b->fd, u->w->drive.fd, 0, u->b->bytes,
+				   NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		if (result) {
 			check_that(result == -ENODEV && reason == NVME_DMABUF_REASON_GONE,
 				   "attach: %d, %s", result, nvmedmabuf_reason_name(reason));
@@ -204,7 +204,7 @@ static void drive_goes(const void *arg)
 	require_unbind(&known);
 	device_find(&device, UNBIND, &known);
 	for (unsigned int i = 0; i < scaled(5); i++) {
-		struct nvme_dmabuf_map_info info;
+		struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 		uint32_t idle, reason;
 		struct exported b;
 		pthread_t mover;

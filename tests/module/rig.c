@@ -27,8 +27,7 @@ uint32_t attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offse
 		uint32_t access)
 {
 	uint32_t map = 0, reason = ~0U;
-	int result =
-		nvmedmabuf_attach(ctx, dmabuf_fd, ns_fd, offset, length, access, &map, &reason);
+	int result = attach_to(ctx, dmabuf_fd, ns_fd, offset, length, access, 0, &map, &reason);
 
 	check_that(!result, "attach of %#llx+%#llx refused: %s, %s", (unsigned long long)offset,
 		   (unsigned long long)length, strerror(-result), nvmedmabuf_reason_name(reason));

@@ -11,6 +11,7 @@
 #include <nvmedmabuf.h>
 
 #include "buffer.h"
+#include "calls.h"
 #include "common.h"
 
 #define ACCESS_BOTH (NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE)

@@ -61,7 +61,8 @@ static uint32_t new_map(struct wire *w, struct exported *b)
 static void many(const void *arg)
 {
 	static uint32_t maps[MANY];
-	struct nvme_dmabuf_map_info first, info;
+	struct nvme_dmabuf_map_info first = { .size = sizeof(first) },
+				    info = { .size = sizeof(info) };
 	struct wire w[2];
 	struct exported b;
 

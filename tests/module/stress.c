@@ -96,7 +96,7 @@ static void *user_run(void *arg)
 {
 	struct nvme_dmabuf_completion c[8];
 	struct nvme_dmabuf_command commands[8];
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	struct victim *v = arg;
 
 	while (!__atomic_load_n(&v->stop, __ATOMIC_RELAXED)) {

@@ -182,8 +182,8 @@ static void *attacher_run(void *arg)
 	int result;
 
 	do {
-		result = nvmedmabuf_attach(w->rig->ctx, w->rig->buffer.fd, w->rig->drive.fd, 0, MIB,
-					   NVME_DMABUF_ACCESS_READ, &map, &reason);
+		result = attach_to(w->rig->ctx, w->rig->buffer.fd, w->rig->drive.fd, 0, MIB,
+				   NVME_DMABUF_ACCESS_READ, 0, &map, &reason);
 		if (!result)
 			check_eq(nvmedmabuf_detach(w->rig->ctx, map), 0);
 		w->rounds++;

@@ -292,7 +292,7 @@ static void read_only(const void *arg)
 	check_eq(user_export(context, p, SIZE, READ | WRITE, &reason), -EFAULT);
 	fd = export_memory(context, p, SIZE, WRITE);
 	check_eq(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
-	check_eq(nvmedmabuf_attach(ctx, fd, drive.fd, 0, SIZE, READ, &map, &reason), -EACCES);
+	check_eq(attach_to(ctx, fd, drive.fd, 0, SIZE, READ, 0, &map, &reason), -EACCES);
 	check_eq(reason, NVME_DMABUF_REASON_DMABUF_NOT_WRITABLE);
 	map = attach(ctx, fd, drive.fd, 0, SIZE, WRITE);
 	write_and_compare(ctx, map, &drive, 0, p);
@@ -325,8 +325,7 @@ static void one_way(const void *arg)
 
 		check_eq(fcntl(fd, F_GETFL) & O_ACCMODE, ways[i].mode);
 		check_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
-		check_eq(nvmedmabuf_attach(ctx, fd, drive.fd, 0, PAGE, ways[i].other, &map,
-					   &reason),
+		check_eq(attach_to(ctx, fd, drive.fd, 0, PAGE, ways[i].other, 0, &map, &reason),
 			 -EACCES);
 		check_eq(reason, ways[i].reason);
 		map = attach(ctx, fd, drive.fd, 0, PAGE, ways[i].access);

@@ -141,16 +141,12 @@ static void camera_close(struct camera *c)
 
 static void begin_cpu(struct camera *c, uint32_t index)
 {
-	check_eq(nvmedmabuf_buffer_begin_cpu(c->buffers[index],
-					     NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE),
-		 0);
+	check_eq(nvmedmabuf_buffer_begin_cpu(c->buffers[index], NVMEDMABUF_CPU_READ_WRITE), 0);
 }
 
 static void end_cpu(struct camera *c, uint32_t index)
 {
-	check_eq(nvmedmabuf_buffer_end_cpu(c->buffers[index],
-					   NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE),
-		 0);
+	check_eq(nvmedmabuf_buffer_end_cpu(c->buffers[index], NVMEDMABUF_CPU_READ_WRITE), 0);
 }
 
 /* Where the drive has the frame. */

@@ -77,6 +77,7 @@ static void transfers(struct rig *rig)
 
 static uint32_t look_at(struct rig *rig, struct nvme_dmabuf_ns_info *info)
 {
+	info->size = sizeof(*info);
 	check_eq(nvmedmabuf_get_ns_info(rig->ctx, rig->drive.fd, info), 0);
 	note("%s, commands of %u KiB", nvmedmabuf_reason_name(info->out_reason),
 	     info->out_max_command / 1024);
@@ -86,7 +87,7 @@ static uint32_t look_at(struct rig *rig, struct nvme_dmabuf_ns_info *info)
 /* Lists that begin anywhere are not followed: each command has a copy of its own. */
 static void masks_lists(const void *arg)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct rig rig;
 
 	make_wrong(arg);
@@ -100,7 +101,7 @@ static void masks_lists(const void *arg)
 static void truncates(const void *arg)
 {
 	const struct wrong *wrong = arg;
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct rig rig;
 
 	make_wrong(wrong);
@@ -120,7 +121,7 @@ static void truncates(const void *arg)
 
 static void ignores_sgls(const void *arg)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct rig rig;
 	bool used;
 

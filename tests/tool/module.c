@@ -84,7 +84,7 @@ void nvmedmabuf_close(struct nvmedmabuf *ctx)
 
 static const char *said(const char *state)
 {
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *ctx;
 	const char *got;
 

@@ -141,7 +141,8 @@ void nvmedmabuf_close(struct nvmedmabuf *ctx)
 int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info)
 {
 	(void)ctx;
-	*info = (struct nvme_dmabuf_info){ .out_features = NVME_DMABUF_FEATURE_FILE,
+	*info = (struct nvme_dmabuf_info){ .size = sizeof(*info),
+					   .out_features = NVME_DMABUF_FEATURE_FILE,
 					   .out_max_commands = 1024,
 					   .out_min_timeout_ms = 100,
 					   .out_max_depth = 64 };
@@ -151,7 +152,8 @@ int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info)
 int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd, struct nvme_dmabuf_ns_info *info)
 {
 	(void)ctx;
-	*info = (struct nvme_dmabuf_ns_info){ .ns_fd = ns_fd,
+	*info = (struct nvme_dmabuf_ns_info){ .size = sizeof(*info),
+					      .ns_fd = ns_fd,
 					      .out_reason = setting("PRETEND_REASON"),
 					      .out_block_size = BLOCK,
 					      .out_nsid = 1,
@@ -242,17 +244,17 @@ int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr)
 	return 0;
 }
 
-int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, int flags)
+int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access)
 {
 	(void)buf;
-	(void)flags;
+	(void)access;
 	return 0;
 }
 
-int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags)
+int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access)
 {
 	(void)buf;
-	(void)flags;
+	(void)access;
 	return 0;
 }
 
@@ -274,15 +276,16 @@ static int open_again(int fd)
 	return fd;
 }
 
-int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offset,
-			    uint64_t length, uint32_t access, uint32_t flags, uint32_t *map,
-			    uint32_t *reason)
+int nvmedmabuf_attach(struct nvmedmabuf *ctx, const struct nvmedmabuf_attach_params *params,
+		      uint32_t *map, uint32_t *reason)
 {
+	const uint64_t offset = params->offset, length = params->length;
 	const struct nvmedmabuf_buffer *buf = buffers;
+	const int ns_fd = params->ns_fd;
 	struct map *m = ctx->maps;
 	struct stat st;
 
-	while (buf && buf->fd != dmabuf_fd)
+	while (buf && buf->fd != params->dmabuf_fd)
 		buf = buf->next;
 	if (!length)
 		return refuse(reason, NVME_DMABUF_REASON_ZERO_LENGTH, EINVAL);
@@ -294,9 +297,9 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 		if (b->fd == ns_fd)
 			return refuse(reason, NVME_DMABUF_REASON_NOT_BLOCK_DEVICE, EBADF);
 	}
-	if (access & NVME_DMABUF_ACCESS_WRITE && (fcntl(ns_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+	if (params->access & NVME_DMABUF_ACCESS_WRITE && (fcntl(ns_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return refuse(reason, NVME_DMABUF_REASON_NS_NOT_WRITABLE, EACCES);
-	if (!(flags & NVME_DMABUF_ATTACH_DEFER) && is_open(ns_fd, true))
+	if (!params->defer && is_open(ns_fd, true))
 		return refuse(reason, NVME_DMABUF_REASON_FILE_BUSY, EBUSY);
 	if (offset + length < offset)
 		return refuse(reason, NVME_DMABUF_REASON_OUTSIDE_DMABUF, EOVERFLOW);
@@ -308,21 +311,14 @@ int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 		if (++m == ctx->maps + MAPS)
 			abort();
 	*m = (struct map){ .file = open_again(ns_fd),
-			   .deferred = flags & NVME_DMABUF_ATTACH_DEFER,
+			   .deferred = params->defer,
 			   .exclusive = (fcntl(ns_fd, F_GETFL) & O_ACCMODE) != O_RDONLY,
-			   .access = access,
+			   .access = params->access,
 			   .mem = buf->mem + offset,
 			   .size = length };
 	*map = FIRST_MAP + (m - ctx->maps);
 	*reason = NVME_DMABUF_REASON_NONE;
 	return 0;
-}
-
-int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, uint64_t offset,
-		      uint64_t length, uint32_t access, uint32_t *map, uint32_t *reason)
-{
-	return nvmedmabuf_attach_flags(ctx, dmabuf_fd, ns_fd, offset, length, access, 0, map,
-				       reason);
 }
 
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
@@ -358,7 +354,8 @@ int nvmedmabuf_get_map_info(struct nvmedmabuf *ctx, uint32_t map, struct nvme_dm
 
 	if (!m)
 		return -ENOENT;
-	*info = (struct nvme_dmabuf_map_info){ .map = map,
+	*info = (struct nvme_dmabuf_map_info){ .size = sizeof(*info),
+					       .map = map,
 					       .out_length = m->size,
 					       .out_flags = NVME_DMABUF_MAP_FILE |
 							    NVME_DMABUF_MAP_LAYOUT,
@@ -532,11 +529,12 @@ int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map, struct nvme_dmabuf_co
 	return cpl->error;
 }
 
-int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
+int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+			    const struct nvmedmabuf_queue_params *params,
 			    struct nvmedmabuf_queue **queue)
 {
 	(void)depth;
-	(void)flags;
+	(void)params;
 	*queue = calloc(1, sizeof(**queue));
 	if (!*queue)
 		return -ENOMEM;
@@ -555,13 +553,12 @@ struct nvme_dmabuf_command *nvmedmabuf_queue_get(struct nvmedmabuf_queue *queue)
 }
 
 int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue, uint32_t min_complete,
-			    uint64_t timeout_ns, uint32_t flags)
+			    uint64_t timeout_ns)
 {
 	unsigned int i;
 
 	(void)min_complete;
 	(void)timeout_ns;
-	(void)flags;
 	for (i = 0; i < queue->prepared && queue->done < 64; i++)
 		run(queue->ctx, &queue->cmds[i], &queue->cpls[queue->done++]);
 	queue->prepared = 0;

@@ -25,6 +25,20 @@ static int print(struct nvmedmabuf_buffer *buf, const void *data)
 	return err ? err : end;
 }
 
+static int attach(struct nvmedmabuf *ctx, struct nvmedmabuf_buffer *buf, int ns, uint32_t *map,
+		  uint32_t *reason)
+{
+	const struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = NVMEDMABUF_ACCESS_READ,
+		.dmabuf_fd = nvmedmabuf_buffer_fd(buf),
+		.ns_fd = ns,
+		.length = LENGTH,
+	};
+
+	return nvmedmabuf_attach(ctx, &params, map, reason);
+}
+
 int main(int argc, char **argv)
 {
 	const char *path = argc > 1 ? argv[1] : "/dev/nvme0n1";
@@ -32,6 +46,7 @@ int main(int argc, char **argv)
 	struct nvmedmabuf_buffer *buf = NULL;
 	struct nvmedmabuf *ctx = NULL;
 	uint32_t map, reason = NVME_DMABUF_REASON_NONE;
+	char text[400];
 	void *data = NULL;
 	int err, ns;
 
@@ -42,20 +57,17 @@ int main(int argc, char **argv)
 	}
 	err = nvmedmabuf_open(&ctx);
 	if (!err)
-		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
+		err = nvmedmabuf_buffer_create("udmabuf", LENGTH, &buf);
 	if (!err)
 		err = nvmedmabuf_buffer_mmap(buf, &data);
 	if (!err)
-		err = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns, 0, LENGTH,
-					NVME_DMABUF_ACCESS_READ, &map, &reason);
+		err = attach(ctx, buf, ns, &map, &reason);
 	if (!err)
 		err = nvmedmabuf_read(ctx, map, 0, LENGTH, 0, &cpl);
 	if (!err)
 		err = print(buf, data);
 	if (err)
-		fprintf(stderr, "%s (%s)\n", strerror(-err), cpl.status ?
-			nvmedmabuf_status_text(cpl.status) :
-			nvmedmabuf_reason_name(reason ? reason : cpl.reason));
+		fprintf(stderr, "%s\n", nvmedmabuf_error_text(text, sizeof(text), err, reason, &cpl));
 
 	nvmedmabuf_close(ctx);	/* detaches the map as well */
 	nvmedmabuf_buffer_free(buf);

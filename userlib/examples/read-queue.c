@@ -36,7 +36,7 @@ static int read_all(struct nvmedmabuf_queue *queue, uint32_t map, uint32_t block
 			cmd->user_data = next;
 			next += PIECE;
 		}
-		n = nvmedmabuf_queue_submit(queue, 1, 0, 0);
+		n = nvmedmabuf_queue_submit(queue, 1, 0);
 		if (n < 0)
 			return n;
 		n = nvmedmabuf_queue_reap(queue, cpls, DEPTH);
@@ -62,15 +62,30 @@ static int print(struct nvmedmabuf_buffer *buf, const void *data)
 	return err ? err : end;
 }
 
+static int attach(struct nvmedmabuf *ctx, struct nvmedmabuf_buffer *buf, int ns, uint32_t *map,
+		  uint32_t *reason)
+{
+	const struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = NVMEDMABUF_ACCESS_READ,
+		.dmabuf_fd = nvmedmabuf_buffer_fd(buf),
+		.ns_fd = ns,
+		.length = LENGTH,
+	};
+
+	return nvmedmabuf_attach(ctx, &params, map, reason);
+}
+
 int main(int argc, char **argv)
 {
 	const char *path = argc > 1 ? argv[1] : "/dev/nvme0n1";
 	struct nvmedmabuf_queue *queue = NULL;
 	struct nvmedmabuf_buffer *buf = NULL;
 	struct nvmedmabuf *ctx = NULL;
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	void *data = NULL;
 	uint32_t map, reason = NVME_DMABUF_REASON_NONE;
+	char text[400];
 	int err, ns;
 
 	ns = open(path, O_RDONLY);
@@ -82,12 +97,11 @@ int main(int argc, char **argv)
 	if (!err)
 		err = nvmedmabuf_get_ns_info(ctx, ns, &info);
 	if (!err)
-		err = nvmedmabuf_buffer_udmabuf(LENGTH, 0, &buf);
+		err = nvmedmabuf_buffer_create("udmabuf", LENGTH, &buf);
 	if (!err)
-		err = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns, 0, LENGTH,
-					NVME_DMABUF_ACCESS_READ, &map, &reason);
+		err = attach(ctx, buf, ns, &map, &reason);
 	if (!err)
-		err = nvmedmabuf_queue_create(ctx, DEPTH, 0, &queue);
+		err = nvmedmabuf_queue_create(ctx, DEPTH, NULL, &queue);
 	if (!err)
 		err = read_all(queue, map, info.out_block_size);
 
@@ -98,7 +112,7 @@ int main(int argc, char **argv)
 	if (!err)
 		err = print(buf, data);
 	if (err)
-		fprintf(stderr, "%s (%s)\n", strerror(-err), nvmedmabuf_reason_name(reason));
+		fprintf(stderr, "%s\n", nvmedmabuf_error_text(text, sizeof(text), err, reason, NULL));
 	nvmedmabuf_buffer_free(buf);
 	return err != 0;
 }

@@ -40,7 +40,6 @@
 #define DEPTH  32		/* requests in flight */
 #define LENGTH (512 * 1024)	/* the longest request */
 #define MIB    (1024 * 1024ULL)
-#define BOTH   (NVME_DMABUF_ACCESS_READ | NVME_DMABUF_ACCESS_WRITE)
 
 /* Where a completion comes from: the upper half of its user_data. The lower is the tag. */
 enum source { CONTROL, CLIENT, DRIVE, SIGNAL };
@@ -210,22 +209,29 @@ static int control(struct server *s, unsigned int op, const void *data, uint16_t
 static void attach(struct server *s, struct memory *memory, int memfd, uint64_t length, int fd)
 {
 	int flags = memfd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, dmabuf, ret;
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = NVMEDMABUF_ACCESS_READ_WRITE,
+		.ns_fd = fd,
+		.length = length,
+		.defer = true,
+	};
 	uint32_t reason;
 
 	memory->addr = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, memfd, 0);
 	if (memory->addr == MAP_FAILED)
 		err(1, "mmap");
-	ret = nvmedmabuf_export(s->ctx, memory->addr, length, BOTH, &dmabuf, &reason);
+	ret = nvmedmabuf_export(s->ctx, memory->addr, length, params.access, &dmabuf, &reason);
 	must(ret, "export", reason);
-	ret = nvmedmabuf_attach_flags(s->ctx, dmabuf, fd, 0, length, BOTH, NVME_DMABUF_ATTACH_DEFER,
-				      &memory->map, &reason);
+	params.dmabuf_fd = dmabuf;
+	ret = nvmedmabuf_attach(s->ctx, &params, &memory->map, &reason);
 	must(ret, "attach", reason);
 	close(dmabuf); /* The map keeps it. */
 }
 
 static void open_storage(struct server *s, const char *path, int memfd)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	uint32_t reason;
 	int fd, ret;
 

@@ -41,7 +41,7 @@ static struct fio_option options[] = {
 		.def = "ioctl",
 		.posval = {
 			{ .ival = "ioctl", .oval = 0, .help = "The module's own calls" },
-			{ .ival = "uring", .oval = NVMEDMABUF_QUEUE_URING, .help = "io_uring" },
+			{ .ival = "uring", .oval = 1, .help = "io_uring" },
 		},
 		.category = FIO_OPT_C_ENGINE,
 		.group = FIO_OPT_G_INVALID,
@@ -151,10 +151,16 @@ static int attach(struct thread_data *td, struct fio_file *f)
 {
 	struct engine *e = td->io_ops_data;
 	struct options *o = td->eo;
-	uint32_t access = 0, flags = NVME_DMABUF_ATTACH_AUTO_REFRESH, reason;
-	struct nvme_dmabuf_ns_info info;
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.dmabuf_fd = nvmedmabuf_buffer_fd(e->buffer),
+		.ns_fd = f->fd,
+		.length = nvmedmabuf_buffer_size(e->buffer),
+		.auto_refresh = true,
+	};
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct target *t;
-	bool defers;
+	uint32_t reason;
 	int err;
 
 	t = calloc(1, sizeof(*t));
@@ -166,20 +172,16 @@ static int attach(struct thread_data *td, struct fio_file *f)
 	/* Newer versions open what they only verify for reading. */
 	t->writable = td_write(td) && (fcntl(f->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
 	if (t->writable)
-		access |= NVME_DMABUF_ACCESS_WRITE;
+		params.access |= NVMEDMABUF_ACCESS_WRITE;
 	if (td_read(td) || td->o.verify != VERIFY_NONE)
-		access |= NVME_DMABUF_ACCESS_READ;
+		params.access |= NVMEDMABUF_ACCESS_READ;
 
-	defers = t->writable && f->filetype == FIO_TYPE_FILE;
-	if (defers)
-		flags |= NVME_DMABUF_ATTACH_DEFER;
+	params.defer = t->writable && f->filetype == FIO_TYPE_FILE;
 	err = nvmedmabuf_get_ns_info(e->ctx, f->fd, &info);
 	reason = info.out_reason;
 	if (!err)
-		err = nvmedmabuf_attach_flags(e->ctx, nvmedmabuf_buffer_fd(e->buffer), f->fd, 0,
-					      nvmedmabuf_buffer_size(e->buffer), access, flags,
-					      &t->map, &reason);
-	if (!err && defers)
+		err = nvmedmabuf_attach(e->ctx, &params, &t->map, &reason);
+	if (!err && params.defer)
 		err = close_written(td, f);
 	if (err) {
 		log_err(SAY "%s: %s\n", f->file_name, explain(err, reason));
@@ -247,7 +249,7 @@ static void engine_iomem_free(struct thread_data *td)
 		return;
 	for_each_file(td, f, i)
 		detach(td, f);
-	nvmedmabuf_buffer_end_cpu(e->buffer, NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE);
+	nvmedmabuf_buffer_end_cpu(e->buffer, NVMEDMABUF_CPU_READ_WRITE);
 	nvmedmabuf_buffer_free(e->buffer);
 	e->buffer = NULL;
 }
@@ -275,7 +277,7 @@ static int engine_iomem_alloc(struct thread_data *td, size_t size)
 	err = nvmedmabuf_buffer_mmap(e->buffer, &addr);
 	if (!err)
 		err = nvmedmabuf_buffer_begin_cpu(e->buffer,
-						  NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE);
+						  NVMEDMABUF_CPU_READ_WRITE);
 	if (err) {
 		log_err(SAY "the CPU cannot use a buffer of exporter=%s: %s\n", o->exporter,
 			strerror(-err));
@@ -311,6 +313,11 @@ static void engine_cleanup(struct thread_data *td)
 static int engine_init(struct thread_data *td)
 {
 	struct options *o = td->eo;
+	const struct nvmedmabuf_queue_params params = {
+		.size = sizeof(params),
+		.polled = o->polled,
+		.uring = o->frontend,
+	};
 	struct engine *e;
 	int err;
 
@@ -339,9 +346,7 @@ static int engine_init(struct thread_data *td)
 		td_verror(td, -err, "init");
 		return 1;
 	}
-	err = nvmedmabuf_queue_create(e->ctx, td->o.iodepth,
-				      o->frontend | (o->polled ? NVMEDMABUF_QUEUE_POLLED : 0),
-				      &e->queue);
+	err = nvmedmabuf_queue_create(e->ctx, td->o.iodepth, &params, &e->queue);
 	if (err) {
 		log_err(SAY "no queue with iodepth=%u and frontend=%s: %s\n", td->o.iodepth,
 			o->frontend ? "uring" : "ioctl", strerror(-err));
@@ -444,7 +449,7 @@ static int submit(struct thread_data *td, unsigned int min_complete)
 	struct engine *e = td->io_ops_data;
 	int ret;
 
-	ret = nvmedmabuf_queue_submit(e->queue, min_complete, 0, 0);
+	ret = nvmedmabuf_queue_submit(e->queue, min_complete, 0);
 	if (ret > 0)
 		submitted(td, ret);
 	return ret == -EAGAIN || ret == -EINTR ? 0 : ret;

@@ -16,15 +16,18 @@
  *
  * Threads. A context may be used by several threads at once, in any function
  * but nvmedmabuf_close(), which must not run together with another call on the
- * same context. A queue is used by one thread, the one that made it. Different
- * queues are independent of each other, and so are different buffers. One buffer
+ * same context. A queue is used by one thread at a time, and by the one that made it if it
+ * uses io_uring. Different queues are independent of each other, and so are different
+ * buffers. One buffer
  * may be used by several threads at once in any function but
  * nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
  * themselves. All other functions may be called at any time.
  *
- * Flags. NVMEDMABUF_* are the library's, NVME_DMABUF_* the module's. Each of the
- * library's has a bit of its own, from 24 on, which no flag of the module's has. A flag
- * of the module's where one of the library's belongs, or the reverse, is -EINVAL.
+ * Structures. Each begins with its size, which the caller sets to sizeof; what he does not
+ * set is 0. New members are added at the end. What a newer program sets and an older library
+ * does not know is -E2BIG; what an older library does not know of an answer is 0. A structure
+ * that is too short is -EINVAL. The elements of arrays (commands, completions, events, runs)
+ * never grow.
  *
  * Libraries. The core needs libc alone. libdrm, libnvme and liburing are loaded by the
  * first call that needs one, and stay loaded: that call fails with -ELIBACC if the library
@@ -35,6 +38,8 @@
 #ifndef NVMEDMABUF_H
 #define NVMEDMABUF_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -104,7 +109,7 @@ int nvmedmabuf_fd(const struct nvmedmabuf *ctx);
 /**
  * nvmedmabuf_get_info - what the kernel module is and where its limits are
  * @ctx: the context
- * @info: gets the answer; need not be initialised
+ * @info: gets the answer; its size must be set
  *
  * Return: 0 or a negative errno.
  */
@@ -115,7 +120,7 @@ int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info);
  * @ctx: the context
  * @ns_fd: open file of a block device, a namespace or a partition of one, or of
  *	a regular file
- * @info: gets the answer; need not be initialised. Its out_reason is written on
+ * @info: gets the answer; its size must be set. Its out_reason is written on
  *	failure too.
  *
  * Succeeds for a block device or a file that cannot be used: @info->out_reason is
@@ -128,13 +133,21 @@ int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info);
 int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 			   struct nvme_dmabuf_ns_info *info);
 
+/* What a map, or a dma-buf of the program's own memory, is for. */
+enum nvmedmabuf_access {
+	/* NVMe Read: the drive fills the memory */
+	NVMEDMABUF_ACCESS_READ = NVME_DMABUF_ACCESS_READ,
+	/* NVMe Write, and Flush: the drive reads the memory */
+	NVMEDMABUF_ACCESS_WRITE = NVME_DMABUF_ACCESS_WRITE,
+	NVMEDMABUF_ACCESS_READ_WRITE = NVMEDMABUF_ACCESS_READ | NVMEDMABUF_ACCESS_WRITE
+};
+
 /**
  * nvmedmabuf_export - make a dma-buf of memory that the program has
  * @ctx: the context
  * @addr: first byte, a multiple of the page size
  * @length: bytes, a multiple of the page size, not 0
- * @access: what maps of the dma-buf may ask for: NVME_DMABUF_ACCESS_READ (a
- *	drive fills the memory), _WRITE (a drive reads it), or both
+ * @access: what maps of the dma-buf may ask for
  * @dmabuf_fd: gets the dma-buf, which the caller must close
  * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
  *
@@ -148,20 +161,42 @@ int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
  * NVME_DMABUF_REASON_MEMLOCK: more than the limit), -EMFILE, -ENFILE.
  */
 int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
-		      uint32_t access, int *dmabuf_fd, uint32_t *reason);
+		      enum nvmedmabuf_access access, int *dmabuf_fd, uint32_t *reason);
+
+/**
+ * struct nvmedmabuf_attach_params - what is to be mapped, for what, and how
+ * @size: sizeof(struct nvmedmabuf_attach_params)
+ * @access: what commands may do with the map
+ * @dmabuf_fd: the dma-buf; open for writing if @access has READ, for reading if
+ *	it has WRITE
+ * @ns_fd: open file of a block device, a namespace or a partition of one, or of a regular
+ *	file; open for reading if @access has READ, for writing if it has WRITE
+ * @offset: first byte of the range in the dma-buf, a multiple of 4
+ * @length: bytes of the range, not 0
+ * @require_p2p: refuse a buffer that is not in a PCI device's memory entirely, now and at
+ *	each refresh
+ * @auto_refresh: commands refresh the map if its exporter took the buffer back, or somebody
+ *	its file
+ * @defer: the map takes no commands until it is refreshed, as of a file to be written
+ * @reserved: 0
+ */
+struct nvmedmabuf_attach_params {
+	uint32_t size;
+	enum nvmedmabuf_access access;
+	int32_t dmabuf_fd;
+	int32_t ns_fd;
+	uint64_t offset;
+	uint64_t length;
+	bool require_p2p;
+	bool auto_refresh;
+	bool defer;
+	uint8_t reserved[5];
+};
 
 /**
  * nvmedmabuf_attach - map a range of a dma-buf for DMA by a namespace
  * @ctx: the context
- * @dmabuf_fd: the dma-buf; open for writing if @access has READ, for reading if
- *	it has WRITE
- * @ns_fd: open file of a block device, a namespace or a partition of one, open
- *	for reading if @access has READ, for writing if it has WRITE; or of a regular
- *	file, open with O_RDONLY
- * @offset: first byte of the range in the dma-buf, a multiple of 4
- * @length: bytes of the range, not 0
- * @access: NVME_DMABUF_ACCESS_READ (the drive fills the buffer), _WRITE (the
- *	drive reads the buffer; Flush), or both
+ * @params: what, and how
  * @map: gets the map's number, which is not 0
  * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
  *
@@ -175,44 +210,21 @@ int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
  *
  * A regular file must be on XFS or ext4. Blocks of commands count from the start of the
  * file. As long as the map takes commands, nobody has the file open for writing; or, if
- * @ns_fd is open for writing, open at all. Such a descriptor is itself in the way: attach
- * with NVME_DMABUF_ATTACH_DEFER, close it, and refresh. Somebody who opens the file so,
- * truncates it or moves its blocks waits for the commands in flight; later ones fail with
- * -ESTALE and NVME_DMABUF_REASON_FILE_CHANGED until nvmedmabuf_refresh(). Commands
- * that touch a hole fail with -ENODATA, and none changes the file's size. The call takes
- * longer the larger the file is.
+ * @params->ns_fd is open for writing, open at all. Such a descriptor is itself in the way:
+ * attach with @params->defer, close it, and refresh; nvmedmabuf_storage_attach() does that.
+ * Somebody who opens the file so, truncates it or moves its blocks waits for the commands in
+ * flight; later ones fail with -ESTALE and NVME_DMABUF_REASON_FILE_CHANGED until
+ * nvmedmabuf_refresh(). Commands that touch a hole fail with -ENODATA, and none changes the
+ * file's size. The call takes longer the larger the file is.
  *
- * Return: 0; -EINVAL, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EBUSY (somebody has the
- * file open: see above), -ETXTBSY (the file is swap space, or the device is and
- * @access has WRITE), -EOPNOTSUPP, -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal
+ * Return: 0; -EINVAL, -E2BIG, -EOVERFLOW, -ERANGE, -EBADF, -EACCES, -EBUSY (somebody has the
+ * file open: see above), -ETXTBSY (the file is swap space, or the device is and the
+ * access has WRITE), -EOPNOTSUPP, -ESTALE, -ENODEV, -ENOSPC, -ENOMEM, -EINTR (a signal
  * arrived), -EIO, or what the exporter says (with NVME_DMABUF_REASON_EXPORTER).
  */
-int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
-		      uint64_t offset, uint64_t length, uint32_t access,
+int nvmedmabuf_attach(struct nvmedmabuf *ctx,
+		      const struct nvmedmabuf_attach_params *params,
 		      uint32_t *map, uint32_t *reason);
-
-/**
- * nvmedmabuf_attach_flags - nvmedmabuf_attach() with flags
- * @ctx: the context
- * @dmabuf_fd: as for nvmedmabuf_attach()
- * @ns_fd: as for nvmedmabuf_attach()
- * @offset: as for nvmedmabuf_attach()
- * @length: as for nvmedmabuf_attach()
- * @access: as for nvmedmabuf_attach()
- * @flags: NVME_DMABUF_ATTACH_REQUIRE_P2P (refuse a buffer that is not in a PCI
- *	device's memory entirely, now and at each refresh),
- *	NVME_DMABUF_ATTACH_AUTO_REFRESH (commands refresh the map if its exporter
- *	took the buffer back, or somebody its file), NVME_DMABUF_ATTACH_DEFER (the map
- *	takes no commands until it is refreshed, as of a file to be written), or 0
- * @map: gets the map's number, which is not 0
- * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
- *
- * Return: as nvmedmabuf_attach(); -EOPNOTSUPP if REQUIRE_P2P refuses the buffer,
- * with the reason.
- */
-int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
-			    uint64_t offset, uint64_t length, uint32_t access,
-			    uint32_t flags, uint32_t *map, uint32_t *reason);
 
 /**
  * nvmedmabuf_detach - remove a map
@@ -279,7 +291,7 @@ int nvmedmabuf_get_events(struct nvmedmabuf *ctx,
  * nvmedmabuf_get_map_info - describe a map
  * @ctx: the context
  * @map: the map
- * @info: gets the answer; need not be initialised. Its out_extents, out_blocks and
+ * @info: gets the answer; its size must be set. Its out_extents, out_blocks and
  *	out_file_bytes are 0 unless the map is of a file.
  *
  * Return: 0; -ENOENT if the context has no such map.
@@ -309,7 +321,7 @@ int nvmedmabuf_get_placement(struct nvmedmabuf *ctx, uint32_t map,
  * @ns_fd: open file of a block device: a namespace or a partition of one
  * @domain: PCI domain (segment) of the device
  * @bdf: bus << 8 | device << 3 | function of the device
- * @info: gets the answer; need not be initialised
+ * @info: gets the answer; its size must be set
  *
  * Asks for peer-to-peer DMA between the namespace's controller and the device.
  * Succeeds where the answer is no: @info->out_reason is then not
@@ -348,30 +360,46 @@ int nvmedmabuf_submit(struct nvmedmabuf *ctx,
 		      struct nvme_dmabuf_completion *cpls, uint32_t count);
 
 /**
- * nvmedmabuf_submit_flags - wait for fences, then nvmedmabuf_submit()
+ * struct nvmedmabuf_submit_params - what a submission waits for, and what not
+ * @size: sizeof(struct nvmedmabuf_submit_params)
+ * @in_fence_fd: a sync_file, if @in_fence is set; else not looked at. It stays the caller's.
+ * @in_fence: nothing is issued before @in_fence_fd has signalled
+ * @implicit_sync: nothing is issued before the fences of each command's dma-buf have
+ *	signalled: those of writers before a Write, those of readers as well before a Read. Not
+ *	for queues.
+ * @nowait: submit only what there is room for, and do not wait for @in_fence_fd. For queues
+ *	alone.
+ * @reserved: 0
+ */
+struct nvmedmabuf_submit_params {
+	uint32_t size;
+	int32_t in_fence_fd;
+	bool in_fence;
+	bool implicit_sync;
+	bool nowait;
+	uint8_t reserved[5];
+};
+
+/**
+ * nvmedmabuf_submit_with - wait for fences, then nvmedmabuf_submit()
  * @ctx: the context
  * @cmds: as for nvmedmabuf_submit()
  * @cpls: as for nvmedmabuf_submit()
  * @count: as for nvmedmabuf_submit()
- * @flags: NVME_DMABUF_SUBMIT_IMPLICIT_SYNC (wait for the fences of each
- *	command's dma-buf: those of writers before a Write, those of readers as
- *	well before a Read), NVME_DMABUF_SUBMIT_IN_FENCE (wait for @in_fence_fd),
- *	both, or 0
- * @in_fence_fd: a sync_file, with NVME_DMABUF_SUBMIT_IN_FENCE; else not looked
- *	at. It stays the caller's.
+ * @params: what to wait for
  *
  * Nothing of a system call is issued before its fences have signalled. Commands
  * above the module's limit are handed over in several calls, as by
  * nvmedmabuf_submit().
  *
- * Return: as nvmedmabuf_submit(); -EINVAL for other flags; -EBADF if
- * @in_fence_fd is no sync_file; -ECANCELED if it signalled an error; -EINTR if
+ * Return: as nvmedmabuf_submit(); -EINVAL or -E2BIG for wrong @params; -EBADF if
+ * the fence is no sync_file; -ECANCELED if it signalled an error; -EINTR if
  * a signal arrived before the fences had signalled: then nothing was executed.
  */
-int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
-			    const struct nvme_dmabuf_command *cmds,
-			    struct nvme_dmabuf_completion *cpls,
-			    uint32_t count, uint32_t flags, int in_fence_fd);
+int nvmedmabuf_submit_with(struct nvmedmabuf *ctx,
+			   const struct nvme_dmabuf_command *cmds,
+			   struct nvme_dmabuf_completion *cpls, uint32_t count,
+			   const struct nvmedmabuf_submit_params *params);
 
 /**
  * nvmedmabuf_submit_fence - submit commands, and get a fence instead of waiting
@@ -379,9 +407,7 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
  * @cmds: @count commands; need not be kept after the call
  * @count: number of commands, from 1 to the module's limit (out_max_commands of
  *	struct nvme_dmabuf_info)
- * @flags: as for nvmedmabuf_submit_flags(): these fences are waited for in the
- *	call
- * @in_fence_fd: as for nvmedmabuf_submit_flags()
+ * @params: what to wait for, in the call; may be NULL
  * @out_fence_fd: gets a new sync_file, which signals when all commands are
  *	complete; closed on execve(); the caller must close() it
  *
@@ -392,15 +418,16 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
  * carries an error. It signals even if the context is closed, the map detached
  * or the process killed.
  *
- * Return: 0; -EINVAL if @count is 0 or for other flags; -ENOSPC if @count is
- * above the limit; -EBADF if @in_fence_fd is no sync_file, -ECANCELED if that
+ * Return: 0; -EINVAL if @count is 0, or for wrong @params; -E2BIG; -ENOSPC if @count is
+ * above the limit; -EBADF if the fence to wait for is no sync_file, -ECANCELED if that
  * signalled an error; -EMFILE if there cannot be another file; -EINTR if a signal
  * arrived before the fences had signalled; -EFAULT; -ENOMEM. Of all but -EFAULT nothing
  * was executed.
  */
 int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
 			    const struct nvme_dmabuf_command *cmds,
-			    uint32_t count, uint32_t flags, int in_fence_fd,
+			    uint32_t count,
+			    const struct nvmedmabuf_submit_params *params,
 			    int *out_fence_fd);
 
 /**
@@ -505,39 +532,255 @@ int nvmedmabuf_flush(struct nvmedmabuf *ctx, uint32_t map,
 		     struct nvme_dmabuf_completion *cpl);
 
 /*
+ * Storage: a namespace, a partition of one, or a regular file, opened by its path. It knows its
+ * block size and how a file has to be opened for a map, and takes positions in bytes.
+ */
+struct nvmedmabuf_storage;
+
+/**
+ * nvmedmabuf_storage_open - open storage by its path
+ * @ctx: the context, whose maps will be used; must outlive the storage
+ * @path: of a block device or a regular file. What is open already has the path
+ *	/proc/self/fd/N.
+ * @access: what maps of it may ask for; the caller must be allowed to open it so
+ * @storage: gets the storage; the caller must nvmedmabuf_storage_close() it
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * Several threads may use it at once in any function but nvmedmabuf_storage_close() and
+ * nvmedmabuf_storage_refresh(). It keeps no file open. /proc must be mounted.
+ *
+ * Succeeds for a file that somebody has open in the way of maps: nvmedmabuf_storage_attach()
+ * says so.
+ *
+ * Return: 0; -EINVAL if @access is wrong; -ENODEV, -EIO or -EOPNOTSUPP if it cannot be used,
+ * with the reason; -EBADF if it is neither a block device nor a regular file; what open(2)
+ * says, as -ENOENT and -EACCES; -ENOMEM.
+ */
+int nvmedmabuf_storage_open(struct nvmedmabuf *ctx, const char *path,
+			    enum nvmedmabuf_access access,
+			    struct nvmedmabuf_storage **storage, uint32_t *reason);
+
+/**
+ * nvmedmabuf_storage_close - close storage
+ * @storage: the storage; may be NULL
+ *
+ * Maps of it stay until they are detached.
+ */
+void nvmedmabuf_storage_close(struct nvmedmabuf_storage *storage);
+
+/**
+ * nvmedmabuf_storage_size - size of a file, a partition or a namespace
+ * @storage: the storage
+ *
+ * Return: bytes, as of nvmedmabuf_storage_open() or the last nvmedmabuf_storage_refresh().
+ */
+uint64_t nvmedmabuf_storage_size(const struct nvmedmabuf_storage *storage);
+
+/**
+ * nvmedmabuf_storage_block_size - what positions and lengths are multiples of
+ * @storage: the storage
+ *
+ * Return: bytes of a logical block, as of nvmedmabuf_storage_open() or the last
+ * nvmedmabuf_storage_refresh().
+ */
+uint32_t nvmedmabuf_storage_block_size(const struct nvmedmabuf_storage *storage);
+
+/**
+ * nvmedmabuf_storage_get_info - limits and properties, as nvmedmabuf_get_ns_info()
+ * @storage: the storage
+ * @info: gets the answer; its size must be set
+ *
+ * Return: as nvmedmabuf_get_ns_info().
+ */
+int nvmedmabuf_storage_get_info(const struct nvmedmabuf_storage *storage,
+				struct nvme_dmabuf_ns_info *info);
+
+/**
+ * nvmedmabuf_storage_attach - map a range of a dma-buf for DMA by storage
+ * @storage: the storage
+ * @params: as for nvmedmabuf_attach(), but for @params->ns_fd, which is not looked at
+ * @map: gets the map's number, which is not 0
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * Of a file to be written too: it is opened, attached to, closed and refreshed, unless
+ * @params->defer leaves the refresh to the caller.
+ *
+ * Return: as nvmedmabuf_attach() and nvmedmabuf_refresh(); -EACCES if @params->access is more
+ * than the storage was opened for.
+ */
+int nvmedmabuf_storage_attach(struct nvmedmabuf_storage *storage,
+			      const struct nvmedmabuf_attach_params *params,
+			      uint32_t *map, uint32_t *reason);
+
+/**
+ * nvmedmabuf_storage_refresh - refresh a map, and find out the block size and the size again
+ * @storage: the storage
+ * @map: a map of it
+ * @reason: gets NVME_DMABUF_REASON_*, on failure too; may be NULL
+ *
+ * Return: as nvmedmabuf_refresh() and nvmedmabuf_storage_open().
+ */
+int nvmedmabuf_storage_refresh(struct nvmedmabuf_storage *storage, uint32_t map,
+			       uint32_t *reason);
+
+/**
+ * nvmedmabuf_storage_prep_read - nvmedmabuf_prep_read() by bytes
+ * @storage: the storage
+ * @cmd: the command, every member of which is written
+ * @map: a map of the storage with NVMEDMABUF_ACCESS_READ
+ * @offset: first byte of the data from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ * @position: first byte of the data in the storage, a multiple of the block size
+ *
+ * Return: 0, or -EINVAL if @length or @position is no multiple of the block size.
+ */
+int nvmedmabuf_storage_prep_read(const struct nvmedmabuf_storage *storage,
+				 struct nvme_dmabuf_command *cmd, uint32_t map,
+				 uint64_t offset, uint64_t length, uint64_t position);
+
+/**
+ * nvmedmabuf_storage_prep_write - nvmedmabuf_prep_write() by bytes
+ * @storage: the storage
+ * @cmd: the command, every member of which is written
+ * @map: a map of the storage with NVMEDMABUF_ACCESS_WRITE
+ * @offset: as for nvmedmabuf_storage_prep_read()
+ * @length: as for nvmedmabuf_storage_prep_read()
+ * @position: as for nvmedmabuf_storage_prep_read()
+ *
+ * Return: as nvmedmabuf_storage_prep_read().
+ */
+int nvmedmabuf_storage_prep_write(const struct nvmedmabuf_storage *storage,
+				  struct nvme_dmabuf_command *cmd, uint32_t map,
+				  uint64_t offset, uint64_t length, uint64_t position);
+
+/**
+ * nvmedmabuf_storage_read - read from storage into the dma-buf, and wait
+ * @storage: the storage
+ * @map: as for nvmedmabuf_storage_prep_read()
+ * @offset: as for nvmedmabuf_storage_prep_read()
+ * @length: as for nvmedmabuf_storage_prep_read()
+ * @position: as for nvmedmabuf_storage_prep_read()
+ * @cpl: gets the completion, on failure too; may be NULL
+ *
+ * Return: as nvmedmabuf_read(), and -EINVAL as nvmedmabuf_storage_prep_read().
+ */
+int nvmedmabuf_storage_read(const struct nvmedmabuf_storage *storage, uint32_t map,
+			    uint64_t offset, uint64_t length, uint64_t position,
+			    struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvmedmabuf_storage_write - write from the dma-buf to storage, and wait
+ * @storage: the storage
+ * @map: as for nvmedmabuf_storage_prep_write()
+ * @offset: as for nvmedmabuf_storage_prep_write()
+ * @length: as for nvmedmabuf_storage_prep_write()
+ * @position: as for nvmedmabuf_storage_prep_write()
+ * @cpl: gets the completion, on failure too; may be NULL
+ *
+ * What was written is durable after nvmedmabuf_flush().
+ *
+ * Return: as nvmedmabuf_storage_read().
+ */
+int nvmedmabuf_storage_write(const struct nvmedmabuf_storage *storage, uint32_t map,
+			     uint64_t offset, uint64_t length, uint64_t position,
+			     struct nvme_dmabuf_completion *cpl);
+
+/**
+ * struct nvmedmabuf_range - a part of a map
+ * @offset: first byte from the start of the map, a multiple of 4
+ * @length: bytes, a multiple of the block size, not 0
+ */
+struct nvmedmabuf_range {
+	uint64_t offset;
+	uint64_t length;
+};
+
+/**
+ * nvmedmabuf_storage_readv - read one part of storage into several of the dma-buf, and wait
+ * @storage: the storage
+ * @map: as for nvmedmabuf_storage_prep_read()
+ * @ranges: where the data goes, in order
+ * @count: how many @ranges there are; with 0 nothing is done
+ * @position: first byte of the data in the storage, a multiple of the block size
+ * @cpl: gets the first completion in order that failed, or one of success, and in bytes how
+ *	many were read before the failure, of all ranges; may be NULL
+ *
+ * At the price of a batch: one command for each range, 64 at a time. After a failure those of
+ * the same 64 behind it may have been executed, later ones not.
+ *
+ * Return: as nvmedmabuf_storage_read(); -EOVERFLOW if @position and the lengths exceed 64
+ * bits. After that and -EINVAL nothing was executed.
+ */
+int nvmedmabuf_storage_readv(const struct nvmedmabuf_storage *storage, uint32_t map,
+			     const struct nvmedmabuf_range *ranges, uint32_t count,
+			     uint64_t position, struct nvme_dmabuf_completion *cpl);
+
+/**
+ * nvmedmabuf_storage_writev - write several parts of the dma-buf to one of storage, and wait
+ * @storage: the storage
+ * @map: as for nvmedmabuf_storage_prep_write()
+ * @ranges: where the data is, in order
+ * @count: as for nvmedmabuf_storage_readv()
+ * @position: as for nvmedmabuf_storage_readv()
+ * @cpl: as for nvmedmabuf_storage_readv()
+ *
+ * Return: as nvmedmabuf_storage_readv().
+ */
+int nvmedmabuf_storage_writev(const struct nvmedmabuf_storage *storage, uint32_t map,
+			      const struct nvmedmabuf_range *ranges, uint32_t count,
+			      uint64_t position, struct nvme_dmabuf_completion *cpl);
+
+/*
  * A queue: commands in flight that nobody waits for, through one of two front ends,
  * the module's own calls or io_uring. Fill in commands, submit them together, read
- * their completions. It is used by one thread: the one that made it.
+ * their completions. It is used by one thread at a time.
  */
 struct nvmedmabuf_queue;
 
-/* flags of nvmedmabuf_queue_create() */
-#define NVMEDMABUF_QUEUE_POLLED	(1U << 24) /* poll for completions, without interrupts */
-#define NVMEDMABUF_QUEUE_URING	(1U << 25) /* by io_uring */
-
-/* flags of nvmedmabuf_queue_submit() */
-#define NVMEDMABUF_SUBMIT_NOWAIT (1U << 26) /* submit only what there is room for */
+/**
+ * struct nvmedmabuf_queue_params - what kind of queue
+ * @size: sizeof(struct nvmedmabuf_queue_params)
+ * @event_fd: an eventfd, if @event is set, to which at least 1 is added when completions
+ *	come; else not looked at. It stays the caller's.
+ * @polled: poll for completions, without interrupts
+ * @uring: by io_uring
+ * @event: tell @event_fd; not together with @polled
+ * @reserved: 0
+ */
+struct nvmedmabuf_queue_params {
+	uint32_t size;
+	int32_t event_fd;
+	bool polled;
+	bool uring;
+	bool event;
+	uint8_t reserved[5];
+};
 
 /**
  * nvmedmabuf_queue_create - make a queue
  * @ctx: the context, whose maps its commands use; must outlive the queue
  * @depth: commands that may be prepared, in flight or complete and not read, 1 to
  *	out_max_depth of struct nvme_dmabuf_info
- * @flags: NVMEDMABUF_QUEUE_*, or 0
+ * @params: what kind; may be NULL: by the module's own calls, with interrupts
  * @queue: gets the queue; the caller must nvmedmabuf_queue_free() it
  *
- * With NVMEDMABUF_QUEUE_POLLED commands go to the drive's polled queues, where it has
+ * A polled queue's commands go to the drive's polled queues, where it has
  * some (NVME_DMABUF_NS_POLL in out_flags of struct nvme_dmabuf_ns_info; for others
  * nothing changes): then completions come only in nvmedmabuf_queue_submit() and
  * nvmedmabuf_queue_reap().
  *
- * Return: 0; -EINVAL if @depth is 0 or for other flags; -ENOSPC if @depth is above the
- * limit or there are too many queues; -EOPNOTSUPP if the kernel has no io_uring or it
- * is switched off; -ELIBACC if NVMEDMABUF_QUEUE_URING finds no liburing; -ENOTTY if the module is older than queues; -EMFILE or -ENFILE if
- * there cannot be another file; -ENOMEM.
+ * A queue may be handed to another thread, as with a mutex; but one by io_uring must be used
+ * by the thread that made it alone.
+ *
+ * Return: 0; -EINVAL if @depth is 0 or for wrong @params; -E2BIG; -ENOSPC if @depth is above
+ * the limit or there are too many queues; -EBADF if @params->event_fd is no eventfd;
+ * -EOPNOTSUPP if the kernel has no io_uring or it is switched off; -ELIBACC if
+ * @params->uring finds no liburing; -ENOTTY if the module is older than queues; -EMFILE or
+ * -ENFILE if there cannot be another file; -ENOMEM.
  */
 int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
-			    uint32_t flags, struct nvmedmabuf_queue **queue);
+			    const struct nvmedmabuf_queue_params *params,
+			    struct nvmedmabuf_queue **queue);
 
 /**
  * nvmedmabuf_queue_free - free a queue
@@ -551,8 +794,8 @@ void nvmedmabuf_queue_free(struct nvmedmabuf_queue *queue);
  * nvmedmabuf_queue_fd - file descriptor of a queue, for poll()
  * @queue: the queue
  *
- * poll() says POLLIN if there are completions to read. Of a queue with
- * NVMEDMABUF_QUEUE_POLLED nothing would wake it. It stays the queue's: do not close it.
+ * poll() says POLLIN if there are completions to read. Of a polled queue nothing would wake
+ * it. It stays the queue's: do not close it.
  *
  * Return: the descriptor.
  */
@@ -577,7 +820,6 @@ struct nvme_dmabuf_command *nvmedmabuf_queue_get(struct nvmedmabuf_queue *queue)
  * @min_complete: how many completions to wait for, those that can be read already
  *	included, or for all that can come if they are fewer; 0 waits for none
  * @timeout_ns: nanoseconds to wait at most, or 0 for no limit
- * @flags: NVMEDMABUF_SUBMIT_NOWAIT (do not wait for room before submitting), or 0
  *
  * One system call, and none if there is nothing to submit and the completions are there;
  * polling by io_uring may take several. The commands may be executed in any order. A
@@ -587,14 +829,27 @@ struct nvme_dmabuf_command *nvmedmabuf_queue_get(struct nvmedmabuf_queue *queue)
  * By io_uring nothing waits for room before submitting: what would have to wait is given
  * to a thread of the kernel's.
  *
- * Return: how many commands were submitted, perhaps 0 if none was prepared: then the wait
- * may have been ended by the timeout or a signal. If there were some and none could be
- * submitted, -EAGAIN (with NVMEDMABUF_SUBMIT_NOWAIT, or the timeout), -EINTR (a signal
- * arrived) or -ENOMEM. -EINVAL for other flags.
+ * Return: how many commands were submitted; the wait for completions may then have been cut
+ * short, which nvmedmabuf_queue_reap() shows. If none was prepared, 0, or, if the wait was cut
+ * short, -ETIME or -EINTR (a signal arrived). If there were some and none could be submitted,
+ * -EAGAIN (the timeout, which counts for all waits of the call), -EINTR or -ENOMEM.
  */
 int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue,
-			    uint32_t min_complete, uint64_t timeout_ns,
-			    uint32_t flags);
+			    uint32_t min_complete, uint64_t timeout_ns);
+
+/**
+ * nvmedmabuf_queue_submit_with - nvmedmabuf_queue_submit() with more to wait for, or less
+ * @queue: the queue
+ * @min_complete: as for nvmedmabuf_queue_submit()
+ * @timeout_ns: as for nvmedmabuf_queue_submit()
+ * @params: what to wait for before submitting, and what not
+ *
+ * Return: as nvmedmabuf_queue_submit(); -EAGAIN with @params->nowait; -EINVAL or -E2BIG for
+ * wrong @params; -EBADF if the fence is no sync_file; -ECANCELED if it signalled an error.
+ */
+int nvmedmabuf_queue_submit_with(struct nvmedmabuf_queue *queue,
+				 uint32_t min_complete, uint64_t timeout_ns,
+				 const struct nvmedmabuf_submit_params *params);
 
 /**
  * nvmedmabuf_queue_reap - read completions
@@ -644,29 +899,58 @@ const char *nvmedmabuf_reason_text(uint32_t reason);
  */
 const char *nvmedmabuf_status_text(uint16_t status);
 
+/**
+ * nvmedmabuf_error_text - what went wrong, in a sentence, for people
+ * @text: gets the sentence, cut off if need be, and terminated
+ * @size: bytes that @text has room for, not 0; 400 are enough
+ * @error: what a function of this library returned: 0 or a negative errno
+ * @reason: the reason that it gave, or NVME_DMABUF_REASON_NONE
+ * @cpl: the completion that it gave, or NULL
+ *
+ * What the completion says comes first: its reason, the drive's status, its error; then
+ * @reason, then @error.
+ *
+ * Return: @text.
+ */
+char *nvmedmabuf_error_text(char *text, size_t size, int error, uint32_t reason,
+			    const struct nvme_dmabuf_completion *cpl);
+
 /* A buffer: a dma-buf of one of the kernel's usual exporters, or of any other. */
 struct nvmedmabuf_buffer;
 
-/* flags of nvmedmabuf_buffer_udmabuf() and nvmedmabuf_buffer_memory() */
-#define NVMEDMABUF_BUFFER_HUGE	(1U << 27) /* huge pages of the default size */
-
-/* flags of nvmedmabuf_buffer_begin_cpu() and _end_cpu() */
-#define NVMEDMABUF_CPU_READ	(1 << 28)
-#define NVMEDMABUF_CPU_WRITE	(1 << 29)
+/* What the CPU does with a buffer. No number is one of enum nvmedmabuf_access. */
+enum nvmedmabuf_cpu {
+	NVMEDMABUF_CPU_READ = 1 << 28,
+	NVMEDMABUF_CPU_WRITE = 1 << 29,
+	NVMEDMABUF_CPU_READ_WRITE = NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE
+};
 
 /**
  * nvmedmabuf_buffer_create - a buffer of an exporter that is chosen by its name
  * @name: one of
- *	"udmabuf"	nvmedmabuf_buffer_udmabuf()
+ *	"udmabuf"	memory of the host, through /dev/udmabuf
  *	"huge"		the same, in huge pages
- *	"heap[:NAME]"	nvmedmabuf_buffer_heap(); "system" if no name is given
- *	"drm[:PATH]"	nvmedmabuf_buffer_drm(); /dev/dri/card0 if no path is given
- *	"memory[:huge]"	nvmedmabuf_buffer_memory(), perhaps in huge pages
+ *	"heap[:NAME]"	a DMA heap, /dev/dma_heap/NAME; "system" if no name is given
+ *	"drm[:PATH]"	a graphics device's dumb buffer; /dev/dri/card0 if no path is given
+ *	"memory[:huge]"	memory of the process, exported by the module, perhaps in huge pages
  *	"v4l2:PATH"	a capture buffer of a video device, e.g. /dev/video0
  *	"vfio:DDDD:BB:DD.F[:BAR]"	memory of a PCI device bound to vfio-pci: the start
  *			of a BAR, of the first that is large enough if none is given
  * @size: bytes, not 0; rounded up to whole pages, or to a frame of the video device
  * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
+ *
+ * "udmabuf": an anonymous file (memfd), sealed against shrinking. The udmabuf module limits a
+ * buffer's size (its parameter size_limit_mb, 64 in Linux 6.12 and far more in 7.3) and says
+ * EINVAL above that; not every kernel takes huge pages there, and they must have been
+ * reserved (vm.nr_hugepages).
+ *
+ * "memory": works on every kernel, and for every user who may open /dev/nvme-dmabuf. It counts
+ * against RLIMIT_MEMLOCK. It is mapped already: only other processes that are given the
+ * dma-buf cannot map it. For memory that the program has, see nvmedmabuf_export().
+ *
+ * "drm": dumb buffers are pictures, of less than 4 GiB, and may be larger than asked for: see
+ * nvmedmabuf_buffer_size(). Where the memory is depends on the driver: virtio and vgem use host
+ * memory, others may use their own.
  *
  * A video device is closed again. Nothing is captured into the buffer: a program that
  * captures exports its own buffers (VIDIOC_EXPBUF) for nvmedmabuf_buffer_import().
@@ -676,10 +960,12 @@ struct nvmedmabuf_buffer;
  *
  * Return: 0; -EINVAL if @name is none of these, @size is 0 or the exporter has no buffers
  * of that size; -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such
- * device; -EACCES; -ENOMEM; -EBUSY if somebody else uses the video device or the PCI
+ * device; -EACCES; -ENOMEM if there is none, or RLIMIT_MEMLOCK allows no more; -ELIBACC if
+ * the exporter's library (libdrm) is not installed; -EBUSY if somebody else uses the video device or the PCI
  * device; -ENOTTY if the kernel's vfio-pci exports no memory (before Linux 6.19), or PATH
- * is another kind of device; -EOPNOTSUPP if a video device does not capture frames that
- * lie in one buffer.
+ * is another kind of device; -EOPNOTSUPP or -ENOSYS if a graphics device has no dumb buffers
+ * or cannot export them, -EOPNOTSUPP if a video device does not capture frames that lie in
+ * one buffer.
  */
 int nvmedmabuf_buffer_create(const char *name, uint64_t size,
 			     struct nvmedmabuf_buffer **buf);
@@ -700,73 +986,6 @@ int nvmedmabuf_buffer_check_name(const char *name);
  * Return: a constant string: "udmabuf, huge, heap[:NAME], …"; the wording may change.
  */
 const char *nvmedmabuf_buffer_names(void);
-
-/**
- * nvmedmabuf_buffer_udmabuf - host memory as a dma-buf, through /dev/udmabuf
- * @size: bytes, not 0; rounded up to whole pages
- * @flags: 0 or NVMEDMABUF_BUFFER_HUGE
- * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
- *
- * The memory is an anonymous file (memfd) sealed against shrinking. The udmabuf
- * module limits a buffer's size (its parameter size_limit_mb, 64 in Linux 6.12
- * and far more in 7.3) and says EINVAL above that; not every kernel takes huge
- * pages there, and they must have been reserved (vm.nr_hugepages).
- *
- * Return: 0; -EINVAL if @size or @flags is wrong; -EOVERFLOW if @size cannot
- * be rounded up; -ENOENT if the kernel has no udmabuf; -EACCES; -ENOMEM.
- */
-int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
-			      struct nvmedmabuf_buffer **buf);
-
-/**
- * nvmedmabuf_buffer_memory - host memory as a dma-buf, through the module
- * @size: bytes, not 0; rounded up to whole pages
- * @flags: 0 or NVMEDMABUF_BUFFER_HUGE
- * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
- *
- * Works on every kernel, and for every user who may open /dev/nvme-dmabuf. The memory
- * counts against RLIMIT_MEMLOCK. It is mapped already: only other processes that are
- * given the dma-buf cannot map it. For memory that the program has, see
- * nvmedmabuf_export().
- *
- * Return: 0; -EINVAL if @size or @flags is wrong; -EOVERFLOW if @size cannot
- * be rounded up; -ENOENT if the module is not loaded; -EACCES; -ENOMEM if there is none, or
- * RLIMIT_MEMLOCK allows no more.
- */
-int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags,
-			     struct nvmedmabuf_buffer **buf);
-
-/**
- * nvmedmabuf_buffer_heap - memory of a DMA heap, /dev/dma_heap/<heap>
- * @heap: name of the heap, e.g. "system"
- * @size: bytes, not 0; rounded up to whole pages
- * @flags: 0
- * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
- *
- * Return: 0; -EINVAL if @heap is not a file name, or @size or @flags is wrong;
- * -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such heap;
- * -EACCES; -ENOMEM.
- */
-int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
-			   struct nvmedmabuf_buffer **buf);
-
-/**
- * nvmedmabuf_buffer_drm - a graphics device's dumb buffer
- * @path: primary node of the device, e.g. "/dev/dri/card0"
- * @size: bytes, not 0, below 4 GiB
- * @flags: 0
- * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
- *
- * Dumb buffers are pictures, so the buffer may be larger than asked for: see
- * nvmedmabuf_buffer_size(). Where its memory is depends on the driver: virtio
- * and vgem use host memory, others may use their own.
- *
- * Return: 0; -EINVAL if @size or @flags is wrong; -EOPNOTSUPP or -ENOSYS if
- * the driver has no dumb buffers or cannot export them; -ENOENT, -EACCES,
- * -ENOMEM; -ELIBACC if there is no libdrm.
- */
-int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
-			  struct nvmedmabuf_buffer **buf);
 
 /**
  * nvmedmabuf_buffer_import - a buffer of a dma-buf that is already open
@@ -819,27 +1038,29 @@ int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr);
 /**
  * nvmedmabuf_buffer_begin_cpu - begin to access a buffer through its mapping
  * @buf: the buffer
- * @flags: NVMEDMABUF_CPU_READ, NVMEDMABUF_CPU_WRITE or both
+ * @access: what the CPU will do
  *
  * Makes what devices wrote visible to the CPU, and waits for those that use the
  * buffer under an implicit fence. Commands of this library have no such fence:
  * wait for them first, or for the fence of nvmedmabuf_submit_fence().
  *
- * Return: 0; -EINVAL if @flags is wrong; or what the exporter says. Never
+ * Return: 0; -EINVAL if @access is wrong; or what the exporter says. Never
  * -EINTR or -EAGAIN.
  */
-int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, int flags);
+int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf,
+				enum nvmedmabuf_cpu access);
 
 /**
  * nvmedmabuf_buffer_end_cpu - end what nvmedmabuf_buffer_begin_cpu() began
  * @buf: the buffer
- * @flags: as given to nvmedmabuf_buffer_begin_cpu()
+ * @access: as given to nvmedmabuf_buffer_begin_cpu()
  *
  * Makes what the CPU wrote visible to devices.
  *
  * Return: as nvmedmabuf_buffer_begin_cpu().
  */
-int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags);
+int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf,
+			      enum nvmedmabuf_cpu access);
 
 /* sgl of struct nvmedmabuf_drive */
 #define NVMEDMABUF_SGL_NONE	0 /* the drive takes PRPs only */
@@ -848,8 +1069,7 @@ int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags);
 
 /**
  * struct nvmedmabuf_drive - what a drive says of itself (Identify)
- * @size: set by the caller to sizeof(struct nvmedmabuf_drive); gets the bytes
- *	that this version of the library knows, if those are fewer
+ * @size: sizeof(struct nvmedmabuf_drive)
  * @nsid: namespace identifier
  * @max_transfer: largest data transfer of one command (MDTS) in bytes; 0 if
  *	there is no limit
@@ -867,10 +1087,6 @@ int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags);
  * @model: model number, without trailing spaces
  * @serial: serial number, without trailing spaces
  * @firmware: firmware revision, without trailing spaces
- *
- * New members are added at the end. Initialise it with
- * struct nvmedmabuf_drive drive = { .size = sizeof(drive) };
- * and those that an older library does not know read as 0.
  *
  * Bytes of the strings that are not printable ASCII are replaced by '?'.
  */

@@ -172,16 +172,17 @@ int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr)
 	return 0;
 }
 
-static int buffer_sync(struct nvmedmabuf_buffer *buf, int flags, uint64_t when)
+static int buffer_sync(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access,
+		       uint64_t when)
 {
 	struct dma_buf_sync sync = { .flags = when };
 	int ret;
 
-	if (!flags || flags & ~(NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE))
+	if (!access || access & ~NVMEDMABUF_CPU_READ_WRITE)
 		return -EINVAL;
-	if (flags & NVMEDMABUF_CPU_READ)
+	if (access & NVMEDMABUF_CPU_READ)
 		sync.flags |= DMA_BUF_SYNC_READ;
-	if (flags & NVMEDMABUF_CPU_WRITE)
+	if (access & NVMEDMABUF_CPU_WRITE)
 		sync.flags |= DMA_BUF_SYNC_WRITE;
 
 	do {
@@ -190,12 +191,12 @@ static int buffer_sync(struct nvmedmabuf_buffer *buf, int flags, uint64_t when)
 	return ret < 0 ? -errno : 0;
 }
 
-int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, int flags)
+int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access)
 {
-	return buffer_sync(buf, flags, DMA_BUF_SYNC_START);
+	return buffer_sync(buf, access, DMA_BUF_SYNC_START);
 }
 
-int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, int flags)
+int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access)
 {
-	return buffer_sync(buf, flags, DMA_BUF_SYNC_END);
+	return buffer_sync(buf, access, DMA_BUF_SYNC_END);
 }

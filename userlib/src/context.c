@@ -5,10 +5,6 @@
  *
  * A context does not change after it was opened, so threads can share it
  * without a lock.
- *
- * The structures that callers pass in (nvme_dmabuf_info and so on) have, for
- * programs linked against NVMEDMABUF_0.1, the sizes they had then. One that
- * grows needs a new version of the symbol that fills it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +14,8 @@
 #include <unistd.h>
 
 #include <nvmedmabuf.h>
+
+#include "params.h"
 
 struct nvmedmabuf {
 	int fd;
@@ -34,20 +32,13 @@ static int device_ioctl(int fd, unsigned long request, void *arg)
 	return ioctl(fd, request, arg) < 0 ? -errno : 0;
 }
 
-static int device_info(int fd, struct nvme_dmabuf_info *info)
-{
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
-	return device_ioctl(fd, NVME_DMABUF_IOC_INFO, info);
-}
-
 int nvmedmabuf_open_fd(int fd, struct nvmedmabuf **ctx)
 {
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct nvmedmabuf *new;
 	int err;
 
-	err = device_info(fd, &info);
+	err = device_ioctl(fd, NVME_DMABUF_IOC_INFO, &info);
 	if (err)
 		return err;
 
@@ -90,20 +81,25 @@ int nvmedmabuf_fd(const struct nvmedmabuf *ctx)
 
 int nvmedmabuf_get_info(struct nvmedmabuf *ctx, struct nvme_dmabuf_info *info)
 {
-	return device_info(ctx->fd, info);
+	int err = ANSWER_BEGIN(info, out_max_queues);
+
+	return err ? err : device_ioctl(ctx->fd, NVME_DMABUF_IOC_INFO, info);
 }
 
 int nvmedmabuf_get_ns_info(struct nvmedmabuf *ctx, int ns_fd,
 			   struct nvme_dmabuf_ns_info *info)
 {
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
+	int err = ANSWER_BEGIN(info, out_pci_bdf);
+
+	if (err)
+		return err;
 	info->ns_fd = ns_fd;
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_NS_INFO, info);
 }
 
 int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
-		      uint32_t access, int *dmabuf_fd, uint32_t *reason)
+		      enum nvmedmabuf_access access, int *dmabuf_fd,
+		      uint32_t *reason)
 {
 	struct nvme_dmabuf_export export = {
 		.size = sizeof(export),
@@ -121,35 +117,39 @@ int nvmedmabuf_export(struct nvmedmabuf *ctx, void *addr, uint64_t length,
 	return err;
 }
 
-int nvmedmabuf_attach_flags(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
-			    uint64_t offset, uint64_t length, uint32_t access,
-			    uint32_t flags, uint32_t *map, uint32_t *reason)
+static uint32_t attach_flags(const struct nvmedmabuf_attach_params *params)
 {
-	struct nvme_dmabuf_attach attach = {
-		.size = sizeof(attach),
-		.flags = flags,
-		.dmabuf_fd = dmabuf_fd,
-		.ns_fd = ns_fd,
-		.access = access,
-		.offset = offset,
-		.length = length,
-	};
+	return (params->require_p2p ? NVME_DMABUF_ATTACH_REQUIRE_P2P : 0) |
+	       (params->auto_refresh ? NVME_DMABUF_ATTACH_AUTO_REFRESH : 0) |
+	       (params->defer ? NVME_DMABUF_ATTACH_DEFER : 0);
+}
+
+int nvmedmabuf_attach(struct nvmedmabuf *ctx,
+		      const struct nvmedmabuf_attach_params *params,
+		      uint32_t *map, uint32_t *reason)
+{
+	struct nvme_dmabuf_attach attach = { .size = sizeof(attach) };
+	struct nvmedmabuf_attach_params p;
 	int err;
 
+	if (reason)
+		*reason = NVME_DMABUF_REASON_NONE;
+	err = PARAMS_READ(&p, params, reserved);
+	if (err)
+		return err;
+
+	attach.flags = attach_flags(&p);
+	attach.dmabuf_fd = p.dmabuf_fd;
+	attach.ns_fd = p.ns_fd;
+	attach.access = p.access;
+	attach.offset = p.offset;
+	attach.length = p.length;
 	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_ATTACH, &attach);
 	if (reason)
 		*reason = attach.out_reason;
 	if (!err)
 		*map = attach.out_map;
 	return err;
-}
-
-int nvmedmabuf_attach(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd,
-		      uint64_t offset, uint64_t length, uint32_t access,
-		      uint32_t *map, uint32_t *reason)
-{
-	return nvmedmabuf_attach_flags(ctx, dmabuf_fd, ns_fd, offset, length,
-				       access, 0, map, reason);
 }
 
 int nvmedmabuf_detach(struct nvmedmabuf *ctx, uint32_t map)
@@ -196,8 +196,10 @@ int nvmedmabuf_get_events(struct nvmedmabuf *ctx,
 int nvmedmabuf_get_map_info(struct nvmedmabuf *ctx, uint32_t map,
 			    struct nvme_dmabuf_map_info *info)
 {
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
+	int err = ANSWER_BEGIN(info, out_file_bytes);
+
+	if (err)
+		return err;
 	info->map = map;
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_MAP_INFO, info);
 }
@@ -226,45 +228,56 @@ int nvmedmabuf_get_peer_info(struct nvmedmabuf *ctx, int ns_fd,
 			     uint32_t domain, uint32_t bdf,
 			     struct nvme_dmabuf_peer_info *info)
 {
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
+	int err = ANSWER_BEGIN(info, out_flags);
+
+	if (err)
+		return err;
 	info->ns_fd = ns_fd;
 	info->pci_domain = domain;
 	info->pci_bdf = bdf;
 	return device_ioctl(ctx->fd, NVME_DMABUF_IOC_PEER_INFO, info);
 }
 
-/* What may be waited for before commands are issued. */
-#define SUBMIT_WAITS	(NVME_DMABUF_SUBMIT_IMPLICIT_SYNC | \
-			 NVME_DMABUF_SUBMIT_IN_FENCE)
-
-/* The module wants 0 where there is no fence. */
-static int in_fence(uint32_t flags, int in_fence_fd)
+/* What is submitted, and what it waits for; a queue's member is not taken. */
+static int read_submit_params(struct nvme_dmabuf_submit *submit,
+			      const struct nvmedmabuf_submit_params *params)
 {
-	return flags & NVME_DMABUF_SUBMIT_IN_FENCE ? in_fence_fd : 0;
+	struct nvmedmabuf_submit_params p;
+	int err;
+
+	err = PARAMS_READ(&p, params, reserved);
+	if (err)
+		return err;
+	if (p.nowait)
+		return -EINVAL;
+
+	if (p.implicit_sync)
+		submit->flags |= NVME_DMABUF_SUBMIT_IMPLICIT_SYNC;
+	/* The module wants 0 where there is no fence. */
+	if (p.in_fence) {
+		submit->flags |= NVME_DMABUF_SUBMIT_IN_FENCE;
+		submit->in_fence_fd = p.in_fence_fd;
+	}
+	return 0;
 }
 
-int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
-			    const struct nvme_dmabuf_command *cmds,
-			    struct nvme_dmabuf_completion *cpls,
-			    uint32_t count, uint32_t flags, int in_fence_fd)
+/* As many at once as the module takes, in the way that @how says. */
+static int submit_all(struct nvmedmabuf *ctx, const struct nvme_dmabuf_command *cmds,
+		      struct nvme_dmabuf_completion *cpls, uint32_t count,
+		      const struct nvme_dmabuf_submit *how)
 {
 	uint32_t done = 0;
 
-	if (count > INT_MAX || flags & ~SUBMIT_WAITS)
+	if (count > INT_MAX)
 		return -EINVAL;
 
 	while (done < count) {
-		struct nvme_dmabuf_submit submit = {
-			.size = sizeof(submit),
-			.flags = flags,
-			.commands = (uintptr_t)(cmds + done),
-			.completions = (uintptr_t)(cpls + done),
-			.count = count - done,
-			.in_fence_fd = in_fence(flags, in_fence_fd),
-		};
+		struct nvme_dmabuf_submit submit = *how;
 		int err;
 
+		submit.commands = (uintptr_t)(cmds + done);
+		submit.completions = (uintptr_t)(cpls + done);
+		submit.count = count - done;
 		if (submit.count > ctx->max_commands)
 			submit.count = ctx->max_commands;
 
@@ -279,31 +292,44 @@ int nvmedmabuf_submit_flags(struct nvmedmabuf *ctx,
 	return (int)done;
 }
 
+int nvmedmabuf_submit_with(struct nvmedmabuf *ctx,
+			   const struct nvme_dmabuf_command *cmds,
+			   struct nvme_dmabuf_completion *cpls, uint32_t count,
+			   const struct nvmedmabuf_submit_params *params)
+{
+	struct nvme_dmabuf_submit submit = { .size = sizeof(submit) };
+	int err;
+
+	err = read_submit_params(&submit, params);
+	return err ? err : submit_all(ctx, cmds, cpls, count, &submit);
+}
+
 int nvmedmabuf_submit(struct nvmedmabuf *ctx,
 		      const struct nvme_dmabuf_command *cmds,
 		      struct nvme_dmabuf_completion *cpls, uint32_t count)
 {
-	return nvmedmabuf_submit_flags(ctx, cmds, cpls, count, 0, 0);
+	const struct nvme_dmabuf_submit submit = { .size = sizeof(submit) };
+
+	return submit_all(ctx, cmds, cpls, count, &submit);
 }
 
 int nvmedmabuf_submit_fence(struct nvmedmabuf *ctx,
 			    const struct nvme_dmabuf_command *cmds,
-			    uint32_t count, uint32_t flags, int in_fence_fd,
+			    uint32_t count,
+			    const struct nvmedmabuf_submit_params *params,
 			    int *out_fence_fd)
 {
 	struct nvme_dmabuf_submit submit = {
 		.size = sizeof(submit),
-		.flags = flags | NVME_DMABUF_SUBMIT_OUT_FENCE,
+		.flags = NVME_DMABUF_SUBMIT_OUT_FENCE,
 		.commands = (uintptr_t)cmds,
 		.count = count,
-		.in_fence_fd = in_fence(flags, in_fence_fd),
 	};
 	int err;
 
-	if (flags & ~SUBMIT_WAITS)
-		return -EINVAL;
-
-	err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_SUBMIT, &submit);
+	err = read_submit_params(&submit, params);
+	if (!err)
+		err = device_ioctl(ctx->fd, NVME_DMABUF_IOC_SUBMIT, &submit);
 	if (!err)
 		*out_fence_fd = submit.out_fence_fd;
 	return err;

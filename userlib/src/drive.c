@@ -12,6 +12,7 @@
 #include <nvmedmabuf.h>
 
 #include "library.h"
+#include "params.h"
 
 #define NVME_FUNCTIONS(f) \
 	f(nvme_get_nsid)  \
@@ -19,7 +20,6 @@
 
 LIBRARY(nvme, "libnvme.so.1", NVME_FUNCTIONS);
 
-/* The first version of the structure ends with its strings. */
 #define DRIVE_MIN_SIZE	(offsetof(struct nvmedmabuf_drive, firmware) + \
 			 sizeof(((struct nvmedmabuf_drive *)0)->firmware))
 
@@ -107,9 +107,10 @@ static int identify_namespace(int ns_fd, struct nvmedmabuf_drive *drive)
 
 int nvmedmabuf_get_drive(int ns_fd, struct nvmedmabuf_drive *drive)
 {
-	struct nvmedmabuf_drive known = { .size = sizeof(known) };
+	struct nvmedmabuf_drive known = { .size = drive->size };
 	int err;
 
+	/* Its strings were the end of the first version. */
 	if (drive->size < DRIVE_MIN_SIZE)
 		return -EINVAL;
 
@@ -125,8 +126,7 @@ int nvmedmabuf_get_drive(int ns_fd, struct nvmedmabuf_drive *drive)
 	if (err)
 		return err;
 
-	if (known.size > drive->size)
-		known.size = drive->size;
-	memcpy(drive, &known, known.size);
-	return 0;
+	err = ANSWER_BEGIN(drive, firmware);
+	memcpy(drive, &known, known.size < sizeof(known) ? known.size : sizeof(known));
+	return err;
 }

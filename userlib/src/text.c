@@ -3,7 +3,9 @@
  * Numbers in words: the module's reasons, and the drive's status. One table
  * entry for each NVME_DMABUF_REASON_* of the binary interface.
  */
+#include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <libnvme.h>
 #include <nvmedmabuf.h>
@@ -197,4 +199,61 @@ const char *nvmedmabuf_status_text(uint16_t status)
 		return status & 0x7ff ? status_type(status) : "Success";
 	/* Anything but a status code and its type is not libnvme's business. */
 	return nvme.nvme_status_to_string(status & 0x7ff, false);
+}
+
+/* Adds as much of @more as there is room for. */
+static void append(char *text, size_t size, const char *more)
+{
+	size_t at = strlen(text);
+
+	while (*more && at + 1 < size)
+		text[at++] = *more++;
+	text[at] = '\0';
+}
+
+/* In hexadecimal, as the NVMe specification has them. */
+static void append_status(char *text, size_t size, uint16_t status)
+{
+	static const char digits[] = "0123456789abcdef";
+	char hex[] = " (NVMe status 0x000)";
+
+	for (int i = 0; i < 3; i++)
+		hex[sizeof(hex) - 5 + (size_t)i] = digits[status >> (8 - 4 * i) & 0xf];
+	status &= 0x7ff;
+	append(text, size, nvmedmabuf_status_text(status));
+	append(text, size, hex);
+}
+
+static void append_error(char *text, size_t size, int error)
+{
+	const char *name = strerrorname_np(-error), *description = strerrordesc_np(-error);
+
+	append(text, size, description ? description : "Unknown error");
+	if (name) {
+		append(text, size, " (");
+		append(text, size, name);
+		append(text, size, ")");
+	}
+}
+
+char *nvmedmabuf_error_text(char *text, size_t size, int error, uint32_t reason,
+			    const struct nvme_dmabuf_completion *cpl)
+{
+	text[0] = '\0';
+	if (cpl && cpl->error)
+		error = cpl->error;
+	if (cpl && cpl->reason)
+		reason = cpl->reason;
+
+	if (cpl && cpl->status && !cpl->error) {
+		append(text, size, "the drive says: ");
+		append_status(text, size, cpl->status);
+		return text;
+	}
+	append_error(text, size, error);
+	if (reason) {
+		append(text, size, ": ");
+		append(text, size, nvmedmabuf_reason_text(reason));
+	}
+	return text;
 }

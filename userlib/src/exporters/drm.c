@@ -44,27 +44,6 @@ static int drm_export(int card, uint64_t size)
 	return fd;
 }
 
-int nvmedmabuf_buffer_drm(const char *path, uint64_t size, uint32_t flags,
-			  struct nvmedmabuf_buffer **buf)
-{
-	int card, ret;
-
-	/* The kernel counts a dumb buffer's bytes in 32 bits. */
-	if (!size || size > UINT32_MAX || flags)
-		return -EINVAL;
-
-	ret = library_load(&drm_library);
-	if (ret)
-		return ret;
-	card = open(path, O_RDWR | O_CLOEXEC);
-	if (card < 0)
-		return -errno;
-
-	ret = drm_export(card, size);
-	close(card);
-	return ret < 0 ? ret : buffer_new(ret, buf);
-}
-
 static bool takes(const char *argument)
 {
 	return !argument || takes_path(argument);
@@ -72,7 +51,22 @@ static bool takes(const char *argument)
 
 static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
-	return nvmedmabuf_buffer_drm(argument ? argument : "/dev/dri/card0", size, 0, buf);
+	int card, ret;
+
+	/* The kernel counts a dumb buffer's bytes in 32 bits. */
+	if (!size || size > UINT32_MAX)
+		return -EINVAL;
+
+	ret = library_load(&drm_library);
+	if (ret)
+		return ret;
+	card = open(argument ? argument : "/dev/dri/card0", O_RDWR | O_CLOEXEC);
+	if (card < 0)
+		return -errno;
+
+	ret = drm_export(card, size);
+	close(card);
+	return ret < 0 ? ret : buffer_new(ret, buf);
 }
 
 const struct exporter exporter_drm = {

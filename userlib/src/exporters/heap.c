@@ -17,16 +17,21 @@ static bool is_file_name(const char *heap)
 	return *heap && !strchr(heap, '/') && strlen(heap) <= NAME_MAX;
 }
 
-int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
-			   struct nvmedmabuf_buffer **buf)
+static bool takes(const char *argument)
 {
+	return !argument || is_file_name(argument);
+}
+
+static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
+{
+	const char *heap = argument ? argument : "system";
 	struct dma_heap_allocation_data alloc = {
 		.fd_flags = O_RDWR | O_CLOEXEC,
 	};
 	char path[sizeof("/dev/dma_heap/") + NAME_MAX];
 	int dev, ret;
 
-	if (!size || flags || !is_file_name(heap))
+	if (!size)
 		return -EINVAL;
 
 	ret = round_size(&size, (uint64_t)sysconf(_SC_PAGESIZE));
@@ -42,16 +47,6 @@ int nvmedmabuf_buffer_heap(const char *heap, uint64_t size, uint32_t flags,
 	ret = ioctl(dev, DMA_HEAP_IOCTL_ALLOC, &alloc) < 0 ? -errno : 0;
 	close(dev);
 	return ret ? ret : buffer_new((int)alloc.fd, buf);
-}
-
-static bool takes(const char *argument)
-{
-	return !argument || is_file_name(argument);
-}
-
-static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
-{
-	return nvmedmabuf_buffer_heap(argument ? argument : "system", size, 0, buf);
 }
 
 const struct exporter exporter_heap = {

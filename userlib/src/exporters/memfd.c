@@ -8,13 +8,12 @@
 
 #include "memfd.h"
 
-int memfd_for(uint64_t *size, uint32_t flags)
+int memfd_for(uint64_t *size, bool huge)
 {
-	bool huge = flags & NVMEDMABUF_BUFFER_HUGE;
 	struct stat st;
 	int memfd, ret;
 
-	if (!*size || flags & ~NVMEDMABUF_BUFFER_HUGE)
+	if (!*size)
 		return -EINVAL;
 
 	memfd = memfd_create("nvmedmabuf", MFD_CLOEXEC | MFD_ALLOW_SEALING |

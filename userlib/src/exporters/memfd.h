@@ -8,10 +8,10 @@
 #pragma GCC visibility push(hidden)
 
 /*
- * An empty memfd of small pages, or of huge ones with NVMEDMABUF_BUFFER_HUGE in @flags. @size
- * is rounded up to them. Returns the memfd or -errno.
+ * An empty memfd of small pages, or of @huge ones. @size is rounded up to them. Returns the
+ * memfd or -errno.
  */
-int memfd_for(uint64_t *size, uint32_t flags);
+int memfd_for(uint64_t *size, bool huge);
 
 #pragma GCC visibility pop
 

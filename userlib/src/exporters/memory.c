@@ -30,13 +30,18 @@ static int memory_export(void *addr, uint64_t size)
 	return ret;
 }
 
-int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags,
-			     struct nvmedmabuf_buffer **buf)
+static bool takes(const char *argument)
+{
+	return !argument || strcmp(argument, "huge") == 0;
+}
+
+/* What stands after the colon can only be "huge". */
+static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	void *addr;
 	int memfd, ret;
 
-	memfd = memfd_for(&size, flags);
+	memfd = memfd_for(&size, argument);
 	if (memfd < 0)
 		return memfd;
 	ret = ftruncate(memfd, (off_t)size) < 0 ? -errno : 0;
@@ -61,16 +66,6 @@ int nvmedmabuf_buffer_memory(uint64_t size, uint32_t flags,
 	else
 		(*buf)->addr = addr;
 	return ret;
-}
-
-static bool takes(const char *argument)
-{
-	return !argument || strcmp(argument, "huge") == 0;
-}
-
-static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
-{
-	return nvmedmabuf_buffer_memory(size, argument ? NVMEDMABUF_BUFFER_HUGE : 0, buf);
 }
 
 const struct exporter exporter_memory = {

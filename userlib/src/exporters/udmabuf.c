@@ -35,12 +35,11 @@ static int udmabuf_export(int memfd, uint64_t size)
 	return fd;
 }
 
-int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
-			      struct nvmedmabuf_buffer **buf)
+static int create_of(bool huge, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	int memfd, ret;
 
-	memfd = memfd_for(&size, flags);
+	memfd = memfd_for(&size, huge);
 	if (memfd < 0)
 		return memfd;
 	ret = udmabuf_export(memfd, size);
@@ -51,13 +50,13 @@ int nvmedmabuf_buffer_udmabuf(uint64_t size, uint32_t flags,
 static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	(void)argument;
-	return nvmedmabuf_buffer_udmabuf(size, 0, buf);
+	return create_of(false, size, buf);
 }
 
 static int create_huge(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	(void)argument;
-	return nvmedmabuf_buffer_udmabuf(size, NVMEDMABUF_BUFFER_HUGE, buf);
+	return create_of(true, size, buf);
 }
 
 const struct exporter exporter_udmabuf = {

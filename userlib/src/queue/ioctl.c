@@ -30,7 +30,7 @@ static struct nvme_dmabuf_command *ioctl_get(struct nvmedmabuf_queue *queue)
 }
 
 static int ioctl_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t timeout_ns,
-			uint32_t flags)
+			const struct nvmedmabuf_submit_params *params)
 {
 	struct ioctl_queue *q = (struct ioctl_queue *)queue;
 	struct nvme_dmabuf_enter enter = {
@@ -41,7 +41,7 @@ static int ioctl_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 		.timeout_ns = timeout_ns,
 	};
 
-	if (flags & NVMEDMABUF_SUBMIT_NOWAIT)
+	if (params->nowait)
 		enter.flags = NVME_DMABUF_ENTER_NOWAIT;
 	if (ioctl(queue->fd, NVME_DMABUF_IOC_ENTER, &enter) < 0)
 		return -errno;
@@ -105,7 +105,8 @@ static const struct front_end ioctl_front_end = {
 	.free = ioctl_free,
 };
 
-int ioctl_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
+int ioctl_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+		       const struct nvmedmabuf_queue_params *params,
 		       struct nvmedmabuf_queue **queue)
 {
 	struct nvme_dmabuf_queue make = {
@@ -116,8 +117,12 @@ int ioctl_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
 	void *ring;
 	int err;
 
-	if (flags & NVMEDMABUF_QUEUE_POLLED)
-		make.flags = NVME_DMABUF_QUEUE_POLLED;
+	if (params->polled)
+		make.flags |= NVME_DMABUF_QUEUE_POLLED;
+	if (params->event) {
+		make.flags |= NVME_DMABUF_QUEUE_EVENTFD;
+		make.event_fd = params->event_fd;
+	}
 	if (ioctl(nvmedmabuf_fd(ctx), NVME_DMABUF_IOC_QUEUE, &make) < 0)
 		return -errno;
 

@@ -17,8 +17,8 @@
 /**
  * struct front_end - one of the ways to the module
  * @get: a place for the next command, which there is
- * @submit: hand over what is prepared, then wait until @want completions can be
- *	read; returns how many commands were handed over, or a negative errno
+ * @submit: hand over what is prepared, after what @params says, then wait until @want
+ *	completions can be read; returns how many commands were handed over, or a negative errno
  * @ready: how many completions can be read
  * @look: have the kernel bring completions that nothing else brings; returns
  *	whether it may have
@@ -29,7 +29,7 @@
 struct front_end {
 	struct nvme_dmabuf_command *(*get)(struct nvmedmabuf_queue *queue);
 	int (*submit)(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t timeout_ns,
-		      uint32_t flags);
+		      const struct nvmedmabuf_submit_params *params);
 	uint32_t (*ready)(const struct nvmedmabuf_queue *queue);
 	bool (*look)(struct nvmedmabuf_queue *queue);
 	uint32_t (*read)(struct nvmedmabuf_queue *queue, struct nvme_dmabuf_completion *cpls,
@@ -47,9 +47,15 @@ struct nvmedmabuf_queue {
 	bool polled;
 };
 
-int ioctl_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
+/* CLOCK_MONOTONIC */
+#define NSEC_PER_SEC 1000000000ULL
+uint64_t queue_now_ns(void);
+
+int ioctl_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+		       const struct nvmedmabuf_queue_params *params,
 		       struct nvmedmabuf_queue **queue);
-int uring_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
+int uring_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+		       const struct nvmedmabuf_queue_params *params,
 		       struct nvmedmabuf_queue **queue);
 
 #pragma GCC visibility pop

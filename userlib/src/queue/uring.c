@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <liburing.h>
 
@@ -16,6 +15,7 @@
 	f(io_uring_queue_init) \
 	f(io_uring_queue_exit) \
 	f(io_uring_register_files) \
+	f(io_uring_register_eventfd) \
 	f(io_uring_unregister_files) \
 	f(io_uring_get_events) \
 	f(io_uring_submit_and_wait) \
@@ -23,7 +23,6 @@
 
 LIBRARY(uring, "liburing.so.2", URING_FUNCTIONS);
 
-#define NSEC_PER_SEC 1000000000ULL
 
 
 struct uring_queue {
@@ -118,21 +117,13 @@ static uint32_t uring_read(struct nvmedmabuf_queue *queue, struct nvme_dmabuf_co
 	return count + uring_read_ring(q, cpls + count, max - count);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 /*
  * The kernel does not poll as long as there are completions in its ring, ends
  * when it has others to run, and knows no timeout then.
  */
 static int uring_submit_and_poll(struct uring_queue *q, uint32_t want, uint64_t timeout_ns)
 {
-	uint64_t start = timeout_ns ? now_ns() : 0;
+	uint64_t start = timeout_ns ? queue_now_ns() : 0;
 	uint32_t missing;
 	int ret;
 
@@ -145,7 +136,7 @@ static int uring_submit_and_poll(struct uring_queue *q, uint32_t want, uint64_t 
 		}
 		ret = uring.io_uring_submit_and_wait(&q->ring, missing);
 	} while (ret >= 0 && uring_ready(&q->base) < want &&
-		 (!timeout_ns || now_ns() - start < timeout_ns));
+		 (!timeout_ns || queue_now_ns() - start < timeout_ns));
 	return ret;
 }
 
@@ -164,14 +155,14 @@ static int uring_submit_and_wait(struct uring_queue *q, uint32_t want, uint64_t 
 
 /* What was submitted can be told from the ring alone: a wait that failed hides it. */
 static int uring_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t timeout_ns,
-			uint32_t flags)
+			const struct nvmedmabuf_submit_params *params)
 {
 	struct uring_queue *q = (struct uring_queue *)queue;
 	uint32_t submitted;
 	int ret;
 
 	/* What has to wait for room waits in a worker of io_uring's. */
-	(void)flags;
+	(void)params;
 
 	uring_set_user_data(q);
 	ret = queue->polled ? uring_submit_and_poll(q, want, timeout_ns) :
@@ -180,8 +171,6 @@ static int uring_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 	if (submitted || ret >= 0)
 		return (int)submitted;
 
-	if (!queue->prepared && (ret == -ETIME || ret == -EINTR))
-		return 0;
 	/* EAGAIN is io_uring's word for no memory. */
 	return ret == -EAGAIN ? -ENOMEM : ret;
 }
@@ -244,11 +233,11 @@ static int uring_setup(struct io_uring *ring, uint32_t depth, bool polled)
 	return err;
 }
 
-int uring_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
+int uring_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
+		       const struct nvmedmabuf_queue_params *params,
 		       struct nvmedmabuf_queue **queue)
 {
-	bool polled = flags & NVMEDMABUF_QUEUE_POLLED;
-	struct nvme_dmabuf_info info;
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	int err, fd = nvmedmabuf_fd(ctx);
 	struct uring_queue *q;
 
@@ -262,22 +251,28 @@ int uring_queue_create(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags,
 	if (depth > info.out_max_depth)
 		return -ENOSPC;
 
-	q = calloc(1, sizeof(*q) + (polled ? depth * sizeof(*q->aside) : 0));
+	q = calloc(1, sizeof(*q) + (params->polled ? depth * sizeof(*q->aside) : 0));
 	if (!q)
 		return -ENOMEM;
 
-	err = uring_setup(&q->ring, depth, polled);
+	err = uring_setup(&q->ring, depth, params->polled);
 	if (err)
 		goto free_queue;
 	err = uring.io_uring_register_files(&q->ring, &fd, 1);
 	if (err)
 		goto exit_ring;
+	if (params->event)
+		err = uring.io_uring_register_eventfd(&q->ring, params->event_fd);
+	if (err)
+		goto unregister_files;
 
 	q->base.front_end = &uring_front_end;
 	q->base.fd = q->ring.ring_fd;
 	*queue = &q->base;
 	return 0;
 
+unregister_files:
+	uring.io_uring_unregister_files(&q->ring);
 exit_ring:
 	uring.io_uring_queue_exit(&q->ring);
 free_queue:

@@ -11,22 +11,22 @@
 static int library_open(struct bench_queue *q)
 {
 	struct bench *b = q->bench;
+	const struct nvmedmabuf_queue_params params = {
+		.size = sizeof(params),
+		.polled = b->polled,
+		.uring = q->id == BENCH_URING,
+	};
 	struct nvmedmabuf_queue *queue;
-	uint32_t flags = 0;
 	int ret;
 
-	if (q->id == BENCH_URING)
-		flags |= NVMEDMABUF_QUEUE_URING;
-	if (b->polled)
-		flags |= NVMEDMABUF_QUEUE_POLLED;
-	ret = nvmedmabuf_queue_create(b->ctx, q->point->depth, flags, &queue);
+	ret = nvmedmabuf_queue_create(b->ctx, q->point->depth, &params, &queue);
 	if (ret == -ENOSPC)
 		return bench_obstacle(q, "depth", "a queue has a depth of %u at most",
 				      b->module.out_max_depth);
 	if (ret == -EOPNOTSUPP)
 		return bench_obstacle(
 			q, "no-io-uring",
-			"this kernel or this library has no io_uring, or it is switched off (sysctl kernel.io_uring_disabled)");
+			"this kernel has no io_uring, or it is switched off (sysctl kernel.io_uring_disabled)");
 	if (ret)
 		return bench_obstacle(q, "no-queue", "cannot make a queue: %s", strerror(-ret));
 	q->state = queue;
@@ -52,7 +52,7 @@ static int library_prepare(struct bench_queue *q, uint32_t tag, uint64_t offset,
 
 static int library_submit(struct bench_queue *q)
 {
-	int ret = nvmedmabuf_queue_submit(q->state, 1, 0, 0);
+	int ret = nvmedmabuf_queue_submit(q->state, 1, 0);
 
 	return ret < 0 ? ret : 0;
 }

@@ -136,7 +136,7 @@ static void errors_to_json(struct json_object *obj, const struct bench_result *r
 			put_u64(kind, "nvme_status", cpl->status & 0x7ff);
 		else
 			put_null(kind, "nvme_status");
-		put_str(kind, "message", completion_text(cpl, text, sizeof(text)));
+		put_str(kind, "message", nvmedmabuf_error_text(text, sizeof(text), 0, 0, cpl));
 	}
 }
 
@@ -286,7 +286,7 @@ static void errors_to_text(const struct bench_result *r)
 	for (unsigned int i = 0; i < r->kind_count; i++)
 		printf("  %s: %" PRIu64 " failed: %s\n", bench_path_names[r->path],
 		       r->kinds[i].count,
-		       completion_text(&r->kinds[i].example, text, sizeof(text)));
+		       nvmedmabuf_error_text(text, sizeof(text), 0, 0, &r->kinds[i].example));
 }
 
 static bool is_in_memfd(const struct bench_result *r)

@@ -112,8 +112,8 @@ static bool command_failed(struct verify *v, const struct nvme_dmabuf_completion
 	if (cpl->error == -EINVAL)
 		block_limits(b->ns.disk, limits, sizeof(limits));
 	snprintf(text, sizeof(text), "a command of %s failed: %s%s",
-		 size_text(v->q->point->size, size), completion_text(cpl, what, sizeof(what)),
-		 refused ? limits : "");
+		 size_text(v->q->point->size, size),
+		 nvmedmabuf_error_text(what, sizeof(what), 0, 0, cpl), refused ? limits : "");
 	if (!refused)
 		return end(v, BENCH_FAILED, cpl->error ? "command-failed" : "nvme-status", text);
 	return end(v, BENCH_SKIPPED, "refused", text);

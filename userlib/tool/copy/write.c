@@ -164,7 +164,7 @@ static int fill(struct copy *c, uint8_t *mem, uint64_t length, uint64_t *got)
 /* One chunk of the input, with zeroes up to the next block. */
 static int load_chunk(struct copy *c, uint64_t want, uint64_t *got)
 {
-	const int flags = NVMEDMABUF_CPU_READ | NVMEDMABUF_CPU_WRITE;
+	const int flags = NVMEDMABUF_CPU_READ_WRITE;
 	uint8_t *mem = c->channel.mem;
 	int ret;
 

@@ -27,16 +27,16 @@ void channel_close(struct channel *ch)
  * A descriptor for writing is itself in the way of the leases: it is closed, and then the map
  * takes commands.
  */
-static int attach_written(struct channel *ch, const struct ns *ns, uint64_t size, uint32_t access,
-			  uint32_t *reason)
+static int attach_written(struct channel *ch, const struct ns *ns,
+			  struct nvmedmabuf_attach_params *params, uint32_t *reason)
 {
-	const uint32_t flags = NVME_DMABUF_ATTACH_AUTO_REFRESH | NVME_DMABUF_ATTACH_DEFER;
 	int fd = file_reopen(ns, O_RDWR), ret;
 
 	if (fd < 0)
 		return fd;
-	ret = nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), fd, 0, size, access,
-				      flags, &ch->map, reason);
+	params->ns_fd = fd;
+	params->defer = true;
+	ret = nvmedmabuf_attach(ch->ctx, params, &ch->map, reason);
 	close(fd);
 	return ret ? ret : nvmedmabuf_refresh(ch->ctx, ch->map, NULL, reason);
 }
@@ -44,6 +44,15 @@ static int attach_written(struct channel *ch, const struct ns *ns, uint64_t size
 static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dmabuf_ns_info *info,
 		  uint64_t size, uint32_t access, uint32_t *reason)
 {
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = access,
+		.dmabuf_fd = nvmedmabuf_buffer_fd(ch->buf),
+		.ns_fd = ns->fd,
+		.length = size,
+		/* Whoever moves the buffer meanwhile shall not end the copy. */
+		.auto_refresh = true,
+	};
 	void *mem;
 	int ret;
 
@@ -62,11 +71,8 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 	ch->cpls = calloc(ch->slots, sizeof(*ch->cpls));
 	if (!ch->cmds || !ch->cpls)
 		return -ENOMEM;
-	if (ns->writes)
-		return attach_written(ch, ns, size, access, reason);
-	/* Whoever moves the buffer meanwhile shall not end the copy. */
-	return nvmedmabuf_attach_flags(ch->ctx, nvmedmabuf_buffer_fd(ch->buf), ns->fd, 0, size,
-				       access, NVME_DMABUF_ATTACH_AUTO_REFRESH, &ch->map, reason);
+	return ns->writes ? attach_written(ch, ns, &params, reason) :
+			    nvmedmabuf_attach(ch->ctx, &params, &ch->map, reason);
 }
 
 int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
@@ -117,19 +123,6 @@ int channel_open_or_report(struct channel *ch, struct nvmedmabuf *ctx, const str
 			    nvmedmabuf_reason_text(reason));
 }
 
-const char *completion_text(const struct nvme_dmabuf_completion *cpl, char *text, size_t size)
-{
-	if (cpl->error && cpl->reason)
-		snprintf(text, size, "%s (%s, reason %u): %s", strerror(-cpl->error),
-			 errno_name(cpl->error), cpl->reason, nvmedmabuf_reason_text(cpl->reason));
-	else if (cpl->error)
-		snprintf(text, size, "%s (%s)", strerror(-cpl->error), errno_name(cpl->error));
-	else
-		snprintf(text, size, "the drive says: %s (NVMe status 0x%03x)",
-			 nvmedmabuf_status_text(cpl->status), cpl->status & 0x7ff);
-	return text;
-}
-
 static const char *opcode_name(uint8_t opcode)
 {
 	switch (opcode) {
@@ -162,7 +155,7 @@ static int report_completion(const struct nvme_dmabuf_command *cmd,
 			    cpl->reason ? nvmedmabuf_reason_name(cpl->reason) :
 					  "command-failed",
 			    "%s%s failed: %s", opcode_name(cmd->opcode), where,
-			    completion_text(cpl, text, sizeof(text)));
+			    nvmedmabuf_error_text(text, sizeof(text), 0, 0, cpl));
 }
 
 static int submit(struct channel *ch, uint32_t count)

@@ -315,9 +315,6 @@ int channel_read_file(struct channel *ch, uint64_t slba, uint64_t length);
 /* Flush the drive's write cache. Reports. */
 int channel_flush(struct channel *ch);
 
-/* What a failed completion means, for a person. */
-const char *completion_text(const struct nvme_dmabuf_completion *cpl, char *text, size_t size);
-
 /* By which leases a map of a file is held: "read", "layout" (and read), "write", or NULL. */
 const char *map_lease(const struct nvme_dmabuf_map_info *info);
 

@@ -162,7 +162,7 @@ int map_show(struct nvmedmabuf *ctx, uint32_t map, FILE *out, struct json_object
 {
 	struct nvme_dmabuf_placement_run *runs;
 	struct json_object *json = NULL, *array = NULL;
-	struct nvme_dmabuf_map_info info;
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	int count, ret;
 
 	ret = nvmedmabuf_get_map_info(ctx, map, &info);

@@ -135,6 +135,7 @@ int module_open(struct nvmedmabuf **ctx, struct nvme_dmabuf_info *info, const ch
 	if (ret)
 		return cannot_open(ret, state);
 
+	info->size = sizeof(*info);
 	ret = nvmedmabuf_get_info(*ctx, info);
 	if (!ret)
 		return TOOL_OK;

@@ -204,8 +204,10 @@ int ns_open_or_report(struct ns *ns, const char *word, int open_flags)
 
 int ns_query(struct nvmedmabuf *ctx, const struct ns *ns, struct nvme_dmabuf_ns_info *info)
 {
-	int ret = nvmedmabuf_get_ns_info(ctx, ns->fd, info);
+	int ret;
 
+	info->size = sizeof(*info);
+	ret = nvmedmabuf_get_ns_info(ctx, ns->fd, info);
 	if (ret)
 		return report_error(TOOL_REFUSED, "query-failed",
 				    "cannot ask the module about %s: %s", ns->path, strerror(-ret));

@@ -13,18 +13,25 @@ static void attach(struct file_facts *f, struct nvmedmabuf *ctx, const struct ns
 {
 	struct nvmedmabuf_buffer *buf;
 	struct exporter exporter;
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = NVMEDMABUF_ACCESS_READ,
+		.ns_fd = ns->fd,
+		.length = 4096,
+	};
 	uint32_t map, reason;
 	int ret;
 
 	if (exporter_create_any(&exporter, 4096, &buf))
 		return;
-	ret = nvmedmabuf_attach(ctx, nvmedmabuf_buffer_fd(buf), ns->fd, 0, 4096,
-				NVME_DMABUF_ACCESS_READ, &map, &reason);
+	params.dmabuf_fd = nvmedmabuf_buffer_fd(buf);
+	ret = nvmedmabuf_attach(ctx, &params, &map, &reason);
 	/* Other reasons are the buffer's. */
 	if (ret && reason >= NVME_DMABUF_REASON_FILE_SYSTEM &&
 	    reason <= NVME_DMABUF_REASON_FILE_APPEND)
 		f->reason = reason;
 	if (!ret) {
+		f->map.size = sizeof(f->map);
 		f->has_map = !nvmedmabuf_get_map_info(ctx, map, &f->map);
 		nvmedmabuf_detach(ctx, map);
 	}

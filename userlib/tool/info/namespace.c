@@ -58,6 +58,7 @@ static void ask_module(struct facts *f, struct nvmedmabuf *ctx)
 		refuse(f, "no-module", "Without the module nothing can be used.");
 		return;
 	}
+	f->info.size = sizeof(f->info);
 	ret = nvmedmabuf_get_ns_info(ctx, f->ns.fd, &f->info);
 	reason = f->info.out_reason;
 	f->has_info = !ret;

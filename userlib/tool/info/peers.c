@@ -196,7 +196,7 @@ static void to_text(const struct peer *peer, const struct nvme_dmabuf_peer_info 
 static int show(struct nvmedmabuf *ctx, const struct ns *ns, const struct peer *peer,
 		struct json_object *array, uint32_t *reason)
 {
-	struct nvme_dmabuf_peer_info info;
+	struct nvme_dmabuf_peer_info info = { .size = sizeof(info) };
 	int ret;
 
 	ret = nvmedmabuf_get_peer_info(ctx, ns->fd, peer->domain, peer->bdf, &info);
@@ -282,7 +282,7 @@ static int parse(int argc, char **argv, bool *wants_help)
 
 static int run(struct nvmedmabuf *ctx, struct ns *ns, int argc, char **argv)
 {
-	struct nvme_dmabuf_ns_info info;
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	struct json_object *array;
 	char pci[PCI_TEXT];
 	int ret;
@@ -309,7 +309,7 @@ static int run(struct nvmedmabuf *ctx, struct ns *ns, int argc, char **argv)
 
 int cmd_peers(int argc, char **argv)
 {
-	struct nvme_dmabuf_info module;
+	struct nvme_dmabuf_info module = { .size = sizeof(module) };
 	struct ns ns = { .fd = -1 };
 	struct nvmedmabuf *ctx;
 	bool wants_help;

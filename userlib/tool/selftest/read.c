@@ -98,7 +98,7 @@ static bool submit(struct read_test *t)
 				      "Read of %" PRIu64 " bytes at block %" PRIu64
 				      " to offset %" PRIu64 ": %" PRIu64 " bytes, %s",
 				      e->length, e->slba, e->offset, (uint64_t)cpls[i].bytes,
-				      completion_text(&cpls[i], text, sizeof(text)));
+				      nvmedmabuf_error_text(text, sizeof(text), 0, 0, &cpls[i]));
 			return false;
 		}
 		t->split += e->length > t->ch.max_command;

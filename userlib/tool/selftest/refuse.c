@@ -96,56 +96,64 @@ static void refuse_maps(struct refuser *r)
 		struct refusal want;
 		int buf, ns;
 		uint64_t offset, length;
-		uint32_t access;
+		enum nvmedmabuf_access access;
 	} cases[] = {
 		{ { "a map of length 0", EINVAL, NVME_DMABUF_REASON_ZERO_LENGTH },
 		  buf,
 		  ns,
 		  0,
 		  0,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a map at an offset that is no multiple of 4", EINVAL,
 		    NVME_DMABUF_REASON_DWORD_ALIGN },
 		  buf,
 		  ns,
 		  2,
 		  4096,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a map across the dma-buf's end", ERANGE, NVME_DMABUF_REASON_OUTSIDE_DMABUF },
 		  buf,
 		  ns,
 		  4096,
 		  real,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a map that wraps around", EOVERFLOW, NVME_DMABUF_REASON_OUTSIDE_DMABUF },
 		  buf,
 		  ns,
 		  4096,
 		  UINT64_MAX - 3,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a namespace in place of a dma-buf", EBADF, NVME_DMABUF_REASON_NOT_DMABUF },
 		  ns,
 		  ns,
 		  0,
 		  4096,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a dma-buf in place of a namespace", EBADF,
 		    NVME_DMABUF_REASON_NOT_BLOCK_DEVICE },
 		  buf,
 		  buf,
 		  0,
 		  4096,
-		  NVME_DMABUF_ACCESS_READ },
+		  NVMEDMABUF_ACCESS_READ },
 		{ { "a map for writing of a namespace open for reading", EACCES,
 		    NVME_DMABUF_REASON_NS_NOT_WRITABLE },
 		  buf,
 		  ns,
 		  0,
 		  4096,
-		  NVME_DMABUF_ACCESS_WRITE },
+		  NVMEDMABUF_ACCESS_WRITE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct nvmedmabuf_attach_params params = {
+			.size = sizeof(params),
+			.access = cases[i].access,
+			.dmabuf_fd = cases[i].buf,
+			.ns_fd = cases[i].ns,
+			.offset = cases[i].offset,
+			.length = cases[i].length,
+		};
 		uint32_t map = 0, reason = NVME_DMABUF_REASON_NONE;
 		int ret;
 
@@ -153,8 +161,7 @@ static void refuse_maps(struct refuser *r)
 		if (cases[i].want.reason == NVME_DMABUF_REASON_NS_NOT_WRITABLE && r->st->write &&
 		    !r->st->ns.is_file)
 			continue;
-		ret = nvmedmabuf_attach(r->st->ctx, cases[i].buf, cases[i].ns, cases[i].offset,
-					cases[i].length, cases[i].access, &map, &reason);
+		ret = nvmedmabuf_attach(r->st->ctx, &params, &map, &reason);
 		check(r, &cases[i].want, ret, reason);
 		if (!ret)
 			nvmedmabuf_detach(r->st->ctx, map);

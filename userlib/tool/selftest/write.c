@@ -176,7 +176,7 @@ static bool write_round(struct write_test *t)
 			      "Write of %" PRIu64 " bytes at block %" PRIu64 " from offset %" PRIu64
 			      ": %s",
 			      e->length, e->slba, e->offset,
-			      completion_text(&cpls[i], text, sizeof(text)));
+			      nvmedmabuf_error_text(text, sizeof(text), 0, 0, &cpls[i]));
 		return false;
 	}
 	return window_holds(t, t->image, "after writes");
