@@ -93,7 +93,7 @@ refuse "cxx: nor are the module's numbers" uses cxx \
 	'nvmedmabuf_export(c, 0, 0, NVME_DMABUF_ACCESS_WRITE, 0, 0)'
 
 # Each public header by itself, in the oldest dialects that programs use.
-for header in nvmedmabuf.h linux/nvme_dmabuf.h; do
+for header in nvmedmabuf.h nvmedmabuf_uring.h linux/nvme_dmabuf.h; do
 	printf '#include <%s>\nint unused;\n' "$header" > "$TMP/alone.c"
 	check "$header alone, C99" "$CC" -fsyntax-only -std=c99 -Wall -Wextra -Wpedantic -Werror \
 		"${INCLUDE[@]}" -x c "$TMP/alone.c"

@@ -13,6 +13,9 @@
 #include "../module/calls.h"
 #include "device.h"
 
+#define POLLED KIND_POLLED
+#define URING  KIND_URING
+
 #define QUEUE	    "/dev/queue"
 #define MAX_ENTRIES (2 * MAX_DEPTH)
 

@@ -6,6 +6,9 @@
 
 #include "../module/calls.h"
 #include "device.h"
+
+#define POLLED KIND_POLLED
+#define URING  KIND_URING
 #include "mock_uring.h"
 
 #define SETUP  (IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | IORING_SETUP_SUBMIT_ALL)

@@ -29,17 +29,17 @@ static inline int attach_to(struct nvmedmabuf *ctx, int dmabuf_fd, int ns_fd, ui
 }
 
 /* Kinds of the library's queues. */
-#define POLLED (1U << 0)
-#define URING  (1U << 1)
+#define KIND_POLLED (1U << 0)
+#define KIND_URING  (1U << 1)
 
-/** queue_of - nvmedmabuf_queue_create() with POLLED and URING as @kind */
+/** queue_of - nvmedmabuf_queue_create() with KIND_POLLED and KIND_URING as @kind */
 static inline int queue_of(struct nvmedmabuf *ctx, uint32_t depth, uint32_t kind,
 			   struct nvmedmabuf_queue **queue)
 {
 	const struct nvmedmabuf_queue_params params = {
 		.size = sizeof(params),
-		.polled = kind & POLLED,
-		.uring = kind & URING,
+		.polled = kind & KIND_POLLED,
+		.uring = kind & KIND_URING,
 	};
 
 	return nvmedmabuf_queue_create(ctx, depth, &params, queue);

@@ -74,9 +74,9 @@ static void sizes(const void *arg)
 
 static void information(const void *arg)
 {
-	struct nvme_dmabuf_info info = { 0 };
-	struct nvme_dmabuf_ns_info ns = { 0 };
-	struct nvme_dmabuf_map_info map = { 0 };
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
+	struct nvme_dmabuf_map_info map = { .size = sizeof(map) };
 	struct fixture f;
 
 	(void)arg;

@@ -135,7 +135,7 @@ static void description(const void *arg)
 {
 	const struct pair *pair = arg;
 	struct nvme_dmabuf_placement_run runs[64], one;
-	struct nvme_dmabuf_ns_info ns = { 0 };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
 	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint64_t next = 0;
 	struct rig rig;

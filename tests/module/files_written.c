@@ -111,6 +111,50 @@ static void deferred(const void *arg)
 	file_remove(&file);
 }
 
+/* The library opens, attaches, closes and refreshes. */
+static void by_path(const void *arg)
+{
+	struct filesystem *fs = (struct filesystem *)arg;
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = NVMEDMABUF_ACCESS_READ_WRITE,
+		.length = BYTES,
+	};
+	struct nvmedmabuf_storage *storage;
+	struct file_rig rig;
+	struct file file;
+	uint32_t reason;
+
+	filesystem_mount(fs);
+	file_create(fs, &file, "file", BYTES);
+	file_rig_open(&rig, fs, &file, BYTES);
+	rig.access = ACCESS_BOTH;
+	check_eq(nvmedmabuf_storage_open(rig.ctx, file.path, params.access, &storage, &reason), 0);
+	check_eq(nvmedmabuf_storage_size(storage), BYTES);
+	check_eq(nvmedmabuf_storage_block_size(storage), rig.block);
+	params.dmabuf_fd = rig.buffer.fd;
+	check_eq(nvmedmabuf_storage_attach(storage, &params, &rig.map, &reason), 0);
+	check_eq(reason, NVME_DMABUF_REASON_NONE);
+	file_rig_write(&rig, 0, BYTES, 0);
+	file_rig_read(&rig, 0, BYTES, 0);
+
+	/* Somebody else makes it longer. */
+	file_open(&file, O_RDWR);
+	check_sys(ftruncate(file.fd, BYTES + 100));
+	check_eq(nvmedmabuf_storage_refresh(storage, rig.map, &reason), -EBUSY);
+	check_eq(reason, NVME_DMABUF_REASON_FILE_BUSY);
+	file_close(&file);
+	check_eq(nvmedmabuf_storage_refresh(storage, rig.map, &reason), 0);
+	check_eq(nvmedmabuf_storage_size(storage), BYTES + 100);
+	check_sys(truncate(file.path, BYTES));
+	nvmedmabuf_storage_close(storage);
+	file_rig_refresh(&rig, FINE);
+	file_rig_write(&rig, 0, BYTES, 0);
+	file_rig_close(&rig);
+	file_verify(&file, -1);
+	file_remove(&file);
+}
+
 /* With AUTO_REFRESH the first command does it, unless somebody has the file open. */
 static void by_itself(const void *arg)
 {
@@ -886,6 +930,7 @@ int main(int argc, char **argv)
 {
 	static const struct filesystem_test tests[] = {
 		{ deferred, "attached, closed and refreshed" },
+		{ by_path, "by its path" },
 		{ by_itself, "refreshed by commands" },
 		{ edges, "edges" },
 		{ write_only, "for writing only" },

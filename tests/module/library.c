@@ -7,14 +7,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "slow.h"
+
+#define POLLED KIND_POLLED
+#define URING  KIND_URING
+
+static const struct nvmedmabuf_submit_params nowait = { .size = sizeof(nowait), .nowait = true };
 
 /* What a test is run on, and how. */
 struct way {
@@ -435,7 +442,7 @@ static void timeouts(const void *arg)
 		uint64_t start = now_ms();
 
 		check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, timeout_ms * 1000000),
-			 i ? 0 : SLOW_COUNT);
+			 i ? -ETIME : (int)SLOW_COUNT);
 		check(now_ms() - start >= timeout_ms);
 		done += slow_read(&s);
 		check(done < (int)SLOW_COUNT);
@@ -464,13 +471,128 @@ static void signals(const void *arg)
 	check_sys(sigaction(SIGALRM, &action, NULL));
 	check_eq(nvmedmabuf_queue_submit(s.queue, 0, 0), SLOW_COUNT);
 	check_sys(setitimer(ITIMER_REAL, &soon, NULL));
-	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0), 0);
+	check_eq(nvmedmabuf_queue_submit(s.queue, ~0U, 0), -EINTR);
 	check_eq(alarms, 1);
 	check(slow_read(&s) < (int)SLOW_COUNT);
 	/* A queue that is freed waits on. */
 	check_sys(setitimer(ITIMER_REAL, &soon, NULL));
 	slow_end(&s);
 	check_eq(alarms, 2);
+}
+
+/* An eventfd counts, and can be waited for. */
+static void told_by_eventfd(const void *arg)
+{
+	const struct way *way = arg;
+	struct nvmedmabuf_queue_params params = {
+		.size = sizeof(params),
+		.uring = way->flags & URING,
+		.event = true,
+	};
+	struct nvme_dmabuf_completion c[4];
+	struct nvmedmabuf_queue *queue;
+	struct pollfd poller;
+	unsigned int done = 0;
+	uint64_t count;
+	struct rig rig;
+	int result;
+
+	rig_for_queues(&rig, way, MIB);
+	params.event_fd = rig.buffer.fd;
+	result = nvmedmabuf_queue_create(rig.ctx, 4, &params, &queue);
+	if (result == -EOPNOTSUPP && params.uring)
+		skip("no io_uring here");
+	/* io_uring says EINVAL of what is no eventfd. */
+	check(result == -EBADF || (params.uring && result == -EINVAL));
+	params.event_fd = check_sys(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	params.polled = true;
+	check_eq(nvmedmabuf_queue_create(rig.ctx, 4, &params, &queue), -EINVAL);
+	params.polled = false;
+	check_eq(nvmedmabuf_queue_create(rig.ctx, 4, &params, &queue), 0);
+	poller = (struct pollfd){ .fd = params.event_fd, .events = POLLIN };
+	check_eq(poll(&poller, 1, 0), 0);
+	check_eq(prepare_reads(&rig, queue), 4);
+	check_eq(nvmedmabuf_queue_submit(queue, 0, 0), 4);
+	while (done < 4) {
+		check_eq(poll(&poller, 1, -1), 1);
+		check_eq(read(params.event_fd, &count, sizeof(count)), sizeof(count));
+		check(count);
+		done += nvmedmabuf_queue_reap(queue, c, ARRAY_SIZE(c));
+	}
+	nvmedmabuf_queue_free(queue);
+	check_sys(close(params.event_fd));
+	rig_close(&rig);
+}
+
+static void *submitting_run(void *arg)
+{
+	check_eq(nvmedmabuf_queue_submit(arg, 4, 0), 4);
+	return NULL;
+}
+
+/* Prepared by one thread, submitted by another, read by the first; which may be gone. */
+static void handed_over(const void *arg)
+{
+	struct nvmedmabuf_queue *queue;
+	struct nvme_dmabuf_completion c[8];
+	pthread_t thread;
+	struct rig rig;
+
+	rig_for_queues(&rig, arg, MIB);
+	queue = queue_create(rig.ctx, 4, 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		check_eq(prepare_reads(&rig, queue), 4);
+		check_eq(pthread_create(&thread, NULL, submitting_run, queue), 0);
+		check_eq(pthread_join(thread, NULL), 0);
+		check_eq(nvmedmabuf_queue_reap(queue, c, ARRAY_SIZE(c)), 4);
+	}
+	nvmedmabuf_queue_free(queue);
+	rig_close(&rig);
+}
+
+/* Of 4 KiB blocks too. */
+#define STORAGE_BYTES (2 * MIB)
+
+/* A namespace by its path: positions in bytes, several parts of the buffer at once. */
+static void storage_in_parts(const void *arg)
+{
+	const struct way *way = arg;
+	struct nvmedmabuf_attach_params params = { .size = sizeof(params),
+						   .length = STORAGE_BYTES };
+	struct nvme_dmabuf_completion c;
+	struct nvmedmabuf_storage *storage;
+	struct nvmedmabuf_range ranges[70];
+	uint64_t block, position, bytes = 0;
+	uint32_t reason;
+	struct rig rig;
+
+	rig_open(&rig, way->path, exporter_any(), STORAGE_BYTES, STORAGE_BYTES);
+	block = rig.drive.block;
+	position = rig.first * block;
+	params.access = may_erase() ? NVMEDMABUF_ACCESS_READ_WRITE : NVMEDMABUF_ACCESS_READ;
+	params.dmabuf_fd = rig.buffer.fd;
+	check_eq(nvmedmabuf_storage_open(rig.ctx, way->path, params.access, &storage, &reason), 0);
+	check_eq(reason, NVME_DMABUF_REASON_NONE);
+	check_eq(nvmedmabuf_storage_block_size(storage), block);
+	check(nvmedmabuf_storage_size(storage) >= position + STORAGE_BYTES);
+	check_eq(nvmedmabuf_storage_attach(storage, &params, &rig.map, &reason), 0);
+	rig.length = STORAGE_BYTES;
+	/* From the end of the buffer to its start, with room between them. */
+	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++) {
+		ranges[i].length = (1 + i % 2) * block;
+		ranges[i].offset = STORAGE_BYTES - (i + 1) * 3 * block;
+		bytes += ranges[i].length;
+	}
+	check_eq(nvmedmabuf_storage_readv(storage, rig.map, ranges, ARRAY_SIZE(ranges), position,
+					  &c),
+		 0);
+	check_eq(c.bytes, bytes);
+	for (uint64_t i = 0, at = 0; i < ARRAY_SIZE(ranges); at += ranges[i++].length)
+		memcpy(rig.mirror + ranges[i].offset, rig.disk + at, ranges[i].length);
+	rig_verify(&rig);
+	check_eq(nvmedmabuf_storage_read(storage, rig.map, 0, block, position + 1, &c), -EINVAL);
+	nvmedmabuf_storage_close(storage);
+	rig_close(&rig);
 }
 
 /* What is in flight is waited for although a child has the queue as well. */
@@ -597,10 +719,17 @@ int main(int argc, char **argv)
 		tap_add(polling, way, "%s: poll()", name);
 		tap_add(timeouts, way, "%s: timeouts", name);
 		tap_add(signals, way, "%s: signals", name);
+		if (!(flags[i] & POLLED))
+			tap_add(told_by_eventfd, way, "%s: eventfd", name);
+		if (!flags[i])
+			tap_add(handed_over, way, "%s: handed to another thread", name);
 		tap_add(freed_in_flight, way, "%s: freed with a command in flight", name);
 		tap_add(dropped, way, "%s: commands that were not submitted", name);
 		tap_add(limits, way, "%s: limits", name);
 	}
+	for (unsigned int j = 0; j < drive_count; j++)
+		tap_add(storage_in_parts, &ways[0][j], "%s: by its path, in parts",
+			drive_name(paths[j]));
 	tap_add(switched_off, NULL, "io_uring that is switched off");
 	return tap_run(argc, argv);
 }

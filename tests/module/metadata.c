@@ -30,7 +30,7 @@ static void right_or_refused(const void *arg)
 {
 	const struct format *format = arg;
 	const char *path = drive_path(format->name);
-	struct nvme_dmabuf_ns_info info = { 0 };
+	struct nvme_dmabuf_ns_info info = { .size = sizeof(info) };
 	uint32_t map, reason = ~0U;
 	struct nvmedmabuf *ctx = ctx_open();
 	struct buffer buffer;

@@ -35,7 +35,7 @@
 
 /** struct way - how commands get to the drive; @flags: of the queue, or of the ring's setup */
 struct way {
-	enum { BY_SUBMIT, BY_QUEUE, BY_URING } by;
+	enum { SUBMIT, QUEUE, URING } by;
 	uint32_t flags;
 	const char *name;
 };

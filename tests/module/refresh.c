@@ -726,10 +726,10 @@ int main(int argc, char **argv)
 	static const char *const names[] = { "static", "dynamic" };
 	static const struct way ways[] = {
 		{ "queue", 0, EXPORTER_DYNAMIC },
-		{ "polled queue", POLLED, EXPORTER_DYNAMIC },
-		{ "io_uring", URING, EXPORTER_DYNAMIC },
-		{ "io_uring, polled", URING | POLLED, EXPORTER_DYNAMIC },
-		{ "static, io_uring", URING, 0 },
+		{ "polled queue", KIND_POLLED, EXPORTER_DYNAMIC },
+		{ "io_uring", KIND_URING, EXPORTER_DYNAMIC },
+		{ "io_uring, polled", KIND_URING | KIND_POLLED, EXPORTER_DYNAMIC },
+		{ "static, io_uring", KIND_URING, 0 },
 	};
 
 	require_device();

@@ -85,7 +85,7 @@ void rig_window(struct rig *rig, uint64_t first, uint64_t count, uint64_t filled
 
 void rig_attach(struct rig *rig, uint64_t start, uint64_t length, uint32_t access)
 {
-	struct nvme_dmabuf_map_info info = { 0 };
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 
 	rig->map = attach(rig->ctx, rig->buffer.fd, rig->drive.fd, start, length, access);
 	rig->start = start;

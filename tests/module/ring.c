@@ -29,12 +29,7 @@ struct io_uring_sqe *ring_prepare(struct io_uring *ring, int fd,
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
 	check(sqe);
-	memset(sqe, 0, 2 * sizeof(*sqe));
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = fd;
-	sqe->cmd_op = NVME_DMABUF_URING_CMD;
-	sqe->user_data = command->user_data;
-	memcpy(sqe->cmd, command, sizeof(*command));
+	nvmedmabuf_uring_prep(sqe, fd, command);
 	return sqe;
 }
 
@@ -50,12 +45,6 @@ void ring_wait(struct io_uring *ring, struct nvme_dmabuf_completion *completion)
 		result = io_uring_wait_cqe_timeout(ring, &cqe, &second);
 	while ((result == -EINTR || result == -ETIME) && time(NULL) < end);
 	check_that(!result, "io_uring: %s", strerrorname_np(-result));
-	*completion = (struct nvme_dmabuf_completion){
-		.user_data = cqe->user_data,
-		.bytes = NVME_DMABUF_CQE_BYTES(cqe->big_cqe[0]),
-		.error = cqe->res < 0 ? cqe->res : 0,
-		.status = cqe->res > 0 ? cqe->res : 0,
-		.reason = NVME_DMABUF_CQE_REASON(cqe->big_cqe[0]),
-	};
+	nvmedmabuf_uring_completion(cqe, completion);
 	io_uring_cqe_seen(ring, cqe);
 }

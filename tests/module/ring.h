@@ -8,6 +8,8 @@
 
 #include <liburing.h>
 
+#include <nvmedmabuf_uring.h>
+
 #include "rig.h"
 
 /** ring_open - a ring for commands and their completions: SQE128, CQE32 and @flags */

@@ -8,6 +8,8 @@
 
 #include <liburing.h>
 
+#include <nvmedmabuf_uring.h>
+
 #include "../library.h"
 #include "queue.h"
 
@@ -70,17 +72,6 @@ static uint32_t uring_ready(const struct nvmedmabuf_queue *queue)
 	return q->aside_count + io_uring_cq_ready(&q->ring);
 }
 
-static void completion_from_cqe(struct nvme_dmabuf_completion *cpl, const struct io_uring_cqe *cqe)
-{
-	*cpl = (struct nvme_dmabuf_completion){
-		.user_data = cqe->user_data,
-		.bytes = NVME_DMABUF_CQE_BYTES(cqe->big_cqe[0]),
-		.error = cqe->res < 0 ? cqe->res : 0,
-		.status = cqe->res > 0 ? (uint16_t)cqe->res : 0,
-		.reason = NVME_DMABUF_CQE_REASON(cqe->big_cqe[0]),
-	};
-}
-
 static uint32_t uring_read_ring(struct uring_queue *q, struct nvme_dmabuf_completion *cpls,
 				uint32_t max)
 {
@@ -91,7 +82,7 @@ static uint32_t uring_read_ring(struct uring_queue *q, struct nvme_dmabuf_comple
 	io_uring_for_each_cqe(&q->ring, head, cqe) {
 		if (count == max)
 			break;
-		completion_from_cqe(&cpls[count++], cqe);
+		nvmedmabuf_uring_completion(cqe, &cpls[count++]);
 	}
 	io_uring_cq_advance(&q->ring, count);
 	return count;
