@@ -38,7 +38,7 @@ static int create(const char *name, uint64_t size, struct nvmedmabuf_buffer **bu
 static const char *const good[] = {
 	"udmabuf", "huge", "heap", "heap:system", "heap:a:b", "drm", "drm:/dev/dri/card7",
 	"memory", "memory:huge", "v4l2:/dev/video0", "vfio:0000:03:00.1", "vfio:10000:e1:1f.7",
-	"vfio:ffffffff:FF:1f.7:5", "vfio:0000:03:00.1:0",
+	"vfio:ffffffff:FF:1f.7:5", "vfio:0000:03:00.1:0", "cuda", "cuda:0", "cuda:12", "cuda:007",
 };
 
 static const char *const bad[] = {
@@ -49,7 +49,8 @@ static const char *const bad[] = {
 	"vfio:0000:103:00.0", "vfio:100000000:03:00.0", "vfio:0000:03:00.1:", "vfio:0000:03:00.1:6",
 	"vfio:0000:03:00.1:10", "vfio:0000:03:00.1:a", "vfio:0000:03:00.1:0:", "vfio:0000:03:00.1 ",
 	"vfio: 0000:03:00.1", "vfio:-1:03:00.1", "vfio:0x00:03:00.1", "vfio:0000:03:00.1x",
-	"vfio:0000:03:00.12",
+	"vfio:0000:03:00.12", "cuda:", "cuda:x", "cuda:1000", "cuda:1x", "cuda:-1", "cuda:+1",
+	"cuda: 1", "cuda:1 ", "cuda:0:1",
 };
 
 /* Nothing is opened for a name that makes no sense. */
@@ -92,7 +93,7 @@ static void names_are_shown(void **state)
 		kinds++;
 	}
 	assert_int_equal(shown, kinds);
-	assert_int_equal(kinds, 7);
+	assert_int_equal(kinds, 8);
 }
 
 /* The device that each name leads to. */
