@@ -39,7 +39,7 @@ static const char *const good[] = {
 	"udmabuf", "huge", "heap", "heap:system", "heap:a:b", "drm", "drm:/dev/dri/card7",
 	"memory", "memory:huge", "v4l2:/dev/video0", "vfio:0000:03:00.1", "vfio:10000:e1:1f.7",
 	"vfio:ffffffff:FF:1f.7:5", "vfio:0000:03:00.1:0", "cuda", "cuda:0", "cuda:12", "cuda:007",
-	"hip", "hip:1",
+	"hip", "hip:1", "ze", "ze:0",
 };
 
 static const char *const bad[] = {
@@ -51,7 +51,7 @@ static const char *const bad[] = {
 	"vfio:0000:03:00.1:10", "vfio:0000:03:00.1:a", "vfio:0000:03:00.1:0:", "vfio:0000:03:00.1 ",
 	"vfio: 0000:03:00.1", "vfio:-1:03:00.1", "vfio:0x00:03:00.1", "vfio:0000:03:00.1x",
 	"vfio:0000:03:00.12", "cuda:", "cuda:x", "cuda:1000", "cuda:1x", "cuda:-1", "cuda:+1",
-	"cuda: 1", "cuda:1 ", "cuda:0:1", "hip:", "hip:x",
+	"cuda: 1", "cuda:1 ", "cuda:0:1", "hip:", "hip:x", "ze:", "ze:0x1",
 };
 
 /* Nothing is opened for a name that makes no sense. */
@@ -94,7 +94,7 @@ static void names_are_shown(void **state)
 		kinds++;
 	}
 	assert_int_equal(shown, kinds);
-	assert_int_equal(kinds, 9);
+	assert_int_equal(kinds, 10);
 }
 
 /* The device that each name leads to. */
