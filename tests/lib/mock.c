@@ -8,8 +8,10 @@
 #include "mock_uring.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +37,9 @@ int mock_mmap_prot;
 off_t mock_mmap_offset;
 char mock_link_path[300];
 int mock_polls;
+char mock_library[64];
+int mock_library_flags;
+int mock_libraries;
 
 static struct mock_ioctl expected[MAX_IOCTLS];
 static size_t nr_expected, nr_called;
@@ -44,6 +49,7 @@ static void *mapping;		/* the one CPU mapping there may be */
 static size_t mapping_len;
 static int nr_files;
 static const char *link_target;
+static const char *missing_symbol;
 static short poll_revents;
 static void (*poll_effect)(void);
 
@@ -58,9 +64,10 @@ int __real_munmap(void *addr, size_t len);
 int __real_fstatfs(int fd, struct statfs *fs);
 ssize_t __real_readlink(const char *path, char *to, size_t size);
 void *__real_malloc(size_t size);
-void *__real_dlopen(const char *name, int flags);
-void *__real_dlsym(void *handle, const char *name);
 void *__real_calloc(size_t nmemb, size_t size);
+void *__real_dlopen(const char *file, int flags);
+void *__real_dlsym(void *library, const char *name);
+int __real_dlclose(void *library);
 
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_memfd_create(const char *name, unsigned int flags);
@@ -74,9 +81,10 @@ int __wrap_fstatfs(int fd, struct statfs *fs);
 ssize_t __wrap_readlink(const char *path, char *to, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t nmemb, size_t size);
+void *__wrap_dlopen(const char *file, int flags);
+void *__wrap_dlsym(void *library, const char *name);
+int __wrap_dlclose(void *library);
 int __wrap_poll(struct pollfd *fds, nfds_t nfds, int timeout);
-void *__wrap_dlopen(const char *name, int flags);
-void *__wrap_dlsym(void *handle, const char *name);
 
 static bool fails(const char *function)
 {
@@ -154,6 +162,9 @@ int mock_setup(void **state)
 	mock_mmap_offset = -1;
 	mock_link_path[0] = '\0';
 	link_target = NULL;
+	mock_library[0] = '\0';
+	mock_library_flags = -1;
+	mock_missing(NULL);
 	mock_poll(0, NULL);
 	mock_polls = 0;
 	mock_uring_setup();
@@ -166,6 +177,7 @@ int mock_teardown(void **state)
 	(void)state;
 	mock_all_done();
 	assert_null(mapping);
+	assert_int_equal(mock_libraries, 0);
 	assert_int_equal(count_files(), nr_files);
 	return 0;
 }
@@ -356,16 +368,64 @@ void *__wrap_calloc(size_t nmemb, size_t size)
 	return fails("calloc") ? NULL : __real_calloc(nmemb, size);
 }
 
-void *__wrap_dlopen(const char *name, int flags)
+static void *open_library(const char *file, int flags)
 {
-	return fails("dlopen") ? NULL : __real_dlopen(name, flags);
+	char path[PATH_MAX + 100];
+	ssize_t length = __real_readlink("/proc/self/exe", path, PATH_MAX);
+	char *end;
+
+	assert_true(length > 0 && length < PATH_MAX);
+	path[length] = '\0';
+	end = strrchr(path, '/');
+	snprintf(end, 100, "/" MOCK_LIBRARIES "/%s", file);
+	return __real_dlopen(path, flags);
 }
 
-void *__wrap_dlsym(void *handle, const char *name)
+void *mock_symbol(const char *library, const char *name)
+{
+	void *handle = open_library(library, RTLD_NOW | RTLD_NODELETE), *symbol;
+
+	if (!handle)
+		fail_msg("%s", dlerror());
+	symbol = __real_dlsym(handle, name);
+	assert_non_null(symbol);
+	__real_dlclose(handle);
+	return symbol;
+}
+
+void mock_missing(const char *symbol)
+{
+	missing_symbol = symbol;
+}
+
+void *__wrap_dlopen(const char *file, int flags)
+{
+	void *ret;
+
+	assert_true(strlen(file) < sizeof(mock_library));
+	strcpy(mock_library, file);
+	mock_library_flags = flags;
+	if (fails("dlopen"))
+		return NULL;
+	ret = open_library(file, flags);
+	mock_libraries += ret != NULL;
+	/* What there is no stand-in for is real, and stays. */
+	return ret ? ret : __real_dlopen(file, flags);
+}
+
+void *__wrap_dlsym(void *library, const char *name)
 {
 	void *found = mock_uring_symbol(name);
 
-	return fails("dlsym") ? NULL : found ? found : __real_dlsym(handle, name);
+	if (fails("dlsym") || (missing_symbol && !strcmp(name, missing_symbol)))
+		return NULL;
+	return found ? found : __real_dlsym(library, name);
+}
+
+int __wrap_dlclose(void *library)
+{
+	mock_libraries--;
+	return __real_dlclose(library);
 }
 
 void mock_poll(short revents, void (*effect)(void))

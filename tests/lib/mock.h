@@ -59,6 +59,21 @@ int mock_file(const char *name);
 void mock_link(const char *target);
 extern char mock_link_path[300];
 
+/*
+ * dlopen() finds the libraries of a folder of this name, beside the test program, and no
+ * others. How it was called last; and how many libraries are open.
+ */
+#define MOCK_LIBRARIES "standin"
+extern char mock_library[64];
+extern int mock_library_flags;
+extern int mock_libraries;
+
+/* What a library that need not be open yet has under this name. */
+void *mock_symbol(const char *library, const char *name);
+
+/* dlsym() does not find this one, until it is told NULL. */
+void mock_missing(const char *symbol);
+
 /* The next call of @function ("open", "mmap", "malloc"...) fails with @err. */
 void mock_fail(const char *function, int err);
 
