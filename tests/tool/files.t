@@ -357,6 +357,27 @@ wrong_writes_not_measured() {
 	code 1 && json reason wrong-data && json measured 0
 }
 
+# Memory of a device that the CPU does not see, with the kernel's own ENOTSUPP, as NVIDIA's driver
+# says, or another error. No subcommand says that the data were wrong.
+not_seen() {
+	local error words
+	make_file 100000
+	cp "$FILE" "$TMP/before"
+	for error in 524:ENOTSUPP 1:EPERM; do
+		for words in "read $FILE -o $TMP/not" "write $FILE -i VERSION" "bench $FILE --ios 10"; do
+			# shellcheck disable=SC2086 # words
+			PRETEND_UNMAPPED=${error%:*} refused 1 no-cpu-mapping $words --buffer cuda:1 &&
+				says out "a buffer of cuda:1" && says out "does not let the CPU map it" &&
+				says out "${error#*:}" || return 1
+		done
+		PRETEND_UNMAPPED=${error%:*} run selftest "$FILE" --write --start 0 --count 10 \
+			--buffer cuda:1 --json --yes-overwrite="$FILE"
+		code 1 && json reason nothing-tested && json results.0.part cuda:1 && json skipped 2 && json failed 0 &&
+			says out "does not let the CPU map it" && says out "with cuda:1" || return 1
+	done
+	cmp "$FILE" "$TMP/before"
+}
+
 # Random places need blocks that are all there.
 measured_holes() {
 	make_sparse
@@ -417,6 +438,7 @@ if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/n
 	check "bench of a drive that writes wrong" wrong_writes_not_measured
 	check "writing that nobody agrees to" unconfirmed
 	check "no whole block" too_small
+	check "memory that the CPU does not see" not_seen
 else
 	skip "selftest and bench" "no O_DIRECT on this file system"
 fi

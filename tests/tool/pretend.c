@@ -11,6 +11,7 @@
  *   PRETEND_CHANGE=1   somebody appends a byte to the file when the first command is done
  *   PRETEND_LOSE=N     write N of a map, counted from 0, does nothing
  *   PRETEND_STRAY=N    write N of a map also changes the byte before its own
+ *   PRETEND_UNMAPPED=N the CPU cannot map buffers: error N
  *
  * A map that was attached by a descriptor for writing takes no commands while the program has
  * the file open, and any other none while it has it open for writing. The former must be
@@ -241,7 +242,7 @@ uint64_t nvmedmabuf_buffer_size(const struct nvmedmabuf_buffer *buf)
 int nvmedmabuf_buffer_mmap(struct nvmedmabuf_buffer *buf, void **addr)
 {
 	*addr = buf->mem;
-	return 0;
+	return -(int)setting("PRETEND_UNMAPPED");
 }
 
 int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf, enum nvmedmabuf_cpu access)

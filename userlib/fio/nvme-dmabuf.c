@@ -275,9 +275,13 @@ static int engine_iomem_alloc(struct thread_data *td, size_t size)
 		return 1;
 	}
 	err = nvmedmabuf_buffer_mmap(e->buffer, &addr);
-	if (!err)
-		err = nvmedmabuf_buffer_begin_cpu(e->buffer,
-						  NVMEDMABUF_CPU_READ_WRITE);
+	if (err) {
+		log_err(SAY "exporter=%s does not let the CPU map a buffer, and fio needs that"
+			    " (error %d)\n",
+			o->exporter, -err);
+		goto free_buffer;
+	}
+	err = nvmedmabuf_buffer_begin_cpu(e->buffer, NVMEDMABUF_CPU_READ_WRITE);
 	if (err) {
 		log_err(SAY "the CPU cannot use a buffer of exporter=%s: %s\n", o->exporter,
 			strerror(-err));

@@ -140,7 +140,11 @@ int parse_pci(const char *text, uint32_t *domain, uint32_t *bdf)
 
 const char *errno_name(int err)
 {
-	const char *name = strerrorname_np(err < 0 ? -err : err);
+	const int number = err < 0 ? -err : err;
+	const char *name = strerrorname_np(number);
 
+	/* The kernel's own ENOTSUPP, which some drivers let through. */
+	if (number == 524)
+		return "ENOTSUPP";
 	return name ? name : "unknown";
 }

@@ -41,8 +41,8 @@ static int attach_written(struct channel *ch, const struct ns *ns,
 	return ret ? ret : nvmedmabuf_refresh(ch->ctx, ch->map, NULL, reason);
 }
 
-static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dmabuf_ns_info *info,
-		  uint64_t size, uint32_t access, uint32_t *reason)
+/* Not every device's memory can be mapped. *@unmapped gets what to say then. */
+static int map_for_cpu(struct channel *ch, const char **unmapped)
 {
 	struct nvmedmabuf_attach_params params = {
 		.size = sizeof(params),
@@ -58,8 +58,22 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 
 	ret = nvmedmabuf_buffer_mmap(ch->buf, &mem);
 	if (ret)
+		*unmapped =
+			"its exporter does not let the CPU map it, and this tool has to see the data";
+	else
+		ch->mem = mem;
+	return ret;
+}
+
+static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dmabuf_ns_info *info,
+		  uint64_t size, uint32_t access, uint32_t *reason, const char **unmapped)
+{
+	int ret;
+
+	*unmapped = NULL;
+	ret = map_for_cpu(ch, unmapped);
+	if (ret)
 		return ret;
-	ch->mem = mem;
 	ch->size = size;
 	ch->block_size = info->out_block_size;
 	ch->file = ns->is_file && !ns->writes ? ns->fd : -1;
@@ -77,19 +91,17 @@ static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dma
 
 int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
 		 const struct nvme_dmabuf_ns_info *info, const struct exporter *exporter,
-		 uint64_t size, uint32_t access, uint32_t *reason)
+		 uint64_t size, uint32_t access, uint32_t *reason, const char **unmapped)
 {
-	uint32_t unused;
 	int ret;
 
-	if (!reason)
-		reason = &unused;
 	*reason = NVME_DMABUF_REASON_NONE;
+	*unmapped = NULL;
 	memset(ch, 0, sizeof(*ch));
 	ch->ctx = ctx;
 	ret = exporter_create(exporter, size, &ch->buf);
 	if (!ret)
-		ret = attach(ch, ns, info, size, access, reason);
+		ret = attach(ch, ns, info, size, access, reason, unmapped);
 	if (ret)
 		channel_close(ch);
 	return ret;
@@ -100,6 +112,7 @@ int channel_open_or_report(struct channel *ch, struct nvmedmabuf *ctx, const str
 			   uint64_t size, uint32_t access)
 {
 	uint32_t reason = NVME_DMABUF_REASON_NONE;
+	const char *unmapped;
 	int ret;
 
 	memset(ch, 0, sizeof(*ch));
@@ -107,10 +120,14 @@ int channel_open_or_report(struct channel *ch, struct nvmedmabuf *ctx, const str
 	ret = exporter_create_or_report(exporter, size, &ch->buf);
 	if (ret)
 		return ret;
-	ret = attach(ch, ns, info, size, access, &reason);
+	ret = attach(ch, ns, info, size, access, &reason, &unmapped);
 	if (!ret)
 		return TOOL_OK;
 	channel_close(ch);
+	if (unmapped)
+		return report_error(TOOL_FAILED, "no-cpu-mapping",
+				    "cannot use a buffer of %s: %s (%s); try another --buffer",
+				    exporter->name, unmapped, errno_name(ret));
 	if (reason == NVME_DMABUF_REASON_NONE)
 		return report_error(TOOL_FAILED, "cannot-map",
 				    "cannot map a buffer of %s for %s: %s", exporter->name,

@@ -288,13 +288,13 @@ struct channel {
 };
 
 /*
- * Make a buffer of @size bytes and attach it. *@reason gets why the module
- * refused, and may be NULL. A file that was opened for writing is opened here once
- * more, and must have been closed.
+ * Make a buffer of @size bytes and attach it. *@reason gets why the module refused.
+ * *@unmapped gets NULL, or what to say of a buffer that the CPU cannot map. A file that
+ * was opened for writing is opened here once more, and must have been closed.
  */
 int channel_open(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
 		 const struct nvme_dmabuf_ns_info *info, const struct exporter *exporter,
-		 uint64_t size, uint32_t access, uint32_t *reason);
+		 uint64_t size, uint32_t access, uint32_t *reason, const char **unmapped);
 int channel_open_or_report(struct channel *ch, struct nvmedmabuf *ctx, const struct ns *ns,
 			   const struct nvme_dmabuf_ns_info *info, struct exporter *exporter,
 			   uint64_t size, uint32_t access);

@@ -238,6 +238,7 @@ static bool open_test(struct read_test *t, const struct exporter *exporter)
 {
 	struct selftest *st = t->st;
 	bool chosen = !exporter_is_auto(&st->exporter);
+	const char *unmapped;
 	uint32_t reason;
 	int ret;
 
@@ -246,8 +247,11 @@ static bool open_test(struct read_test *t, const struct exporter *exporter)
 		return false;
 	}
 	ret = channel_open(&t->ch, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
-			   NVME_DMABUF_ACCESS_READ, &reason);
-	if (ret && chosen)
+			   NVME_DMABUF_ACCESS_READ, &reason, &unmapped);
+	/* That nobody can look says nothing against the buffer. */
+	if (ret && unmapped)
+		selftest_skip(st, t->part, "%s (%s)", unmapped, errno_name(ret));
+	else if (ret && chosen)
 		selftest_fail(st, t->part, "no buffer, or it cannot be mapped (%s): %s",
 			      errno_name(ret),
 			      reason ? nvmedmabuf_reason_text(reason) : strerror(-ret));

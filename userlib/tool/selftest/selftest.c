@@ -311,6 +311,10 @@ static int conclude(struct selftest *st)
 		return report_error(TOOL_FAILED, "selftest-failed",
 				    "%u of %u checks failed; do not trust %s with data here",
 				    st->failed, st->passed + st->failed, "/dev/nvme-dmabuf");
+	if (!st->passed && !exporter_is_auto(&st->exporter))
+		return report_error(TOOL_FAILED, "nothing-tested",
+				    "nothing could be tested with %s; try another --buffer",
+				    st->exporter.name);
 	if (!st->passed)
 		return report_error(
 			TOOL_FAILED, "nothing-tested",

@@ -246,20 +246,22 @@ static bool refusals(struct write_test *t)
 static bool open_channels(struct write_test *t, const struct exporter *exporter)
 {
 	struct selftest *st = t->st;
+	const char *unmapped;
 	uint32_t reason;
 	int ret;
 
 	ret = channel_open(&t->out, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
-			   NVME_DMABUF_ACCESS_WRITE, &reason);
+			   NVME_DMABUF_ACCESS_WRITE, &reason, &unmapped);
 	if (!ret)
 		ret = channel_open(&t->in, st->ctx, &st->ns, &st->info, exporter, SELFTEST_BUFFER,
-				   NVME_DMABUF_ACCESS_READ, &reason);
+				   NVME_DMABUF_ACCESS_READ, &reason, &unmapped);
 	/* Its blocks could be read: that the file cannot be written has nothing to do with buffers. */
 	if (ret && st->ns.is_file && reason)
 		selftest_fail(st, t->part, "the file cannot be written (%s): %s", errno_name(ret),
 			      nvmedmabuf_reason_text(reason));
 	else if (ret)
-		selftest_skip(st, t->part, "no buffers for writing: %s", strerror(-ret));
+		selftest_skip(st, t->part, "no buffers for writing: %s",
+			      unmapped ? unmapped : strerror(-ret));
 	return !ret;
 }
 
