@@ -28,6 +28,8 @@ compgen() {
 	"-G /dev/dma_heap/*") echo /dev/dma_heap/system ;;
 	"-G /dev/dri/card*") echo /dev/dri/card0 ;;
 	"-G /dev/video*") echo /dev/video1 ;;
+	"-G /dev/nvidiactl" | "-G /dev/kfd") echo "${2-}" ;;
+	"-G /dev/dri/renderD*") printf '%s\n' /dev/dri/renderD128 /dev/dri/renderD129 ;;
 	"-G /sys/bus/pci/drivers/vfio-pci/*:*") echo /sys/bus/pci/drivers/vfio-pci/0000:03:00.0 ;;
 	*) builtin compgen "$@" ;;
 	esac
@@ -78,7 +80,7 @@ check "peers NAMESPACE PEER: another" completes "$PEERS" peers nvme0n1 0000:00:0
 check "peers NAMESPACE: an option" completes --json peers nvme0n1 --j
 # What readline has of the word already is left out.
 check "a part of a PCI address" completes 03:00.0 peers nvme0n1 0000:03
-check "--buffer" completes "auto udmabuf huge heap:system drm:/dev/dri/card0 memory memory:huge v4l2:/dev/video1 vfio:0000:03:00.0" read nvme0n1 --buffer ""
+check "--buffer" completes "auto udmabuf huge heap:system drm:/dev/dri/card0 memory memory:huge v4l2:/dev/video1 vfio:0000:03:00.0 cuda hip ze" read nvme0n1 --buffer ""
 check "--buffer heap:" completes system read nvme0n1 --buffer heap:
 check "--buffer vfio:" completes 0000:03:00.0 read nvme0n1 --buffer vfio:
 check "--buffer drm:/" completes /dev/dri/card0 bench nvme0n1 --buffer drm:/d

@@ -378,6 +378,37 @@ not_seen() {
 	cmp "$FILE" "$TMP/before"
 }
 
+# Each error of a GPU's exporter says what to do, whichever subcommand asks: EXPORTER, its number,
+# and what is said.
+gpu_hints() {
+	local kind error text
+	make_file 100000
+	while read -r kind error text; do
+		PRETEND_NOBUFFER=$error refused 1 no-buffer read "$FILE" -o "$TMP/not" --buffer "$kind" &&
+			says out "$text" || return 1
+		PRETEND_NOBUFFER=$error run selftest "$FILE" --buffer "$kind" --json
+		code 1 && json reason selftest-failed && says out "$text" || return 1
+	done <<-EOF
+	cuda 2 install libcuda.so.1
+	cuda:3 38 CUDA 11.7 (driver 515) or later
+	cuda:3 19 nvidia-smi -L
+	cuda 95 open kernel modules
+	cuda 12 try a smaller one
+	cuda 5 does 'nvidia-smi' work?
+	hip 2 install libhsa-runtime64.so.1
+	hip 38 libhsa-runtime64.so.1 is too old
+	hip:1 19 rocminfo
+	hip 95 KFD 1.12
+	hip 12 try a smaller one
+	hip 5 does 'rocminfo' work?
+	ze:0 2 install libze_loader.so.1
+	ze 38 libze_loader.so.1 is too old
+	ze 19 Intel's compute runtime
+	ze 95 exports no dma-bufs
+	ze 12 try a smaller one
+	EOF
+}
+
 # Random places need blocks that are all there.
 measured_holes() {
 	make_sparse
@@ -439,6 +470,7 @@ if dd if="$FILE" of=/dev/null bs=4096 count=1 iflag=direct status=none 2> /dev/n
 	check "writing that nobody agrees to" unconfirmed
 	check "no whole block" too_small
 	check "memory that the CPU does not see" not_seen
+	check "what a GPU's exporter lacks" gpu_hints
 else
 	skip "selftest and bench" "no O_DIRECT on this file system"
 fi

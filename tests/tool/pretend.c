@@ -11,6 +11,7 @@
  *   PRETEND_CHANGE=1   somebody appends a byte to the file when the first command is done
  *   PRETEND_LOSE=N     write N of a map, counted from 0, does nothing
  *   PRETEND_STRAY=N    write N of a map also changes the byte before its own
+ *   PRETEND_NOBUFFER=N no exporter gives a buffer: error N
  *   PRETEND_UNMAPPED=N the CPU cannot map buffers: error N
  *
  * A map that was attached by a descriptor for writing takes no commands while the program has
@@ -199,9 +200,12 @@ const char *nvmedmabuf_buffer_names(void)
 /* What was not filled must show. */
 int nvmedmabuf_buffer_create(const char *name, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
-	struct nvmedmabuf_buffer *new = calloc(1, sizeof(*new));
+	struct nvmedmabuf_buffer *new;
 
 	(void)name;
+	if (setting("PRETEND_NOBUFFER"))
+		return -(int)setting("PRETEND_NOBUFFER");
+	new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
 	new->fd = memfd_create("pretended", MFD_CLOEXEC);

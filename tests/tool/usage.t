@@ -129,6 +129,7 @@ for subcommand in read write selftest bench; do
 	check "$subcommand: an unknown exporter" wrong "buffer 'tape'" "$subcommand" $ns --buffer tape
 	check "$subcommand: an empty heap" wrong "buffer 'heap:'" "$subcommand" $ns --buffer heap:
 	check "$subcommand: a PCI device by half its address" wrong "buffer 'vfio:03:00.0'" "$subcommand" $ns --buffer vfio:03:00.0
+	check "$subcommand: a GPU that is no number" wrong "buffer 'cuda:x'" "$subcommand" $ns --buffer cuda:x
 	check "$subcommand: a heap with a path" wrong "buffer 'heap:../x'" "$subcommand" $ns --buffer heap:../x
 done
 check "peers: no namespace" wrong "no namespace" peers

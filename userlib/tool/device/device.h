@@ -237,10 +237,11 @@ struct exporter {
 };
 
 /* The lines of a subcommand's help after "  --buffer KIND    ". */
-#define EXPORTER_HELP                                               \
-	"udmabuf, huge, heap[:NAME],\n"                             \
-	"                   drm[:/dev/dri/cardN], memory[:huge],\n" \
-	"                   v4l2:/dev/videoN, vfio:DDDD:BB:DD.F[:BAR]"
+#define EXPORTER_HELP                                                     \
+	"udmabuf, huge, heap[:NAME],\n"                                   \
+	"                   drm[:/dev/dri/cardN], memory[:huge],\n"       \
+	"                   v4l2:/dev/videoN, vfio:DDDD:BB:DD.F[:BAR],\n" \
+	"                   cuda[:N], hip[:N], ze[:N]"
 
 /* @text is as --buffer takes it. -EINVAL if it makes no sense. */
 int exporter_parse(const char *text, struct exporter *exporter);
@@ -257,6 +258,9 @@ bool exporter_is_huge(const struct exporter *exporter);
 
 /* All exporters of this machine, those that cannot be used included. */
 int exporter_list(struct exporter **list);
+
+/* What to do if it gave no buffer, for the end of a message; may be empty. */
+const char *exporter_hint(const struct exporter *exporter, int err);
 
 int exporter_create(const struct exporter *exporter, uint64_t size, struct nvmedmabuf_buffer **buf);
 

@@ -102,6 +102,11 @@ static bool is_card(const char *name)
 	return strncmp(name, "card", 4) == 0 && name[4] >= '0' && name[4] <= '9';
 }
 
+static bool is_render_node(const char *name)
+{
+	return strncmp(name, "renderD", 7) == 0;
+}
+
 static struct exporter *grow(struct exporter **list, int *count)
 {
 	struct exporter *grown = realloc(*list, (*count + 1) * sizeof(**list));
@@ -259,6 +264,49 @@ static int list_v4l2(struct exporter **list, int *count)
 	return ret;
 }
 
+/* An entry, if @node is there: no machine needs one. */
+static int list_gpu(struct exporter **list, int *count, const char *kind, const char *node)
+{
+	struct exporter *e;
+
+	if (access(node, F_OK) != 0)
+		return 0;
+	e = grow(list, count);
+	if (!e)
+		return -ENOMEM;
+	set(e, kind, "", node);
+	e->on_request = true;
+	e->obstacle = node_obstacle(node, "there is no such device");
+	return 0;
+}
+
+/* By the nodes of their drivers: no vendor's library is loaded to look. */
+static int list_gpus(struct exporter **list, int *count)
+{
+	char **names, driver[NAME_SIZE], node[PATH_SIZE];
+	int n, ret;
+
+	ret = list_gpu(list, count, "cuda", "/dev/nvidiactl");
+	if (!ret)
+		ret = list_gpu(list, count, "hip", "/dev/kfd");
+	if (ret)
+		return ret;
+
+	n = names_list(DRI_DIR, is_render_node, &names);
+	for (int i = 0; i < n; i++) {
+		if (sysfs_link_name(driver, sizeof(driver), "/sys/class/drm/%s/device/driver",
+				    names[i]) ||
+		    (strcmp(driver, "i915") != 0 && strcmp(driver, "xe") != 0))
+			continue;
+		snprintf(node, sizeof(node), DRI_DIR "/%s", names[i]);
+		ret = list_gpu(list, count, "ze", node);
+		break;
+	}
+	if (n > 0)
+		names_free(names, n);
+	return ret;
+}
+
 int exporter_list(struct exporter **list)
 {
 	int count = 0, ret;
@@ -273,6 +321,8 @@ int exporter_list(struct exporter **list)
 		ret = list_memory(list, &count);
 	if (!ret)
 		ret = list_v4l2(list, &count);
+	if (!ret)
+		ret = list_gpus(list, &count);
 	if (!ret)
 		return count;
 	free(*list);
@@ -303,10 +353,65 @@ int exporter_create_any(struct exporter *e, uint64_t size, struct nvmedmabuf_buf
 	return ret;
 }
 
+/* What to do if an exporter gives no buffer: the first that fits. NULL fits all exporters. */
+static const struct {
+	const char *kind;
+	int error;
+	const char *hint;
+} hints[] = {
+	{ "vfio", ENOENT,
+	  "; is there such a device, is it bound to vfio-pci, and does it have an IOMMU?" },
+	{ "vfio", ENOTTY, "; this kernel's vfio-pci exports no memory (Linux 6.19 and later)" },
+	{ "vfio", EBUSY,
+	  "; another buffer or program has the device, or another of its IOMMU group" },
+	{ "vfio", EINVAL, "; the BAR is not memory, or smaller" },
+	{ "v4l2", EINVAL,
+	  "; the device's driver makes no buffers larger than a frame: set a larger format, or try a smaller one" },
+	{ "cuda", ENOENT, "; install libcuda.so.1, which is part of NVIDIA's driver" },
+	{ "cuda", ENOSYS,
+	  "; libcuda.so.1 is too old: dma-bufs need CUDA 11.7 (driver 515) or later" },
+	{ "cuda", ENODEV,
+	  "; CUDA has no such device, or its driver is not loaded: 'nvidia-smi -L' shows which there are" },
+	{ "cuda", EOPNOTSUPP,
+	  "; dma-bufs need NVIDIA's open kernel modules ('modinfo -F license nvidia' says MIT/GPL) and a GPU of the Turing generation or later" },
+	{ "cuda", ENOMEM, "; other programs may have the GPU's memory: try a smaller one" },
+	{ "cuda", EIO, "; CUDA fails with another error: does 'nvidia-smi' work?" },
+	{ "hip", ENOENT, "; install libhsa-runtime64.so.1, which is part of AMD's ROCm" },
+	{ "hip", ENOSYS, "; libhsa-runtime64.so.1 is too old to export dma-bufs" },
+	{ "hip", ENODEV,
+	  "; HSA has no such GPU ('rocminfo' shows which there are), or this user may not open /dev/kfd: join its group" },
+	{ "hip", EOPNOTSUPP,
+	  "; this kernel's amdgpu driver exports no dma-bufs for ROCm (KFD 1.12 and later; Linux 6.12 has it, 6.1 has not)" },
+	{ "hip", ENOMEM, "; other programs may have the GPU's memory: try a smaller one" },
+	{ "hip", EIO, "; HSA fails with another error: does 'rocminfo' work?" },
+	{ "ze", ENOENT, "; install libze_loader.so.1, the loader of oneAPI Level Zero" },
+	{ "ze", ENOSYS, "; libze_loader.so.1 is too old to export dma-bufs" },
+	{ "ze", ENODEV,
+	  "; Level Zero has no such GPU: install its driver (Intel's compute runtime), and see that this user may open /dev/dri/renderD*" },
+	{ "ze", EOPNOTSUPP, "; the GPU's driver for Level Zero exports no dma-bufs" },
+	{ "ze", ENOMEM, "; other programs may have the GPU's memory: try a smaller one" },
+	{ NULL, ENOENT, "; 'nvme-dmabuf info' shows which exporters exist" },
+	{ "memory:huge", ENOMEM,
+	  "; reserve huge pages (sysctl vm.nr_hugepages=32), or it is more than RLIMIT_MEMLOCK allows: see ulimit -l" },
+	{ "memory", ENOMEM, "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l" },
+	{ "udmabuf", EINVAL,
+	  "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one" },
+	{ "huge", EINVAL,
+	  "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one" },
+	{ "huge", ENOMEM, "; reserve huge pages: sysctl vm.nr_hugepages=32" },
+};
+
+const char *exporter_hint(const struct exporter *e, int err)
+{
+	for (size_t i = 0; i < sizeof(hints) / sizeof(*hints); i++)
+		if (hints[i].error == -err && (!hints[i].kind || exporter_is(e, hints[i].kind)))
+			return hints[i].hint;
+	return "";
+}
+
 int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	char text[SIZE_TEXT];
-	const char *hint = "";
 	int ret;
 
 	if (exporter_is_auto(e)) {
@@ -322,26 +427,6 @@ int exporter_create_or_report(struct exporter *e, uint64_t size, struct nvmedmab
 	ret = exporter_create(e, size, buf);
 	if (!ret)
 		return TOOL_OK;
-	if (ret == -ENOENT && exporter_is(e, "vfio"))
-		hint = "; is there such a device, is it bound to vfio-pci, and does it have an IOMMU?";
-	else if (ret == -ENOTTY && exporter_is(e, "vfio"))
-		hint = "; this kernel's vfio-pci exports no memory (Linux 6.19 and later)";
-	else if (ret == -EBUSY && exporter_is(e, "vfio"))
-		hint = "; another buffer or program has the device, or another of its IOMMU group";
-	else if (ret == -EINVAL && exporter_is(e, "vfio"))
-		hint = "; the BAR is not memory, or smaller";
-	else if (ret == -EINVAL && exporter_is(e, "v4l2"))
-		hint = "; the device's driver makes no buffers larger than a frame: set a larger format, or try a smaller one";
-	else if (ret == -ENOENT)
-		hint = "; 'nvme-dmabuf info' shows which exporters exist";
-	else if (ret == -ENOMEM && exporter_is(e, "memory"))
-		hint = "; perhaps it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
-	else if (ret == -ENOMEM && exporter_is(e, "memory:huge"))
-		hint = "; reserve huge pages (sysctl vm.nr_hugepages=32), or it is more than RLIMIT_MEMLOCK allows: see ulimit -l";
-	else if (ret == -EINVAL && (exporter_is(e, "udmabuf") || exporter_is(e, "huge")))
-		hint = "; perhaps it is above the exporter's limit (udmabuf: module parameter size_limit_mb): try a smaller one";
-	else if (ret == -ENOMEM && exporter_is_huge(e))
-		hint = "; reserve huge pages: sysctl vm.nr_hugepages=32";
 	return report_error(TOOL_FAILED, "no-buffer", "%s gives no dma-buf of %s: %s%s", e->name,
-			    size_text(size, text), strerror(-ret), hint);
+			    size_text(size, text), strerror(-ret), exporter_hint(e, ret));
 }

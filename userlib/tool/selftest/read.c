@@ -252,9 +252,10 @@ static bool open_test(struct read_test *t, const struct exporter *exporter)
 	if (ret && unmapped)
 		selftest_skip(st, t->part, "%s (%s)", unmapped, errno_name(ret));
 	else if (ret && chosen)
-		selftest_fail(st, t->part, "no buffer, or it cannot be mapped (%s): %s",
+		selftest_fail(st, t->part, "no buffer, or it cannot be mapped (%s): %s%s",
 			      errno_name(ret),
-			      reason ? nvmedmabuf_reason_text(reason) : strerror(-ret));
+			      reason ? nvmedmabuf_reason_text(reason) : strerror(-ret),
+			      reason ? "" : exporter_hint(exporter, ret));
 	else if (ret)
 		selftest_skip(st, t->part, "no buffer, or it cannot be mapped (%s): %s",
 			      errno_name(ret),
