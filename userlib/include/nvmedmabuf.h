@@ -936,6 +936,9 @@ enum nvmedmabuf_cpu {
  *	"v4l2:PATH"	a capture buffer of a video device, e.g. /dev/video0
  *	"vfio:DDDD:BB:DD.F[:BAR]"	memory of a PCI device bound to vfio-pci: the start
  *			of a BAR, of the first that is large enough if none is given
+ *	"cuda[:N]"	memory of an NVIDIA GPU, by CUDA; N counts devices from 0
+ *	"hip[:N]"	memory of an AMD GPU, by the HSA runtime of ROCm
+ *	"ze[:N]"	memory of an Intel GPU, by oneAPI Level Zero
  * @size: bytes, not 0; rounded up to whole pages, or to a frame of the video device
  * @buf: gets the buffer; the caller must nvmedmabuf_buffer_free() it
  *
@@ -958,14 +961,20 @@ enum nvmedmabuf_cpu {
  * A buffer in a PCI device keeps the device, and its IOMMU group, open. The kernel takes
  * the memory back when the buffer is freed: maps of it then fail with -ESTALE.
  *
+ * The library of a GPU's vendor is loaded by this call, and stays loaded. The GPU's driver
+ * may put the buffer in host memory when it is attached, and tells nobody: ask
+ * nvmedmabuf_get_placement(). The CPU cannot map buffers of "cuda".
+ *
  * Return: 0; -EINVAL if @name is none of these, @size is 0 or the exporter has no buffers
  * of that size; -EOVERFLOW if @size cannot be rounded up; -ENOENT if there is no such
- * device; -EACCES; -ENOMEM if there is none, or RLIMIT_MEMLOCK allows no more; -ELIBACC if
- * the exporter's library (libdrm) is not installed; -EBUSY if somebody else uses the video device or the PCI
- * device; -ENOTTY if the kernel's vfio-pci exports no memory (before Linux 6.19), or PATH
- * is another kind of device; -EOPNOTSUPP or -ENOSYS if a graphics device has no dumb buffers
- * or cannot export them, -EOPNOTSUPP if a video device does not capture frames that lie in
- * one buffer.
+ * device; -ENODEV if there is no GPU of that number; -ELIBACC if the exporter's library
+ * (libdrm, or the vendor's) is not installed, -ENOSYS if it is too old; -EACCES; -ENOMEM if
+ * there is none, or RLIMIT_MEMLOCK allows no more; -EBUSY if somebody else uses the video
+ * device or the PCI device; -ENOTTY if the kernel's vfio-pci exports no memory (before Linux
+ * 6.19), or PATH is another kind of device; -EOPNOTSUPP or -ENOSYS if a graphics device has
+ * no dumb buffers or cannot export them, -EOPNOTSUPP if a video device does not capture
+ * frames that lie in one buffer, or a GPU or its driver exports no dma-bufs; -EIO if the
+ * vendor's library fails otherwise.
  */
 int nvmedmabuf_buffer_create(const char *name, uint64_t size,
 			     struct nvmedmabuf_buffer **buf);
