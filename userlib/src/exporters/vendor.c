@@ -32,7 +32,7 @@ int vendor_load(const char *file, const struct vendor_function *list, size_t cou
 
 	*library = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!*library)
-		return -ENOENT;
+		return -ELIBACC;
 	for (size_t i = 0; i < count; i++) {
 		function = dlsym(*library, list[i].name);
 		if (!function) {

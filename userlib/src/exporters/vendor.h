@@ -36,7 +36,7 @@ struct vendor_function {
  * @to: the structure that gets their addresses
  * @library: gets what vendor_unload() takes
  *
- * Return: 0; -ENOENT if the library cannot be loaded; -ENOSYS if it lacks a function.
+ * Return: 0; -ELIBACC if the library cannot be loaded; -ENOSYS if it lacks a function.
  */
 int vendor_load(const char *file, const struct vendor_function *list, size_t count, void *to,
 		void **library);

@@ -44,15 +44,6 @@ static int attach_written(struct channel *ch, const struct ns *ns,
 /* Not every device's memory can be mapped. *@unmapped gets what to say then. */
 static int map_for_cpu(struct channel *ch, const char **unmapped)
 {
-	struct nvmedmabuf_attach_params params = {
-		.size = sizeof(params),
-		.access = access,
-		.dmabuf_fd = nvmedmabuf_buffer_fd(ch->buf),
-		.ns_fd = ns->fd,
-		.length = size,
-		/* Whoever moves the buffer meanwhile shall not end the copy. */
-		.auto_refresh = true,
-	};
 	void *mem;
 	int ret;
 
@@ -68,6 +59,15 @@ static int map_for_cpu(struct channel *ch, const char **unmapped)
 static int attach(struct channel *ch, const struct ns *ns, const struct nvme_dmabuf_ns_info *info,
 		  uint64_t size, uint32_t access, uint32_t *reason, const char **unmapped)
 {
+	struct nvmedmabuf_attach_params params = {
+		.size = sizeof(params),
+		.access = access,
+		.dmabuf_fd = nvmedmabuf_buffer_fd(ch->buf),
+		.ns_fd = ns->fd,
+		.length = size,
+		/* Whoever moves the buffer meanwhile shall not end the copy. */
+		.auto_refresh = true,
+	};
 	int ret;
 
 	*unmapped = NULL;
