@@ -337,8 +337,12 @@ put:
 
 static int nvdm_ioctl_refresh(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)
 {
-	call->args.refresh.out_generation = 0;
-	return nvdm_context_refresh(ctx, &call->args.refresh);
+	struct nvme_dmabuf_refresh *refresh = &call->args.refresh;
+
+	refresh->out_generation = 0;
+	refresh->out_block_size = 0;
+	refresh->out_reserved = 0;
+	return nvdm_context_refresh(ctx, refresh);
 }
 
 static int nvdm_ioctl_events(struct nvdm_context *ctx, struct nvdm_ioctl_call *call)

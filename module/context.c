@@ -245,8 +245,7 @@ int nvdm_context_refresh(struct nvdm_context *ctx, struct nvme_dmabuf_refresh *a
 		srcu = srcu_read_lock(&ctx->srcu);
 		map = nvdm_context_map(ctx, args->map);
 		if (map)
-			ret = nvdm_map_refresh(map, reread, &args->out_generation,
-					       &args->out_reason);
+			ret = nvdm_map_refresh(map, reread, args, &args->out_reason);
 		reread = false;
 		srcu_read_unlock(&ctx->srcu, srcu);
 		if (ret <= 0)

@@ -414,13 +414,14 @@ static int nvdm_map_reread_namespace(struct nvdm_map *map, u32 *reason)
  * nvdm_map_refresh - map a buffer, again if its exporter took it back
  * @map: an attached map
  * @reread: also take over the namespace's format
- * @generation: where to return how often it was mapped, or NULL
+ * @told: where to return how often it was mapped, and its block size, or NULL
  * @reason: NVME_DMABUF_REASON_* on failure
  *
  * Return: 0 if the map takes commands; MAPPING_MOVES if its KERNEL fences are to be waited
  * for first; FILE_LATER if it is to be tried again in a moment; or a negative error number.
  */
-int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason)
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, struct nvme_dmabuf_refresh *told,
+		     u32 *reason)
 {
 	bool again = false;
 	int ret;
@@ -443,8 +444,10 @@ int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *re
 		again = true;
 	}
 	/* Changed only under this lock. */
-	if (generation)
-		*generation = map->generation;
+	if (told) {
+		told->out_generation = map->generation;
+		told->out_block_size = 1U << map->ns.block_shift;
+	}
 	mutex_unlock(&map->attach_lock);
 	return ret;
 }

@@ -153,7 +153,8 @@ void nvdm_map_stop(struct nvdm_map *map, int state);
 int nvdm_map_stopped(const struct nvdm_map *map, u32 *reason);
 void nvdm_map_drain(struct nvdm_map *map);
 int nvdm_map_wait(struct dma_buf *dmabuf, int why);
-int nvdm_map_refresh(struct nvdm_map *map, bool reread, u64 *generation, u32 *reason);
+int nvdm_map_refresh(struct nvdm_map *map, bool reread, struct nvme_dmabuf_refresh *told,
+		     u32 *reason);
 int nvdm_map_verify(struct nvdm_map *map, u32 *reason);
 bool nvdm_map_take_event(struct nvdm_map *map, struct nvme_dmabuf_event *event);
 void nvdm_map_return_event(struct nvdm_map *map);

@@ -180,13 +180,15 @@ MEMBER(nvme_dmabuf_enter, timeout_ns, 24, 8);
 MEMBER(nvme_dmabuf_enter, out_submitted, 32, 4);
 MEMBER(nvme_dmabuf_enter, out_completed, 36, 4);
 
-SIZE(nvme_dmabuf_refresh, 24);
+SIZE(nvme_dmabuf_refresh, 32);
 ALIGN(nvme_dmabuf_refresh, 8);
 MEMBER(nvme_dmabuf_refresh, size, 0, 4);
 MEMBER(nvme_dmabuf_refresh, flags, 4, 4);
 MEMBER(nvme_dmabuf_refresh, map, 8, 4);
 MEMBER(nvme_dmabuf_refresh, out_reason, 12, 4);
 MEMBER(nvme_dmabuf_refresh, out_generation, 16, 8);
+MEMBER(nvme_dmabuf_refresh, out_block_size, 24, 4);
+MEMBER(nvme_dmabuf_refresh, out_reserved, 28, 4);
 
 SIZE(nvme_dmabuf_event, 16);
 ALIGN(nvme_dmabuf_event, 8);

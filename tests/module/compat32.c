@@ -62,7 +62,7 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_command), 64);
 	check_eq(sizeof(struct nvme_dmabuf_completion), 32);
 	check_eq(sizeof(struct nvme_dmabuf_submit), 40);
-	check_eq(sizeof(struct nvme_dmabuf_refresh), 24);
+	check_eq(sizeof(struct nvme_dmabuf_refresh), 32);
 	check_eq(sizeof(struct nvme_dmabuf_event), 16);
 	check_eq(sizeof(struct nvme_dmabuf_events), 24);
 	check_eq(sizeof(struct nvme_dmabuf_peer_info), 32);

@@ -60,6 +60,8 @@ static void check_refreshed(struct wire *w, uint32_t map, uint64_t generation)
 	check_eq(refresh(w, map, &out), 0);
 	check_eq(out.out_reason, NVME_DMABUF_REASON_NONE);
 	check_eq(out.out_generation, generation);
+	check_eq(out.out_block_size, w->drive.block);
+	check_eq(out.out_reserved, 0);
 	check_eq(nvmedmabuf_get_map_info(w->ctx, map, &info), 0);
 	check_eq(info.out_state, NVME_DMABUF_STATE_LIVE);
 	check_eq(info.out_generation, generation);

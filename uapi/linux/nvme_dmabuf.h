@@ -451,11 +451,14 @@ struct nvme_dmabuf_detach {
  * @map: the map to make usable again
  * @out_reason: NVME_DMABUF_REASON_*, written on failure too
  * @out_generation: counts the mappings by which this map took commands, from 1
+ * @out_block_size: bytes of a logical block, by which the map's commands are measured now
+ * @out_reserved: 0
  *
  * After the exporter took the buffer back, maps it again, wherever it is now:
  * waits for the buffer's kernel fences, builds the lists anew and counts the
  * generation up. After the namespace was formatted, takes over its new block
- * size: offsets and lengths are then measured by that. Nothing changes for a map
+ * size: offsets and lengths are then measured by that. The first version of the
+ * structure ended with @out_generation. Nothing changes for a map
  * that is usable as it is, but for test reads of the namespace. The map's number
  * stays the same.
  *
@@ -472,6 +475,8 @@ struct nvme_dmabuf_refresh {
 	__u32 map;
 	__u32 out_reason;
 	__aligned_u64 out_generation;
+	__u32 out_block_size;
+	__u32 out_reserved;
 };
 
 /* out_state of struct nvme_dmabuf_map_info, state of struct nvme_dmabuf_event */
