@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "batch.h"
+#include "fence.h"
 
 static void nvdm_batch_complete_one(struct nvdm_batch *batch)
 {

@@ -5,9 +5,9 @@
 #ifndef NVME_DMABUF_BATCH_H
 #define NVME_DMABUF_BATCH_H
 
-#include <linux/dma-fence.h>
-
 #include "command.h"
+
+struct dma_fence;
 
 /**
  * struct nvdm_batch - commands that are submitted and waited for together
@@ -34,11 +34,5 @@ struct nvdm_batch {
 struct nvdm_batch *nvdm_batch_create(u32 count);
 void nvdm_batch_submit(struct nvdm_context *ctx, struct nvdm_batch *batch);
 void nvdm_batch_put(struct nvdm_batch *batch);
-
-/* fence.c */
-struct dma_fence *nvdm_fence_create(void);
-void nvdm_fence_signal(struct dma_fence *fence, int error);
-int nvdm_fence_wait_file(int fd);
-struct file *nvdm_fence_file(struct dma_fence *fence);
 
 #endif

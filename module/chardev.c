@@ -15,6 +15,7 @@
 
 #include "batch.h"
 #include "entry.h"
+#include "fence.h"
 #include "queue.h"
 
 union ioctl_args {
@@ -257,7 +258,7 @@ static int nvdm_submit_wait(struct nvdm_context *ctx, const struct nvme_dmabuf_s
 	u32 i;
 
 	if (submit->flags & NVME_DMABUF_SUBMIT_IN_FENCE)
-		ret = nvdm_fence_wait_file(submit->in_fence_fd);
+		ret = nvdm_fence_wait_file(submit->in_fence_fd, false, KTIME_MAX);
 	if (!(submit->flags & NVME_DMABUF_SUBMIT_IMPLICIT_SYNC))
 		return ret;
 	for (i = 0; !ret && i < batch->count; i++) {
@@ -275,19 +276,8 @@ static int nvdm_submit_wait(struct nvdm_context *ctx, const struct nvme_dmabuf_s
 
 static int nvdm_submit_prepare_fence(struct nvdm_ioctl_call *call, struct nvdm_batch *batch)
 {
-	call->fd = get_unused_fd_flags(O_CLOEXEC);
-	if (call->fd < 0)
-		return call->fd;
-	batch->fence = nvdm_fence_create();
-	if (batch->fence)
-		call->file = nvdm_fence_file(batch->fence);
-	if (call->file)
-		return 0;
-	put_unused_fd(call->fd);
-	if (batch->fence)
-		nvdm_fence_signal(batch->fence, -ENOMEM);
-	batch->fence = NULL;
-	return -ENOMEM;
+	call->fd = nvdm_fence_open(&batch->fence, &call->file);
+	return min(call->fd, 0);
 }
 
 static int nvdm_submit_check(const struct nvme_dmabuf_submit *submit)

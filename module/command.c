@@ -346,14 +346,6 @@ static struct request *nvdm_command_poll_request(struct nvdm_submitter *sub,
 	}
 }
 
-/* None if it is over. */
-static s64 nvdm_jiffies_until(ktime_t deadline)
-{
-	s64 left = ktime_to_ns(ktime_sub(deadline, ktime_get()));
-
-	return left > 0 ? nsecs_to_jiffies(left) + 1 : 0;
-}
-
 /*
  * Waits until there is a request, with nothing held that others wait for: the driver may
  * keep new requests out for ever. On failure the map may be gone.

@@ -9,12 +9,13 @@
  * memory, so that reclaim may wait for it. It may outlive everything else here, so each
  * holds the module.
  */
-#include <linux/dma-fence.h>
+#include <linux/file.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/sync_file.h>
 
-#include "batch.h"
+#include "fence.h"
+#include "nvdm.h"
 
 struct nvdm_fence {
 	struct dma_fence base;
@@ -88,38 +89,75 @@ void nvdm_fence_signal(struct dma_fence *fence, int error)
 }
 
 /**
- * nvdm_fence_file - a file by which user space knows a fence
- * @fence: the fence, of which the file takes a reference
+ * nvdm_fence_open - a fence, and a sync_file by which user space will know it
+ * @fence: where to return the fence, as from nvdm_fence_create()
+ * @file: where to return the file
  *
- * Return: the file, or NULL if there is no memory.
+ * Return: a descriptor for the file, not installed yet, or -EMFILE, or -ENOMEM: then there is
+ * nothing to release, and @fence and @file are as they were.
  */
-struct file *nvdm_fence_file(struct dma_fence *fence)
+int nvdm_fence_open(struct dma_fence **fence, struct file **file)
 {
-	struct sync_file *sync = sync_file_create(fence);
+	struct dma_fence *created;
+	struct sync_file *sync;
+	int fd;
 
-	return sync ? sync->file : NULL;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	created = nvdm_fence_create();
+	if (!created)
+		goto put_fd;
+	sync = sync_file_create(created);
+	if (!sync)
+		goto put_fence;
+	*fence = created;
+	*file = sync->file;
+	return fd;
+put_fence:
+	nvdm_fence_signal(created, -ENOMEM);
+put_fd:
+	put_unused_fd(fd);
+	return -ENOMEM;
+}
+
+/* Returns 0, -EAGAIN or -EINTR. */
+static int nvdm_fence_wait(struct dma_fence *fence, bool nowait, ktime_t deadline)
+{
+	long timeout = MAX_SCHEDULE_TIMEOUT;
+	long ret;
+
+	if (nowait)
+		timeout = 0;
+	else if (deadline != KTIME_MAX)
+		timeout = min_t(s64, timeout, nvdm_jiffies_until(deadline));
+	/* Also without a wait, for some fences get on only if somebody has asked for their signal. */
+	ret = dma_fence_wait_timeout(fence, !nowait, timeout);
+	if (ret < 0)
+		return -EINTR;
+	return ret ? 0 : -EAGAIN;
 }
 
 /**
  * nvdm_fence_wait_file - wait until a sync_file has signalled
  * @fd: the caller's file descriptor
+ * @nowait: do not wait
+ * @deadline: until when to wait, or KTIME_MAX
  *
  * May take as long as the caller likes: not with any lock.
  *
- * Return: 0, -EBADF if it is no sync_file, -ECANCELED if it signalled an error, or
- * -EINTR.
+ * Return: 0, -EBADF if it is no sync_file, -ECANCELED if it signalled an error, -EAGAIN if it
+ * has not signalled, or -EINTR.
  */
-int nvdm_fence_wait_file(int fd)
+int nvdm_fence_wait_file(int fd, bool nowait, ktime_t deadline)
 {
 	struct dma_fence *fence = sync_file_get_fence(fd);
-	long ret;
+	int ret;
 
 	if (!fence)
 		return -EBADF;
-	ret = dma_fence_wait(fence, true);
-	if (ret)
-		ret = -EINTR;
-	else if (dma_fence_get_status(fence) < 0)
+	ret = nvdm_fence_wait(fence, nowait, deadline);
+	if (!ret && dma_fence_get_status(fence) < 0)
 		ret = -ECANCELED;
 	dma_fence_put(fence);
 	return ret;

@@ -125,6 +125,8 @@
 #ifndef NVME_DMABUF_NVDM_H
 #define NVME_DMABUF_NVDM_H
 
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/percpu-refcount.h>
 #include <linux/sched/signal.h>
 #include <linux/nvme_dmabuf.h>
@@ -169,6 +171,14 @@ static inline void nvdm_wait_for(unsigned int state, long jiffies_to_wait)
 		state = TASK_INTERRUPTIBLE;
 	__set_current_state(state);
 	schedule_timeout(jiffies_to_wait);
+}
+
+/* Jiffies until then; none if it is over. */
+static inline s64 nvdm_jiffies_until(ktime_t deadline)
+{
+	s64 left = ktime_to_ns(ktime_sub(deadline, ktime_get()));
+
+	return left > 0 ? nsecs_to_jiffies(left) + 1 : 0;
 }
 
 /**
