@@ -7,6 +7,8 @@
 
 #include "context.h"
 
+struct dma_fence;
+
 /**
  * struct nvdm_ended - plain commands that the drive has completed, and of which their
  *	poller will tell
@@ -53,6 +55,7 @@ static inline void nvdm_ended_leave(struct nvdm_ended *ended)
  * @reason: NVME_DMABUF_REASON_*
  * @lock: for the outcome, when parts fail
  * @next: in a list of commands that are free, or about to be submitted, or have ended
+ * @fence: for @complete, if that tells a fence as well
  */
 struct nvdm_command {
 	struct nvdm_map *map;
@@ -70,6 +73,7 @@ struct nvdm_command {
 	u16 reason;
 	spinlock_t lock;
 	struct nvdm_command *next;
+	struct dma_fence *fence;
 };
 
 /**

@@ -3,8 +3,8 @@
  * Fences: the sync_files that a submission waits for, and those that it hands
  * out. Must not know maps or commands.
  *
- * A fence that is handed out signals when a batch's last command has ended. The nvme driver
- * sees to that for what the drive has, by its timeout, and the controller's watch for what
+ * A fence that is handed out signals when the last command of a batch, or of a call that
+ * submitted to a queue, has ended. The nvme driver sees to that for what the drive has, by its timeout, and the controller's watch for what
  * the driver keeps from the drive: nothing of it is user space's, and nothing allocates
  * memory, so that reclaim may wait for it. It may outlive everything else here, so each
  * holds the module.
@@ -17,10 +17,25 @@
 #include "fence.h"
 #include "nvdm.h"
 
+/**
+ * struct nvdm_fence - a fence that is handed out
+ * @base: the fence
+ * @lock: its lock
+ * @pending: what it waits for, if that is counted here: one of who created it, and
+ *	commands
+ * @error: of a command that failed, if they are counted
+ */
 struct nvdm_fence {
 	struct dma_fence base;
 	spinlock_t lock;
+	atomic_t pending;
+	int error;
 };
+
+static struct nvdm_fence *nvdm_fence_of(struct dma_fence *fence)
+{
+	return container_of(fence, struct nvdm_fence, base);
+}
 
 static const char *nvdm_fence_driver_name(struct dma_fence *fence)
 {
@@ -36,7 +51,7 @@ static void nvdm_fence_free(struct rcu_head *rcu)
 {
 	struct dma_fence *fence = container_of(rcu, struct dma_fence, rcu);
 
-	kfree(container_of(fence, struct nvdm_fence, base));
+	kfree(nvdm_fence_of(fence));
 	/* Unloading waits for RCU callbacks to return. */
 	module_put(THIS_MODULE);
 }
@@ -54,10 +69,10 @@ static const struct dma_fence_ops fence_ops = {
 };
 
 /**
- * nvdm_fence_create - a fence for one batch, on a timeline of its own
+ * nvdm_fence_create - a fence for one submission, on a timeline of its own
  *
- * Return: the fence, to be given to nvdm_fence_signal() in the end, or NULL if
- * there is no memory.
+ * Return: the fence, to be given to nvdm_fence_signal() or nvdm_fence_end() in the end, or
+ * NULL if there is no memory.
  */
 struct dma_fence *nvdm_fence_create(void)
 {
@@ -68,6 +83,7 @@ struct dma_fence *nvdm_fence_create(void)
 	/* Called from an ioctl, whose file holds the module. */
 	__module_get(THIS_MODULE);
 	spin_lock_init(&fence->lock);
+	atomic_set(&fence->pending, 1);
 	/* Batches end in any order. */
 	dma_fence_init(&fence->base, &fence_ops, &fence->lock, dma_fence_context_alloc(1), 1);
 	return &fence->base;
@@ -86,6 +102,34 @@ void nvdm_fence_signal(struct dma_fence *fence, int error)
 		dma_fence_set_error(fence, error);
 	dma_fence_signal(fence);
 	dma_fence_put(fence);
+}
+
+/**
+ * nvdm_fence_expect - have a fence wait for more commands
+ * @fence: from nvdm_fence_create(), of which the caller has a count that has not ended
+ * @count: how many, each of them to be given to nvdm_fence_end()
+ */
+void nvdm_fence_expect(struct dma_fence *fence, u32 count)
+{
+	atomic_add(count, &nvdm_fence_of(fence)->pending);
+}
+
+/**
+ * nvdm_fence_end - some of what a fence waits for has ended
+ * @fence: the fence, which is let go when all has ended
+ * @count: how many: commands, or 1 of who created it and expects no more
+ * @error: negative error number of a command that failed, or 0
+ *
+ * Any context.
+ */
+void nvdm_fence_end(struct dma_fence *fence, u32 count, int error)
+{
+	struct nvdm_fence *counted = nvdm_fence_of(fence);
+
+	if (error)
+		WRITE_ONCE(counted->error, error);
+	if (atomic_sub_and_test(count, &counted->pending))
+		nvdm_fence_signal(fence, READ_ONCE(counted->error));
 }
 
 /**

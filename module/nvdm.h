@@ -13,6 +13,7 @@
  *   submitter   a run of submissions, and what it has looked up      command.h
  *   batch       commands that their submitter waits for              batch.h
  *   queue       commands in flight, and a ring for completions       queue.h
+ *   fence       a sync_file waited for, or given away                fence.h
  *
  * Two sides. A map joins memory, which an exporter can take back, and storage, which can be
  * formatted or go. Neither side knows the other, or maps: a map is a user of a mapping and of

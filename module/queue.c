@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "fence.h"
 #include "queue.h"
 
 static struct nvme_dmabuf_completion *nvdm_queue_slot(const struct nvdm_queue *queue, u32 tail)
@@ -56,6 +57,52 @@ static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 	if (queue->event)
 		eventfd_signal_one(queue->event);
 	spin_unlock_irqrestore(&queue->lock, flags);
+}
+
+/* Likewise, and a fence waits for it. */
+static void nvdm_queue_complete_fenced(struct nvdm_command *cmd, void *poll_ctx)
+{
+	int error = cmd->failed_at != U64_MAX ? cmd->error ?: -EIO : 0;
+	struct dma_fence *fence = cmd->fence;
+
+	/* The next submitter has it as soon as it is given back, and perhaps no fence. */
+	cmd->complete = nvdm_queue_complete;
+	nvdm_queue_complete(cmd, poll_ctx);
+	/* Whoever sees the signal finds the completion. The queue may be gone, the fence not. */
+	nvdm_fence_end(fence, 1, error);
+}
+
+/**
+ * nvdm_queue_expect - have a fence wait for commands that are to be submitted
+ * @queue: the queue, which is not polled, under its submit_lock
+ * @count: how many of nvdm_queue_spare()
+ * @fence: the fence
+ */
+void nvdm_queue_expect(struct nvdm_queue *queue, u32 count, struct dma_fence *fence)
+{
+	struct nvdm_command *cmd = queue->spare;
+
+	nvdm_fence_expect(fence, count);
+	for (; count; count--, cmd = cmd->next) {
+		cmd->fence = fence;
+		cmd->complete = nvdm_queue_complete_fenced;
+	}
+}
+
+/**
+ * nvdm_queue_unexpect - likewise, of commands that were not submitted
+ * @queue: likewise
+ * @count: how many, perhaps 0
+ * @fence: the fence, of which the caller has a count
+ */
+void nvdm_queue_unexpect(struct nvdm_queue *queue, u32 count, struct dma_fence *fence)
+{
+	struct nvdm_command *cmd = queue->spare;
+	u32 i;
+
+	for (i = 0; i < count; i++, cmd = cmd->next)
+		cmd->complete = nvdm_queue_complete;
+	nvdm_fence_end(fence, count, 0);
 }
 
 /*

@@ -9,6 +9,8 @@
 
 #include "command.h"
 
+struct dma_fence;
+
 /**
  * struct nvdm_queue - commands in flight whose completions go to a ring
  * @ctx: the context, whose file it holds
@@ -128,6 +130,8 @@ static inline u32 nvdm_queue_submit(struct nvdm_queue *queue, struct nvdm_submit
 struct nvdm_queue *nvdm_queue_create(struct nvdm_context *ctx,
 				     const struct nvme_dmabuf_queue *args);
 void nvdm_queue_destroy(struct nvdm_queue *queue);
+void nvdm_queue_expect(struct nvdm_queue *queue, u32 count, struct dma_fence *fence);
+void nvdm_queue_unexpect(struct nvdm_queue *queue, u32 count, struct dma_fence *fence);
 bool nvdm_queue_poll(struct nvdm_queue *queue);
 int nvdm_queue_wait(struct nvdm_queue *queue, u32 completions, ktime_t deadline);
 int nvdm_queue_wait_room(struct nvdm_queue *queue, ktime_t deadline);

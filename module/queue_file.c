@@ -5,6 +5,7 @@
  * caller's is read once.
  */
 #include <linux/anon_inodes.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -14,27 +15,34 @@
 #include <linux/vmalloc.h>
 
 #include "entry.h"
+#include "fence.h"
 #include "queue.h"
+
+#define ENTER_FLAGS \
+	(NVME_DMABUF_ENTER_NOWAIT | NVME_DMABUF_ENTER_IN_FENCE | NVME_DMABUF_ENTER_OUT_FENCE)
+
+static_assert(offsetofend(struct nvme_dmabuf_enter, out_completed) == NVME_DMABUF_ENTER_SIZE_VER0);
 
 /*
  * What is copied is as long as a number of words, and they are few: no loop of the
  * processor's does it with fewer instructions.
  */
-#define unsafe_read_words(to, from, fault)                                                   \
-	do {                                                                                 \
-		const u64 __user *source_ = (const u64 __user *)(from);                      \
-		u64 *to_ = (u64 *)(to);                                                      \
-		u32 i_;                                                                      \
-                                                                                             \
-		static_assert(sizeof(*(to)) == sizeof(*(from)));                             \
-		static_assert(sizeof(*(to)) % sizeof(u64) == 0);                             \
-		_Pragma("GCC unroll 8") for (i_ = 0; i_ < sizeof(*(to)) / sizeof(u64); i_++) \
-			unsafe_get_user(to_[i_], &source_[i_], fault);                       \
+#define unsafe_read_words(to, from, bytes, fault)                                      \
+	do {                                                                           \
+		const u64 __user *source_ = (const u64 __user *)(from);                \
+		u64 *to_ = (u64 *)(to);                                                \
+		u32 i_;                                                                \
+                                                                                       \
+		static_assert(sizeof(*(to)) == sizeof(*(from)));                       \
+		static_assert((bytes) <= sizeof(*(to)) && (bytes) % sizeof(u64) == 0); \
+		_Pragma("GCC unroll 8") for (i_ = 0; i_ < (bytes) / sizeof(u64); i_++) \
+			unsafe_get_user(to_[i_], &source_[i_], fault);                 \
 	} while (0)
 
 /* Fills commands in, as far as their list goes. */
-static int nvdm_queue_read(struct nvdm_command *cmd, const struct nvme_dmabuf_command __user *from,
-			   u32 count, u32 *done)
+static __always_inline int nvdm_queue_read(struct nvdm_command *cmd,
+					   const struct nvme_dmabuf_command __user *from, u32 count,
+					   u32 *done)
 {
 	u32 i = 0;
 
@@ -42,7 +50,7 @@ static int nvdm_queue_read(struct nvdm_command *cmd, const struct nvme_dmabuf_co
 	if (!user_access_begin(from, count * sizeof(*from)))
 		return -EFAULT;
 	for (; cmd && i < count; cmd = cmd->next, i++)
-		unsafe_read_words(&cmd->uapi, &from[i], fault);
+		unsafe_read_words(&cmd->uapi, &from[i], sizeof(cmd->uapi), fault);
 	user_access_end();
 	*done = i;
 	return 0;
@@ -52,9 +60,13 @@ fault:
 	return -EFAULT;
 }
 
-/* Submits what there is room for. Counts it in @args. A call would be dear. */
+/*
+ * Submits what there is room for. Counts it in @args. A call would be dear. Unless @fence is
+ * NULL, it waits for what is submitted.
+ */
 static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
-						  struct nvme_dmabuf_enter *args, ktime_t deadline)
+						  struct nvme_dmabuf_enter *args, ktime_t deadline,
+						  struct dma_fence *fence)
 {
 	const struct nvme_dmabuf_command __user *from = u64_to_user_ptr(args->commands);
 	struct nvdm_submitter sub = {
@@ -87,7 +99,11 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 		if (!read)
 			break;
 		plug.nr_ios = read;
+		if (fence)
+			nvdm_queue_expect(queue, read, fence);
 		done = nvdm_queue_submit(queue, &sub, read);
+		if (fence)
+			nvdm_queue_unexpect(queue, read - done, fence);
 		args->out_submitted += done;
 		if (ret || done < read || args->out_submitted == args->count)
 			break;
@@ -99,15 +115,16 @@ static __always_inline int nvdm_queue_submit_some(struct nvdm_queue *queue,
 	return done < read ? 0 : ret;
 }
 
-static int nvdm_queue_lock(struct nvdm_queue *queue, u32 flags)
+static __always_inline int nvdm_queue_lock(struct nvdm_queue *queue, u32 flags)
 {
 	if (flags & NVME_DMABUF_ENTER_NOWAIT)
 		return mutex_trylock(&queue->submit_lock) ? 0 : -EAGAIN;
 	return mutex_lock_interruptible(&queue->submit_lock);
 }
 
-static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args,
-				 ktime_t deadline)
+static __always_inline int nvdm_queue_submit_for(struct nvdm_queue *queue,
+						 struct nvme_dmabuf_enter *args, ktime_t deadline,
+						 struct dma_fence *fence)
 {
 	int ret;
 
@@ -115,7 +132,7 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 		ret = nvdm_queue_lock(queue, args->flags);
 		if (ret)
 			return ret;
-		ret = nvdm_queue_submit_some(queue, args, deadline);
+		ret = nvdm_queue_submit_some(queue, args, deadline, fence);
 		mutex_unlock(&queue->submit_lock);
 		if (ret || args->out_submitted == args->count)
 			return ret;
@@ -134,19 +151,46 @@ static int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_en
 	}
 }
 
-static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args)
+/* Two copies of the same, so that commands without a fence pay nothing for those with one. */
+static noinline int nvdm_queue_submit_all(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args,
+					  ktime_t deadline)
+{
+	return nvdm_queue_submit_for(queue, args, deadline, NULL);
+}
+
+static noinline int nvdm_queue_submit_fenced(struct nvdm_queue *queue,
+					     struct nvme_dmabuf_enter *args, ktime_t deadline,
+					     struct dma_fence *fence)
+{
+	return nvdm_queue_submit_for(queue, args, deadline, fence);
+}
+
+static __always_inline ktime_t nvdm_queue_deadline(const struct nvme_dmabuf_enter *args)
 {
 	ktime_t deadline = KTIME_MAX;
-	int ret = 0;
 
 	if (args->timeout_ns)
 		deadline = ktime_add_safe(ktime_get(),
 					  ns_to_ktime(min_t(u64, args->timeout_ns, KTIME_MAX)));
+	return deadline;
+}
+
+/* @fence waits for what is submitted, unless it is NULL. */
+static __always_inline int nvdm_queue_enter(struct nvdm_queue *queue,
+					    struct nvme_dmabuf_enter *args, ktime_t deadline,
+					    struct dma_fence *fence)
+{
+	int ret = 0;
+
 	if (args->count) {
-		ret = nvdm_queue_submit_all(queue, args, deadline);
+		ret = fence ? nvdm_queue_submit_fenced(queue, args, deadline, fence) :
+			      nvdm_queue_submit_all(queue, args, deadline);
 		if (ret == -ETIME)
 			ret = -EAGAIN;
 	}
+	/* It signals without this thread. */
+	if (fence)
+		nvdm_fence_end(fence, 1, 0);
 	if (ret && !args->out_submitted)
 		return ret;
 	if (args->min_complete && ret != -EINTR)
@@ -154,28 +198,60 @@ static int nvdm_queue_enter(struct nvdm_queue *queue, struct nvme_dmabuf_enter *
 	return 0;
 }
 
-/* Most callers' structure is of today's size. */
-static int nvdm_queue_read_args(struct nvme_dmabuf_enter *args,
-				const struct nvme_dmabuf_enter __user *user)
+/**
+ * struct nvdm_queue_fence - a fence that a call gives
+ * @fence: waits for the commands, or NULL
+ * @file: by which user space will know it
+ * @fd: its descriptor, or -1
+ */
+struct nvdm_queue_fence {
+	struct dma_fence *fence;
+	struct file *file;
+	int fd;
+};
+
+/* What concerns flags and fences. */
+static int nvdm_queue_check(const struct nvdm_queue *queue, const struct nvme_dmabuf_enter *args)
 {
-	if (likely(user_access_begin(user, sizeof(*user)))) {
-		unsafe_read_words(args, user, fault);
-		user_access_end();
-		if (likely(args->size == sizeof(*args)))
-			return 0;
-	}
-	goto other;
-fault:
-	user_access_end();
-other:
-	return nvdm_chardev_read_args(args, sizeof(*args),
-				      offsetofend(struct nvme_dmabuf_enter, out_completed), user);
+	if (args->flags & ~ENTER_FLAGS)
+		return -EINVAL;
+	if (!(args->flags & NVME_DMABUF_ENTER_IN_FENCE) && args->in_fence_fd)
+		return -EINVAL;
+	if (!(args->flags & (NVME_DMABUF_ENTER_IN_FENCE | NVME_DMABUF_ENTER_OUT_FENCE)))
+		return 0;
+	if (!args->count || args->size < offsetofend(struct nvme_dmabuf_enter, out_fence_fd))
+		return -EINVAL;
+	/* Perhaps nobody polls. */
+	if (args->flags & NVME_DMABUF_ENTER_OUT_FENCE && queue->flags & NVME_DMABUF_QUEUE_POLLED)
+		return -EINVAL;
+	return 0;
 }
 
-static int nvdm_queue_write_args(const struct nvme_dmabuf_enter *args,
-				 struct nvme_dmabuf_enter __user *user)
+/* With all that may be asked for. Nothing is held while the fence is waited for. */
+static noinline int nvdm_queue_enter_any(struct nvdm_queue *queue, struct nvme_dmabuf_enter *args,
+					 struct nvdm_queue_fence *out)
 {
-	if (!user_access_begin(user, offsetofend(struct nvme_dmabuf_enter, out_completed)))
+	ktime_t deadline = nvdm_queue_deadline(args);
+	int ret;
+
+	if (args->flags & NVME_DMABUF_ENTER_IN_FENCE) {
+		ret = nvdm_fence_wait_file(args->in_fence_fd,
+					   args->flags & NVME_DMABUF_ENTER_NOWAIT, deadline);
+		if (ret)
+			return ret;
+	}
+	if (args->flags & NVME_DMABUF_ENTER_OUT_FENCE) {
+		out->fd = nvdm_fence_open(&out->fence, &out->file);
+		if (out->fd < 0)
+			return out->fd;
+	}
+	return nvdm_queue_enter(queue, args, deadline, out->fence);
+}
+
+static __always_inline int nvdm_queue_write_args(const struct nvme_dmabuf_enter *args,
+						 struct nvme_dmabuf_enter __user *user)
+{
+	if (!user_access_begin(user, NVME_DMABUF_ENTER_SIZE_VER0))
 		return -EFAULT;
 	unsafe_put_user(args->out_submitted, &user->out_submitted, fault);
 	unsafe_put_user(args->out_completed, &user->out_completed, fault);
@@ -184,6 +260,73 @@ static int nvdm_queue_write_args(const struct nvme_dmabuf_enter *args,
 fault:
 	user_access_end();
 	return -EFAULT;
+}
+
+/* Of any structure. */
+static int nvdm_queue_write_all_args(const struct nvme_dmabuf_enter *args,
+				     struct nvme_dmabuf_enter __user *user)
+{
+	if (args->size >= offsetofend(struct nvme_dmabuf_enter, out_fence_fd) &&
+	    put_user(args->out_fence_fd, &user->out_fence_fd))
+		return -EFAULT;
+	return nvdm_queue_write_args(args, user);
+}
+
+/* A new file is the caller's only if it was told, as in chardev.c. */
+static void nvdm_queue_install(const struct nvdm_queue_fence *out, bool told)
+{
+	if (!out->file)
+		return;
+	if (told) {
+		fd_install(out->fd, out->file);
+	} else {
+		put_unused_fd(out->fd);
+		fput(out->file);
+	}
+}
+
+/* With a structure of any version. */
+static noinline int nvdm_queue_ioctl_any(struct nvdm_queue *queue,
+					 struct nvme_dmabuf_enter __user *user)
+{
+	struct nvdm_queue_fence out = { .fd = -1 };
+	struct nvme_dmabuf_enter args;
+	int ret;
+
+	ret = nvdm_chardev_read_args(&args, sizeof(args), NVME_DMABUF_ENTER_SIZE_VER0, user);
+	if (ret)
+		return ret;
+	ret = nvdm_queue_check(queue, &args);
+	if (ret)
+		return ret;
+
+	args.out_submitted = 0;
+	ret = nvdm_queue_enter_any(queue, &args, &out);
+	args.out_completed = nvdm_queue_unread(queue);
+	args.out_fence_fd = ret ? -1 : out.fd;
+	if (nvdm_queue_write_all_args(&args, user)) {
+		nvdm_queue_install(&out, false);
+		return -EFAULT;
+	}
+	nvdm_queue_install(&out, !ret);
+	return ret;
+}
+
+/*
+ * Most callers have a structure of the first version's size, for they ask for no more. False if
+ * it is of another, or cannot be read.
+ */
+static __always_inline bool nvdm_queue_read_args(struct nvme_dmabuf_enter *args,
+						 const struct nvme_dmabuf_enter __user *user)
+{
+	if (unlikely(!user_access_begin(user, NVME_DMABUF_ENTER_SIZE_VER0)))
+		return false;
+	unsafe_read_words(args, user, NVME_DMABUF_ENTER_SIZE_VER0, fault);
+	user_access_end();
+	return likely(args->size == NVME_DMABUF_ENTER_SIZE_VER0);
+fault:
+	user_access_end();
+	return false;
 }
 
 static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -195,14 +338,15 @@ static long nvdm_queue_ioctl(struct file *file, unsigned int cmd, unsigned long 
 
 	if (cmd != NVME_DMABUF_IOC_ENTER)
 		return -ENOTTY;
-	ret = nvdm_queue_read_args(&args, user);
-	if (ret)
-		return ret;
+	if (unlikely(!nvdm_queue_read_args(&args, user)))
+		return nvdm_queue_ioctl_any(queue, user);
+	/* Its end is where the results go: in a register of its own, which would be saved first. */
+	OPTIMIZER_HIDE_VAR(user);
 	if (args.flags & ~NVME_DMABUF_ENTER_NOWAIT)
 		return -EINVAL;
 
 	args.out_submitted = 0;
-	ret = nvdm_queue_enter(queue, &args);
+	ret = nvdm_queue_enter(queue, &args, nvdm_queue_deadline(&args), NULL);
 	args.out_completed = nvdm_queue_unread(queue);
 	return nvdm_queue_write_args(&args, user) ?: ret;
 }

@@ -169,7 +169,7 @@ MEMBER(nvme_dmabuf_queue, out_queue_fd, 16, 4);
 MEMBER(nvme_dmabuf_queue, out_ring_entries, 20, 4);
 MEMBER(nvme_dmabuf_queue, out_ring_bytes, 24, 8);
 
-SIZE(nvme_dmabuf_enter, 40);
+SIZE(nvme_dmabuf_enter, 48);
 ALIGN(nvme_dmabuf_enter, 8);
 MEMBER(nvme_dmabuf_enter, size, 0, 4);
 MEMBER(nvme_dmabuf_enter, flags, 4, 4);
@@ -179,6 +179,8 @@ MEMBER(nvme_dmabuf_enter, min_complete, 20, 4);
 MEMBER(nvme_dmabuf_enter, timeout_ns, 24, 8);
 MEMBER(nvme_dmabuf_enter, out_submitted, 32, 4);
 MEMBER(nvme_dmabuf_enter, out_completed, 36, 4);
+MEMBER(nvme_dmabuf_enter, in_fence_fd, 40, 4);
+MEMBER(nvme_dmabuf_enter, out_fence_fd, 44, 4);
 
 SIZE(nvme_dmabuf_refresh, 32);
 ALIGN(nvme_dmabuf_refresh, 8);
@@ -342,6 +344,9 @@ EQUAL(NVME_DMABUF_SUBMIT_OUT_FENCE, 0x4);
 EQUAL(NVME_DMABUF_QUEUE_POLLED, 0x1);
 EQUAL(NVME_DMABUF_QUEUE_EVENTFD, 0x2);
 EQUAL(NVME_DMABUF_ENTER_NOWAIT, 0x1);
+EQUAL(NVME_DMABUF_ENTER_IN_FENCE, 0x2);
+EQUAL(NVME_DMABUF_ENTER_OUT_FENCE, 0x4);
+EQUAL(NVME_DMABUF_ENTER_SIZE_VER0, 40);
 
 /* 48 bits and 16, of big_cqe[0] of a completion of io_uring */
 EQUAL(NVME_DMABUF_CQE_BYTES(0x123456789abcdef0ULL), 0x56789abcdef0ULL);

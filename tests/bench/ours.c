@@ -215,7 +215,7 @@ static void ioctl_prepare(const struct io *ios, uint32_t count)
 static void enter(uint32_t submit, uint32_t complete)
 {
 	struct nvme_dmabuf_enter enter = {
-		.size = sizeof(enter),
+		.size = NVME_DMABUF_ENTER_SIZE_VER0,
 		.commands = (uintptr_t)ours.commands,
 		.count = submit,
 		.min_complete = complete,

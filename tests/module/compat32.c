@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "buffer.h"
 #include "common.h"
@@ -68,7 +69,7 @@ static void sizes(const void *arg)
 	check_eq(sizeof(struct nvme_dmabuf_peer_info), 32);
 	check_eq(sizeof(struct nvme_dmabuf_queue), 32);
 	check_eq(sizeof(struct nvme_dmabuf_ring), 128);
-	check_eq(sizeof(struct nvme_dmabuf_enter), 40);
+	check_eq(sizeof(struct nvme_dmabuf_enter), 48);
 	check_eq(sizeof(struct nvme_dmabuf_export), 40);
 }
 
@@ -148,6 +149,36 @@ static void enter(struct fixture *f, const struct nvme_dmabuf_command *commands,
 	line_close(&line);
 }
 
+/* Each command waits for the fence of the one before. */
+static void enter_fences(struct fixture *f, const struct nvme_dmabuf_command *commands,
+			 struct nvme_dmabuf_completion *completions, unsigned int count)
+{
+	struct nvme_dmabuf_enter args;
+	struct line line;
+	int fence = 0;
+
+	line_open(&line, f->fd, MOST, 0, 0);
+	for (unsigned int i = 0; i < count; i++) {
+		check_eq(line_enter_fences(&line, &commands[i], 1, 0, 0,
+					   NVME_DMABUF_ENTER_OUT_FENCE |
+						   (fence ? NVME_DMABUF_ENTER_IN_FENCE : 0),
+					   fence, &args),
+			 0);
+		check_eq(args.out_submitted, 1);
+		if (fence)
+			check_sys(close(fence));
+		check_eq(line.head, i ? i - 1 : 0);
+		if (i)
+			check(line_next(&line, &completions[i - 1]));
+		fence = args.out_fence_fd;
+		check(fence > 2);
+	}
+	check_sys(close(fence));
+	line_wait(&line, 1);
+	check(line_next(&line, &completions[count - 1]));
+	line_close(&line);
+}
+
 static void transfer(struct fixture *f, run_fn *run, uint8_t opcode, uint64_t slba,
 		     unsigned int count)
 {
@@ -218,6 +249,12 @@ static void data_by_queue(const void *arg)
 	data(enter);
 }
 
+static void data_by_queue_fences(const void *arg)
+{
+	(void)arg;
+	data(enter_fences);
+}
+
 static void detach(const void *arg)
 {
 	struct nvme_dmabuf_detach args = { 0 };
@@ -238,6 +275,7 @@ int main(int argc, char **argv)
 	tap_add(placement, NULL, "PLACEMENT");
 	tap_add(data_by_submit, NULL, "SUBMIT");
 	tap_add(data_by_queue, NULL, "QUEUE and ENTER");
+	tap_add(data_by_queue_fences, NULL, "QUEUE and ENTER with fences");
 	tap_add(detach, NULL, "DETACH");
 	return tap_run(argc, argv);
 }

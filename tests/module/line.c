@@ -51,9 +51,34 @@ void line_close(struct line *line)
 	check_sys(munmap(line->ring, line->bytes));
 }
 
+static int enter(struct line *line, struct nvme_dmabuf_enter *args)
+{
+	args->out_submitted = ~0U;
+	args->out_completed = ~0U;
+	args->out_fence_fd = 12345;
+	return ioctl(line->fd, NVME_DMABUF_IOC_ENTER, args) ? -errno : 0;
+}
+
 int line_enter(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count,
 	       uint32_t min_complete, uint64_t timeout_ns, uint32_t flags,
 	       struct nvme_dmabuf_enter *args)
+{
+	*args = (struct nvme_dmabuf_enter){
+		.size = NVME_DMABUF_ENTER_SIZE_VER0,
+		.flags = flags,
+		.commands = (uintptr_t)commands,
+		.count = count,
+		.min_complete = min_complete,
+		.timeout_ns = timeout_ns,
+		/* No part of the structure. */
+		.in_fence_fd = 12345,
+	};
+	return enter(line, args);
+}
+
+int line_enter_fences(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count,
+		      uint32_t min_complete, uint64_t timeout_ns, uint32_t flags, int in_fence,
+		      struct nvme_dmabuf_enter *args)
 {
 	*args = (struct nvme_dmabuf_enter){
 		.size = sizeof(*args),
@@ -62,10 +87,9 @@ int line_enter(struct line *line, const struct nvme_dmabuf_command *commands, ui
 		.count = count,
 		.min_complete = min_complete,
 		.timeout_ns = timeout_ns,
-		.out_submitted = ~0U,
-		.out_completed = ~0U,
+		.in_fence_fd = in_fence,
 	};
-	return ioctl(line->fd, NVME_DMABUF_IOC_ENTER, args) ? -errno : 0;
+	return enter(line, args);
 }
 
 void line_submit(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count)

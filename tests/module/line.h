@@ -33,10 +33,21 @@ void line_open(struct line *line, int context, uint32_t depth, uint32_t flags, i
 void line_map(struct line *line, int fd, const struct nvme_dmabuf_queue *args);
 void line_close(struct line *line);
 
-/** line_enter - NVME_DMABUF_IOC_ENTER; returns 0 or -errno */
+/**
+ * line_enter - NVME_DMABUF_IOC_ENTER with the structure of its first version; returns 0 or
+ * -errno
+ */
 int line_enter(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count,
 	       uint32_t min_complete, uint64_t timeout_ns, uint32_t flags,
 	       struct nvme_dmabuf_enter *args);
+
+/**
+ * line_enter_fences - the same with today's structure
+ * @in_fence: a sync_file, or 0
+ */
+int line_enter_fences(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count,
+		      uint32_t min_complete, uint64_t timeout_ns, uint32_t flags, int in_fence,
+		      struct nvme_dmabuf_enter *args);
 
 /** line_submit - submit all, which must succeed at once */
 void line_submit(struct line *line, const struct nvme_dmabuf_command *commands, uint32_t count);

@@ -35,7 +35,8 @@
  *  ESTALE      the mapping was revoked, or the namespace's format changed
  *  ENODEV      the controller or the namespace is gone
  *  ENOSPC      a limit of this module is reached
- *  EAGAIN      no room for a command now, and the caller did not want to wait
+ *  EAGAIN      no room for a command now, or a fence has not signalled, and the caller did
+ *              not want to wait, or for no longer
  *  EMFILE      a limit of open files is reached (also ENFILE)
  *  ECANCELED   a fence to be waited for signalled an error
  *  ENOMEM      the kernel has no memory for it
@@ -877,7 +878,7 @@ struct nvme_dmabuf_ring {
  * Makes a queue, by which commands are submitted without waiting for them:
  * see struct nvme_dmabuf_enter. Commands on it use the maps of the context it was
  * made of, which it keeps open. Its memory is allocated here; no command allocates
- * any.
+ * any. A fence is allocated by the call that gives it.
  *
  * poll() on @out_queue_fd tells with POLLIN that the ring holds completions.
  *
@@ -904,10 +905,16 @@ struct nvme_dmabuf_queue {
 
 /* flags of struct nvme_dmabuf_enter */
 #define NVME_DMABUF_ENTER_NOWAIT	(1U << 0) /* submit only what there is room for */
+#define NVME_DMABUF_ENTER_IN_FENCE	(1U << 1) /* wait for in_fence_fd first */
+#define NVME_DMABUF_ENTER_OUT_FENCE	(1U << 2) /* give a fence as well */
+
+/* Size of the first version, which ended with out_completed. */
+#define NVME_DMABUF_ENTER_SIZE_VER0	40
 
 /**
  * struct nvme_dmabuf_enter - NVME_DMABUF_IOC_ENTER, on a queue
- * @size: sizeof(struct nvme_dmabuf_enter)
+ * @size: sizeof(struct nvme_dmabuf_enter); or NVME_DMABUF_ENTER_SIZE_VER0, which is the
+ *	faster one for calls without fences
  * @flags: NVME_DMABUF_ENTER_*
  * @commands: address of @count struct nvme_dmabuf_command
  * @count: commands to submit, perhaps 0
@@ -916,6 +923,11 @@ struct nvme_dmabuf_queue {
  * @timeout_ns: nanoseconds to wait at most in this call, or 0 for no limit
  * @out_submitted: commands that were submitted, from the start of @commands
  * @out_completed: completions that the ring holds
+ * @in_fence_fd: with NVME_DMABUF_ENTER_IN_FENCE, a sync_file that must have signalled before
+ *	the first command is submitted; else 0. If it signals an error nothing is submitted:
+ *	ECANCELED.
+ * @out_fence_fd: with NVME_DMABUF_ENTER_OUT_FENCE, a new sync_file, which is the caller's to
+ *	close (O_CLOEXEC); else, and after a failure, -1
  *
  * Submits commands, and looks for completions. Each command submitted has one
  * completion in the ring in the end, in no particular order; one that is refused has
@@ -937,9 +949,26 @@ struct nvme_dmabuf_queue {
  * not be submitted without waiting or before the timeout, and with EINTR if a signal
  * arrived before it could be. After any failure nothing was submitted.
  *
+ * With NVME_DMABUF_ENTER_IN_FENCE the call first waits for @in_fence_fd. The timeout (EAGAIN) or
+ * a signal (EINTR) ends this wait. With NVME_DMABUF_ENTER_NOWAIT the call does not wait: it fails
+ * with EAGAIN if the sync_file has not signalled. While one call waits, others can submit to the
+ * queue.
+ *
+ * With NVME_DMABUF_ENTER_OUT_FENCE the call also returns a sync_file, which signals when the
+ * commands that this call submitted are complete, even if they are fewer than @count. Their
+ * completions are in the ring before it signals. It carries an error if a command failed: its
+ * completion's error, or EIO for an NVMe status. It depends on nothing in user space and on no
+ * memory being allocated, and signals at the latest when a fence of NVME_DMABUF_IOC_SUBMIT would,
+ * also if the queue was closed or the process killed. Completions of a polled queue come only
+ * while somebody looks for them, so that such a queue gives no fences: EINVAL.
+ *
+ * Fences are for calls that submit: with either flag a @count of 0 is EINVAL, and so is a
+ * structure that has no place for both members.
+ *
  * Errors: EFAULT if the first command or this structure cannot be read, or this
- * structure cannot be written (only then commands may have been submitted), EINVAL,
- * E2BIG, EAGAIN, EINTR.
+ * structure cannot be written (only then commands may have been submitted, and there is no
+ * fence), EINVAL, E2BIG, EAGAIN, EINTR; with fences also EBADF if @in_fence_fd is no sync_file,
+ * ECANCELED, ENOMEM, and EMFILE if the process may not open another file.
  */
 struct nvme_dmabuf_enter {
 	__u32 size;
@@ -950,6 +979,8 @@ struct nvme_dmabuf_enter {
 	__aligned_u64 timeout_ns;
 	__u32 out_submitted;
 	__u32 out_completed;
+	__s32 in_fence_fd;
+	__s32 out_fence_fd;
 };
 
 /*
