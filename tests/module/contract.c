@@ -50,7 +50,8 @@ static const struct contract contracts[CALLS] = {
 };
 
 static const struct contract enter_contract = {
-	.errors = { EFAULT, EINVAL, E2BIG, EAGAIN, EINTR },
+	.errors = { EFAULT, EINVAL, E2BIG, EAGAIN, EINTR, EBADF, ECANCELED, ENOMEM, EMFILE,
+		    ENFILE },
 };
 
 /* Also what refreshing by itself ends with. */

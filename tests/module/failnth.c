@@ -85,6 +85,7 @@
  * @fence: a sync_file that has signalled
  * @line: a queue of @fd
  * @count: commands to give to it
+ * @enter_flags: and how, with fences
  * @own, @ring: a context that has not had a command of io_uring's, and a ring
  * @maps: maps made so far, or tried to
  * @refused: completions that had an error, or the status that is INJECTED
@@ -105,6 +106,7 @@ struct state {
 	int fence;
 	struct line line;
 	uint32_t count;
+	uint32_t enter_flags;
 	struct nvmedmabuf *own;
 	struct io_uring ring;
 	uint32_t maps;
@@ -842,22 +844,65 @@ static int run_enter(struct state *s)
 	return line_enter(&s->line, s->commands, s->count, s->count, 0, 0, &s->args.enter);
 }
 
-static void settle_enter(struct state *s, const struct subject *subject)
+static void prepare_enter_fences(struct state *s, const struct subject *subject)
+{
+	prepare_enter(s, subject);
+	s->enter_flags = subject->flags;
+}
+
+/* Does not wait for completions, so that these may come after it. */
+static int run_enter_fences(struct state *s)
+{
+	return line_enter_fences(&s->line, s->commands, s->count, 0, 0, s->enter_flags,
+				 s->enter_flags & NVME_DMABUF_ENTER_IN_FENCE ? s->fence : 0,
+				 &s->args.enter);
+}
+
+static void read_completions(struct state *s, const struct subject *subject, uint32_t count)
 {
 	struct nvme_dmabuf_completion c;
 
-	if (s->result)
-		check_that(enter_may_fail(-s->result), "ENTER: %s", strerror(-s->result));
-	check_eq(s->args.enter.out_submitted, s->result ? 0 : subject->count);
-	line_wait(&s->line, s->args.enter.out_submitted);
-	for (uint32_t i = 0; i < s->args.enter.out_submitted; i++) {
+	line_wait(&s->line, count);
+	for (uint32_t i = 0; i < count; i++) {
 		check(line_next(&s->line, &c));
 		check(c.user_data < subject->count);
 		s->completions[c.user_data] = c;
 	}
 	check(!line_next(&s->line, &c));
+}
+
+static void settle_enter(struct state *s, const struct subject *subject)
+{
+	if (s->result)
+		check_that(enter_may_fail(-s->result), "ENTER: %s", strerror(-s->result));
+	check_eq(s->args.enter.out_submitted, s->result ? 0 : subject->count);
+	read_completions(s, subject, s->args.enter.out_submitted);
 	line_close(&s->line);
 	settle_commands(s, subject, !s->result);
+}
+
+/* A fence that cannot be told is none. What went wrong before that is as if nothing was asked. */
+static void settle_enter_fences(struct state *s, const struct subject *subject)
+{
+	const struct nvme_dmabuf_enter *args = &s->args.enter;
+	bool unread = s->result == -EFAULT && args->out_submitted == ~0U;
+	uint32_t submitted = unread ? 0 : args->out_submitted;
+	struct pollfd p = { .fd = args->out_fence_fd, .events = POLLIN };
+
+	if (s->result)
+		check_that(enter_may_fail(-s->result), "ENTER: %s", strerror(-s->result));
+	if (s->result != -EFAULT)
+		check_eq(submitted, s->result ? 0 : subject->count);
+	if (!s->result && subject->flags & NVME_DMABUF_ENTER_OUT_FENCE) {
+		check_eq(poll(&p, 1, 60000), 1);
+		check_sys(close(args->out_fence_fd));
+		check_eq(__atomic_load_n(&s->line.ring->tail, __ATOMIC_ACQUIRE), submitted);
+	} else if (!unread && s->result != -EFAULT) {
+		check_eq(args->out_fence_fd, -1);
+	}
+	read_completions(s, subject, submitted);
+	line_close(&s->line);
+	settle_commands(s, subject, submitted);
 }
 
 /* Contexts and rings keep what commands needed, so both are new. */
@@ -1254,6 +1299,12 @@ static const struct subject subjects[] = {
 		.name = "ENTER, " what, .number = CALLS, .open = open_commands, .count = how_many, \
 		.prepare = prepare_enter, .run = run_enter, .settle = settle_enter, ##__VA_ARGS__  \
 	}
+#define FENCED_OF(what, how_many, how, ...)                                                     \
+	{                                                                                       \
+		.name = "ENTER, " what, .number = CALLS, .open = open_fence, .count = how_many, \
+		.flags = how, .prepare = prepare_enter_fences, .run = run_enter_fences,         \
+		.settle = settle_enter_fences, ##__VA_ARGS__                                    \
+	}
 #define URING_OF(what, ...)                                                                       \
 	{                                                                                         \
 		.name = what " of io_uring", .number = CALLS, .open = open_commands, .count = 1,  \
@@ -1387,6 +1438,11 @@ static const struct subject subjects[] = {
 	ENTER_OF("aligned lists, polled", ENTERED, .polled = true, .aligned = true,
 		 .length = LISTED),
 	ENTER_OF("refreshing by itself, polled", ENTERED, .polled = true, .moves = true),
+	FENCED_OF("in today's structure", ENTERED, 0),
+	FENCED_OF("after a fence", ENTERED, NVME_DMABUF_ENTER_IN_FENCE),
+	FENCED_OF("with a fence", ENTERED, NVME_DMABUF_ENTER_OUT_FENCE),
+	FENCED_OF("refreshing by itself, with both fences", ENTERED,
+		  NVME_DMABUF_ENTER_IN_FENCE | NVME_DMABUF_ENTER_OUT_FENCE, .moves = true),
 	URING_OF("a command"),
 	URING_OF("a polled command", .polled = true),
 	{ .name = "open",

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,11 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/dma-buf.h>
-#include <linux/sync_file.h>
-
-#include "exported.h"
 #include "slow.h"
+#include "sync.h"
 
 #define IMPLICIT NVME_DMABUF_SUBMIT_IMPLICIT_SYNC
 #define IN	 NVME_DMABUF_SUBMIT_IN_FENCE
@@ -86,35 +82,9 @@ static void check_done(const struct submission *s)
 	check_eq(s->completion.error | s->completion.status, 0);
 }
 
-/* 1 if it has signalled, 0 if not, or a negative error number. */
-static int fence_status(int fd)
-{
-	struct sync_file_info info = { .num_fences = 0 };
-
-	check_sys(ioctl(fd, SYNC_IOC_FILE_INFO, &info));
-	return info.status;
-}
-
-static bool fence_signals(int fd, int timeout)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return check_sys(poll(&p, 1, timeout)) == 1;
-}
-
 static void on_signal(int number)
 {
 	(void)number;
-}
-
-/* A sync_file that waits for what the exporter's fences wait for. */
-static int export_fence(const struct exported *b)
-{
-	struct dma_buf_export_sync_file args = { .flags = DMA_BUF_SYNC_RW };
-
-	if (ioctl(b->fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args))
-		skip("this kernel gives no sync_file of a dma-buf: %m");
-	return args.fd;
 }
 
 static void open_fast(struct wire *w, struct exported *b, struct submission *s)
@@ -147,7 +117,7 @@ static void in_fence(const void *arg)
 	open_fast(&w, &b, &s);
 	exported_create_pages(&other, PAGE, 0);
 	exported_fence(&other, EXPORTER_FENCE_WRITE, 0);
-	fence = export_fence(&other);
+	fence = sync_export(&other);
 
 	submission_start(&s, IN, fence);
 	exported_verify(&b);
@@ -168,7 +138,7 @@ static void in_fence(const void *arg)
 	verify(&s, &b);
 
 	/* One that has signalled. */
-	check_eq(fence_status(fence), 1);
+	check_eq(sync_status(fence), 1);
 	check_eq(submit(&s, IN, fence), 0);
 	check_done(&s);
 	check_sys(close(fence));
@@ -267,11 +237,11 @@ static void out_fence(const void *arg)
 	open_slow(&w, &b, &s);
 	check_eq(submit(&s, OUT, 0), 0);
 	fence = s.args.out_fence_fd;
-	early = fence_status(fence);
+	early = sync_status(fence);
 	check_eq(s.args.out_completed, 0);
 	check_eq(check_sys(fcntl(fence, F_GETFD)), FD_CLOEXEC);
-	check(fence_signals(fence, 30000));
-	check_eq(fence_status(fence), 1);
+	check(sync_signals(fence, 30000));
+	check_eq(sync_status(fence), 1);
 	check_that(!early, "the call waited for the drive");
 	verify_slow(&s, &b);
 
@@ -281,7 +251,7 @@ static void out_fence(const void *arg)
 	s.args.count = 1;
 	check_eq(submit(&s, IN, early), 0);
 	check_done(&s);
-	check_eq(fence_status(early), 1);
+	check_eq(sync_status(early), 1);
 	check_sys(close(early));
 	check_sys(close(fence));
 	exported_close(&b);
@@ -300,14 +270,14 @@ static void out_fence_fails(const void *arg)
 	/* One that is refused, among others. */
 	s.commands[7].slba = w.drive.blocks;
 	check_eq(submit(&s, OUT, 0), 0);
-	check(fence_signals(s.args.out_fence_fd, 30000));
-	check_eq(fence_status(s.args.out_fence_fd), -ERANGE);
+	check(sync_signals(s.args.out_fence_fd, 30000));
+	check_eq(sync_status(s.args.out_fence_fd), -ERANGE);
 	check_sys(close(s.args.out_fence_fd));
 	/* Refused, all of them: the fence has signalled at once. */
 	s.commands[0].map += 1000;
 	s.args.count = 1;
 	check_eq(submit(&s, OUT, 0), 0);
-	check_eq(fence_status(s.args.out_fence_fd), -ENOENT);
+	check_eq(sync_status(s.args.out_fence_fd), -ENOENT);
 	/* What depends on it is not done. */
 	s.commands[0].map -= 1000;
 	memset(&s.completion, 0xa5, sizeof(s.completion));
@@ -333,7 +303,7 @@ static void out_fence_outlives(const void *arg)
 	check_eq(submit(&s, OUT, 0), 0);
 	fence = s.args.out_fence_fd;
 	check_eq(nvmedmabuf_detach(w.ctx, s.commands[0].map), 0);
-	check_eq(fence_status(fence), 1);
+	check_eq(sync_status(fence), 1);
 	check_sys(close(fence));
 	verify_slow(&s, &b);
 	check_unused(&b);
@@ -344,7 +314,7 @@ static void out_fence_outlives(const void *arg)
 	check_eq(submit(&s, OUT, 0), 0);
 	fence = s.args.out_fence_fd;
 	nvmedmabuf_close(w.ctx);
-	check_eq(fence_status(fence), 1);
+	check_eq(sync_status(fence), 1);
 	verify_slow(&s, &b);
 	check_unused(&b);
 	w.ctx = ctx_open();
@@ -399,7 +369,7 @@ static void unload(const void *arg)
 	wire_close(&w);
 	check_eq(file_number("/sys/module/nvme_dmabuf/refcnt"), 1);
 	check(!run_quietly("rmmod nvme_dmabuf"));
-	check_eq(fence_status(fence), 1);
+	check_eq(sync_status(fence), 1);
 	check_sys(close(fence));
 	wait_until(!file_number("/sys/module/nvme_dmabuf/refcnt"));
 }
@@ -414,7 +384,7 @@ static void refused(const void *arg)
 	(void)arg;
 	open_fast(&w, &b, &s);
 	exported_fence(&b, EXPORTER_FENCE_WRITE, 0);
-	fence = export_fence(&b);
+	fence = sync_export(&b);
 	check_eq(submit(&s, IN, -1), -EBADF);
 	check_eq(submit(&s, IN, w.drive.fd), -EBADF);
 	check_eq(submit(&s, IN, b.fd), -EBADF);

@@ -393,6 +393,16 @@ static void fill_enter(struct fuzzer *f, const struct known_queue *q,
 	};
 	for (uint32_t i = 0; i < args->count; i++)
 		fill_command(f, &f->arena->commands[i], any_map_of(f, q->context));
+	/* Fences of an ENTER are not kept, for which error they have depends on the time. */
+	if (one_in(4))
+		args->flags |= NVME_DMABUF_ENTER_OUT_FENCE;
+	if (one_in(8)) {
+		args->flags |= NVME_DMABUF_ENTER_IN_FENCE;
+		args->in_fence_fd = f->fences[rnd_below(FENCES)];
+	}
+	/* The first version, which most use. */
+	if (one_in(2))
+		args->size = NVME_DMABUF_ENTER_SIZE_VER0;
 }
 
 static unsigned int fill(struct fuzzer *f, unsigned int number, union call_args *args)
@@ -495,6 +505,10 @@ static void mutate_files(struct fuzzer *f, union call_args *args, unsigned int n
 	case NVME_DMABUF_IOC_SUBMIT:
 		args->submit.flags |= NVME_DMABUF_SUBMIT_IN_FENCE;
 		args->submit.in_fence_fd = any_file(f);
+		break;
+	case NVME_DMABUF_IOC_ENTER:
+		args->enter.flags |= NVME_DMABUF_ENTER_IN_FENCE;
+		args->enter.in_fence_fd = any_file(f);
 		break;
 	}
 }
@@ -917,6 +931,13 @@ static void enter_at_random(struct fuzzer *f)
 	memcpy(at, &args.enter, sizeof(told));
 	if (error)
 		return;
+	if (told.flags & NVME_DMABUF_ENTER_OUT_FENCE) {
+		struct pollfd p = { .fd = told.out_fence_fd, .events = POLLIN };
+
+		check(told.out_submitted);
+		check_eq(poll(&p, 1, 60000), 1);
+		check_sys(close(told.out_fence_fd));
+	}
 	check(told.out_submitted <= told.count);
 	check(q->wrong || told.out_completed <= q->ring->entries);
 }
