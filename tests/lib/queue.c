@@ -82,6 +82,7 @@ static void answer_make(void *arg)
  * @count, @min_complete, @timeout_ns, @flags: what it must be
  * @submitted: commands that the module takes
  * @completed: commands that it completes then
+ * @fence: the fence to wait for, or 0
  */
 struct enter {
 	uint32_t count;
@@ -90,6 +91,7 @@ struct enter {
 	uint32_t flags;
 	uint32_t submitted;
 	uint32_t completed;
+	int fence;
 };
 
 static struct enter enters[16];
@@ -100,7 +102,9 @@ static void answer_enter(void *arg)
 	const struct enter *expected = &enters[next_enter++ % 16];
 	struct nvme_dmabuf_enter *enter = arg;
 
-	assert_int_equal(enter->size, sizeof(*enter));
+	assert_int_equal(enter->size, expected->fence ? sizeof(*enter) : NVME_DMABUF_ENTER_SIZE_VER0);
+	if (expected->fence)
+		assert_int_equal(enter->in_fence_fd, expected->fence);
 	assert_int_equal(enter->flags, expected->flags);
 	assert_int_equal(enter->count, expected->count);
 	assert_int_equal(enter->min_complete, expected->min_complete);
@@ -399,6 +403,27 @@ static void submit_passes_everything(void **state)
 	free_all(ctx, queue);
 }
 
+static void submit_passes_a_fence(void **state)
+{
+	const struct nvmedmabuf_submit_params params = {
+		.size = sizeof(params),
+		.in_fence_fd = 44,
+		.in_fence = true,
+	};
+	struct nvmedmabuf *ctx = open_context();
+	struct nvmedmabuf_queue *queue = make_queue(ctx, 4, 0);
+	struct enter in_vain = { .count = 1, .flags = NVME_DMABUF_ENTER_IN_FENCE, .fence = 44 };
+
+	(void)state;
+	prepare(queue, 0);
+	expect_enter_error(&in_vain, EBADF);
+	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &params), -EBADF);
+	EXPECT_ENTER(.count = 1, .flags = NVME_DMABUF_ENTER_IN_FENCE, .fence = 44, .submitted = 1,
+		     .completed = 1);
+	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &params), 1);
+	free_all(ctx, queue);
+}
+
 static void submit_checks_its_structure(void **state)
 {
 	struct {
@@ -407,6 +432,7 @@ static void submit_checks_its_structure(void **state)
 	} longer = { .params = { .size = sizeof(longer) }, .later = 1 };
 	struct nvmedmabuf_submit_params short_one = { .size = sizeof(short_one) - 1 };
 	struct nvmedmabuf_submit_params implicit = { .size = sizeof(implicit), .implicit_sync = true };
+	struct nvmedmabuf_submit_params reserved = { .size = sizeof(reserved), .reserved = { 0, 1 } };
 	struct nvmedmabuf *ctx = open_context();
 	struct nvmedmabuf_queue *queue = make_queue(ctx, 4, 0);
 
@@ -415,6 +441,7 @@ static void submit_checks_its_structure(void **state)
 	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &longer.params), -E2BIG);
 	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &short_one), -EINVAL);
 	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &implicit), -EINVAL);
+	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &reserved), -E2BIG);
 	EXPECT_ENTER(.count = 1, .submitted = 1, .completed = 1);
 	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, NULL), 1);
 	free_all(ctx, queue);
@@ -727,6 +754,7 @@ int main(void)
 		mock_test(free_leaves_a_wait_that_fails_to_the_kernel),
 		mock_test(submit_hands_over_what_was_prepared),
 		mock_test(submit_passes_everything),
+		mock_test(submit_passes_a_fence),
 		mock_test(submit_checks_its_structure),
 		mock_test(what_was_not_submitted_stays_prepared),
 		mock_test(submit_fails_as_the_module),

@@ -259,6 +259,33 @@ static void refresh_measures_again(void **state)
 	close_all(ctx, storage);
 }
 
+static void answer_map(void *arg)
+{
+	struct nvme_dmabuf_map_info *info = arg;
+
+	info->out_block_size = 512;
+	info->out_file_bytes = 12345;
+}
+
+/* To open it would end the lease. */
+static void refresh_of_a_file_opens_nothing(void **state)
+{
+	struct nvmedmabuf *ctx = open_context();
+	struct nvmedmabuf_storage *storage;
+	uint32_t reason;
+
+	(void)state;
+	storage = open_storage(ctx, FILE_PATH, NVMEDMABUF_ACCESS_READ_WRITE);
+	attached.ns_fd = -1;
+	MOCK_IOCTLS(EXPECT_REFRESH(0),
+		    { DEVICE, NVME_DMABUF_IOC_MAP_INFO, NULL, 0, answer_map, 0, 0 });
+	assert_int_equal(nvmedmabuf_storage_refresh(storage, 5, &reason), 0);
+	mock_all_done();
+	assert_int_equal(nvmedmabuf_storage_block_size(storage), 512);
+	assert_int_equal(nvmedmabuf_storage_size(storage), 12345);
+	close_all(ctx, storage);
+}
+
 static void prep_counts_bytes(void **state)
 {
 	struct nvmedmabuf *ctx = open_context();
@@ -371,6 +398,8 @@ static void vectors(void **state)
 static void vectors_are_checked_first(void **state)
 {
 	const struct nvmedmabuf_range odd[] = { { 0, BLOCK }, { BLOCK, BLOCK + 4 } };
+	const struct nvmedmabuf_range empty[] = { { 0, BLOCK }, { 0, 0 } };
+	const struct nvmedmabuf_range odd_offset[] = { { 0, BLOCK }, { 2, BLOCK } };
 	const struct nvmedmabuf_range long_ones[] = { { 0, BLOCK }, { 0, 0ULL - BLOCK } };
 	struct nvmedmabuf *ctx = open_context();
 	struct nvmedmabuf_storage *storage;
@@ -381,6 +410,8 @@ static void vectors_are_checked_first(void **state)
 	assert_int_equal(nvmedmabuf_storage_writev(storage, 5, odd, 2, 0, &cpl), -EINVAL);
 	assert_int_equal(cpl.error, -EINVAL);
 	assert_int_equal(nvmedmabuf_storage_writev(storage, 5, odd, 1, 512, NULL), -EINVAL);
+	assert_int_equal(nvmedmabuf_storage_writev(storage, 5, empty, 2, 0, &cpl), -EINVAL);
+	assert_int_equal(nvmedmabuf_storage_writev(storage, 5, odd_offset, 2, 0, &cpl), -EINVAL);
 	/* What wraps around would begin at the start again. */
 	assert_int_equal(nvmedmabuf_storage_writev(storage, 5, long_ones, 2, 0, &cpl), -EOVERFLOW);
 	assert_int_equal(nvmedmabuf_storage_write(storage, 5, 0, BLOCK, 0ULL - BLOCK, &cpl),
@@ -399,6 +430,7 @@ int main(void)
 		mock_test(attach_to_a_file),
 		mock_test(attach_no_more_than_was_opened),
 		mock_test(refresh_measures_again),
+		mock_test(refresh_of_a_file_opens_nothing),
 		mock_test(prep_counts_bytes),
 		mock_test(vectors),
 		mock_test(vectors_are_checked_first),

@@ -14,6 +14,7 @@
 #define SETUP  (IORING_SETUP_SQE128 | IORING_SETUP_CQE32 | IORING_SETUP_SUBMIT_ALL)
 #define WANTED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
 
+static const struct nvmedmabuf_submit_params fence = { .size = sizeof(fence), .in_fence = true };
 static const struct nvmedmabuf_submit_params nowait = { .size = sizeof(nowait), .nowait = true };
 
 static struct nvmedmabuf_queue *make_queue(struct nvmedmabuf *ctx, uint32_t depth, uint32_t flags)
@@ -318,6 +319,7 @@ static void submit_hands_over_what_was_prepared(void **state)
 
 	(void)state;
 	prepare_many(queue, 0, 3);
+	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &fence), -EOPNOTSUPP);
 	MOCK_ENTERS({ .submit = 3, .taken = 3, .ret = 3 });
 	assert_int_equal(nvmedmabuf_queue_submit_with(queue, 0, 0, &nowait), 3);
 	check_taken(0, 3);

@@ -146,6 +146,8 @@ static void by_path(const void *arg)
 	file_close(&file);
 	check_eq(nvmedmabuf_storage_refresh(storage, rig.map, &reason), 0);
 	check_eq(nvmedmabuf_storage_size(storage), BYTES + 100);
+	/* It has not ended its own lease. */
+	file_rig_write(&rig, 0, BYTES, 0);
 	check_sys(truncate(file.path, BYTES));
 	nvmedmabuf_storage_close(storage);
 	file_rig_refresh(&rig, FINE);

@@ -26,7 +26,8 @@
  * Structures. Each begins with its size, which the caller sets to sizeof; what he does not
  * set is 0. New members are added at the end. What a newer program sets and an older library
  * does not know is -E2BIG; what an older library does not know of an answer is 0. A structure
- * that is too short is -EINVAL. The elements of arrays (commands, completions, events, runs)
+ * that is too short is -EINVAL. An answer is cleared first, and stays so on failure. The
+ * elements of arrays (commands, completions, events, runs)
  * never grow.
  *
  * Libraries. The core needs libc alone. libdrm, libnvme and liburing are loaded by the
@@ -363,7 +364,7 @@ int nvmedmabuf_submit(struct nvmedmabuf *ctx,
  * struct nvmedmabuf_submit_params - what a submission waits for, and what not
  * @size: sizeof(struct nvmedmabuf_submit_params)
  * @in_fence_fd: a sync_file, if @in_fence is set; else not looked at. It stays the caller's.
- * @in_fence: nothing is issued before @in_fence_fd has signalled
+ * @in_fence: nothing is issued before @in_fence_fd has signalled; not for queues by io_uring
  * @implicit_sync: nothing is issued before the fences of each command's dma-buf have
  *	signalled: those of writers before a Write, those of readers as well before a Read. Not
  *	for queues.
@@ -548,6 +549,10 @@ struct nvmedmabuf_storage;
  *
  * Several threads may use it at once in any function but nvmedmabuf_storage_close() and
  * nvmedmabuf_storage_refresh(). It keeps no file open. /proc must be mounted.
+ *
+ * To open a file, as this call does, nvmedmabuf_storage_get_info() and
+ * nvmedmabuf_storage_attach(), ends the leases of maps that write to it, which then have to be
+ * refreshed. Several are attached with @params->defer first, and then each is refreshed.
  *
  * Succeeds for a file that somebody has open in the way of maps: nvmedmabuf_storage_attach()
  * says so.
@@ -773,7 +778,7 @@ struct nvmedmabuf_queue_params {
  * by the thread that made it alone.
  *
  * Return: 0; -EINVAL if @depth is 0 or for wrong @params; -E2BIG; -ENOSPC if @depth is above
- * the limit or there are too many queues; -EBADF if @params->event_fd is no eventfd;
+ * the limit or there are too many queues; -EBADF or -EINVAL if @params->event_fd is no eventfd;
  * -EOPNOTSUPP if the kernel has no io_uring or it is switched off; -ELIBACC if
  * @params->uring finds no liburing; -ENOTTY if the module is older than queues; -EMFILE or
  * -ENFILE if there cannot be another file; -ENOMEM.
@@ -845,7 +850,8 @@ int nvmedmabuf_queue_submit(struct nvmedmabuf_queue *queue,
  * @params: what to wait for before submitting, and what not
  *
  * Return: as nvmedmabuf_queue_submit(); -EAGAIN with @params->nowait; -EINVAL or -E2BIG for
- * wrong @params; -EBADF if the fence is no sync_file; -ECANCELED if it signalled an error.
+ * wrong @params; -EBADF if the fence is no sync_file; -ECANCELED if it signalled an error;
+ * -EOPNOTSUPP if it is given to a queue by io_uring.
  */
 int nvmedmabuf_queue_submit_with(struct nvmedmabuf_queue *queue,
 				 uint32_t min_complete, uint64_t timeout_ns,
@@ -907,8 +913,9 @@ const char *nvmedmabuf_status_text(uint16_t status);
  * @reason: the reason that it gave, or NVME_DMABUF_REASON_NONE
  * @cpl: the completion that it gave, or NULL
  *
- * What the completion says comes first: its reason, the drive's status, its error; then
- * @reason, then @error.
+ * Of a command that the drive failed the text is what its status means. Else it is what the
+ * error means, and then the reason; those of the completion, where it has them, stand in place
+ * of @error and @reason.
  *
  * Return: @text.
  */
@@ -1071,7 +1078,7 @@ int nvmedmabuf_buffer_begin_cpu(struct nvmedmabuf_buffer *buf,
 int nvmedmabuf_buffer_end_cpu(struct nvmedmabuf_buffer *buf,
 			      enum nvmedmabuf_cpu access);
 
-/* sgl of struct nvmedmabuf_drive */
+/* sgl_supported of struct nvmedmabuf_drive */
 #define NVMEDMABUF_SGL_NONE	0 /* the drive takes PRPs only */
 #define NVMEDMABUF_SGL_BYTE	1 /* SGLs of any alignment */
 #define NVMEDMABUF_SGL_DWORD	2 /* SGLs, addresses and lengths multiples of 4 */

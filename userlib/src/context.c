@@ -134,7 +134,7 @@ int nvmedmabuf_attach(struct nvmedmabuf *ctx,
 
 	if (reason)
 		*reason = NVME_DMABUF_REASON_NONE;
-	err = PARAMS_READ(&p, params, reserved);
+	err = PARAMS_READ(&p, params);
 	if (err)
 		return err;
 
@@ -245,7 +245,7 @@ static int read_submit_params(struct nvme_dmabuf_submit *submit,
 	struct nvmedmabuf_submit_params p;
 	int err;
 
-	err = PARAMS_READ(&p, params, reserved);
+	err = PARAMS_READ(&p, params);
 	if (err)
 		return err;
 	if (p.nowait)

@@ -35,9 +35,19 @@ static inline int params_read(void *to, uint32_t known, const void *from, uint32
 	return 0;
 }
 
-#define PARAMS_READ(to, from, last)                             \
-	params_read(to, sizeof(*(to)), from,                    \
-		    offsetof(__typeof__(*(to)), last) + sizeof((to)->last))
+/* What is reserved may become a member, which this library would not know. */
+static inline int params_unused(const uint8_t *reserved, uint32_t size)
+{
+	for (uint32_t i = 0; i < size; i++)
+		if (reserved[i])
+			return -E2BIG;
+	return 0;
+}
+
+/* Of a structure that ends with a member "reserved". */
+#define PARAMS_READ(to, from)                                                           \
+	(params_read(to, sizeof(*(to)), from, sizeof(*(to))) ?:                         \
+		 params_unused((to)->reserved, sizeof((to)->reserved)))
 
 /*
  * answer_begin - clear the caller's structure, which is to get an answer

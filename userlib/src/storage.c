@@ -170,7 +170,7 @@ int nvmedmabuf_storage_attach(struct nvmedmabuf_storage *storage,
 	if (!reason)
 		reason = &unused;
 	*reason = NVME_DMABUF_REASON_NONE;
-	err = PARAMS_READ(&p, params, reserved);
+	err = PARAMS_READ(&p, params);
 	if (err)
 		return err;
 	if (p.access & ~storage->access)
@@ -195,16 +195,28 @@ int nvmedmabuf_storage_attach(struct nvmedmabuf_storage *storage,
 	return err;
 }
 
+/* To open a file would end the lease that the map has just got: the map tells all of it. */
 int nvmedmabuf_storage_refresh(struct nvmedmabuf_storage *storage, uint32_t map,
 			       uint32_t *reason)
 {
+	struct nvme_dmabuf_map_info info = { .size = sizeof(info) };
 	uint32_t unused;
 	int err;
 
 	if (!reason)
 		reason = &unused;
 	err = nvmedmabuf_refresh(storage->ctx, map, NULL, reason);
-	return err ? err : measure(storage, reason);
+	if (err)
+		return err;
+	if (!storage->is_file)
+		return measure(storage, reason);
+
+	err = nvmedmabuf_get_map_info(storage->ctx, map, &info);
+	if (!err) {
+		storage->block_size = info.out_block_size;
+		storage->size = info.out_file_bytes;
+	}
+	return err;
 }
 
 int nvmedmabuf_storage_prep_read(const struct nvmedmabuf_storage *storage,
@@ -236,7 +248,8 @@ static int check_ranges(const struct nvmedmabuf_storage *storage,
 	if (position % storage->block_size)
 		return -EINVAL;
 	for (uint32_t i = 0; i < count; i++) {
-		if (ranges[i].length % storage->block_size)
+		if (!ranges[i].length || ranges[i].length % storage->block_size ||
+		    ranges[i].offset % 4)
 			return -EINVAL;
 		if (position + ranges[i].length < position)
 			return -EOVERFLOW;

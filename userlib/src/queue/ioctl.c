@@ -34,7 +34,8 @@ static int ioctl_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 {
 	struct ioctl_queue *q = (struct ioctl_queue *)queue;
 	struct nvme_dmabuf_enter enter = {
-		.size = sizeof(enter),
+		/* What is longer takes longer to read. */
+		.size = NVME_DMABUF_ENTER_SIZE_VER0,
 		.commands = (uintptr_t)q->commands,
 		.count = queue->prepared,
 		.min_complete = want,
@@ -42,7 +43,12 @@ static int ioctl_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 	};
 
 	if (params->nowait)
-		enter.flags = NVME_DMABUF_ENTER_NOWAIT;
+		enter.flags |= NVME_DMABUF_ENTER_NOWAIT;
+	if (params->in_fence) {
+		enter.size = sizeof(enter);
+		enter.flags |= NVME_DMABUF_ENTER_IN_FENCE;
+		enter.in_fence_fd = params->in_fence_fd;
+	}
 	if (ioctl(queue->fd, NVME_DMABUF_IOC_ENTER, &enter) < 0)
 		return -errno;
 

@@ -18,7 +18,7 @@ int nvmedmabuf_queue_create(struct nvmedmabuf *ctx, uint32_t depth,
 	struct nvmedmabuf_queue_params p;
 	int err;
 
-	err = PARAMS_READ(&p, params, reserved);
+	err = PARAMS_READ(&p, params);
 	if (err)
 		return err;
 	/* Nobody would see the completions that nobody polls for. */
@@ -122,10 +122,10 @@ int nvmedmabuf_queue_submit_with(struct nvmedmabuf_queue *queue, uint32_t min_co
 	struct nvmedmabuf_submit_params p;
 	int err;
 
-	err = PARAMS_READ(&p, params, reserved);
+	err = PARAMS_READ(&p, params);
 	if (err)
 		return err;
-	if (p.implicit_sync || p.in_fence)
+	if (p.implicit_sync)
 		return -EINVAL;
 	return submit(queue, min_complete, timeout_ns, &p);
 }

@@ -153,7 +153,8 @@ static int uring_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 	int ret;
 
 	/* What has to wait for room waits in a worker of io_uring's. */
-	(void)params;
+	if (params->in_fence)
+		return -EOPNOTSUPP;
 
 	uring_set_user_data(q);
 	ret = queue->polled ? uring_submit_and_poll(q, want, timeout_ns) :
