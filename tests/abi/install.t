@@ -44,13 +44,34 @@ int main(void)
 }
 END
 
+cat > "$TMP/client.cpp" <<'END'
+#include <nvmedmabuf.hpp>
+#include <cerrno>
+#include <cstdio>
+
+int main()
+{
+	try {
+		auto buf = libnvmedmabuf::buffer::create("drm:/dev/null", 4096);
+	} catch (const libnvmedmabuf::error &e) {
+		return e.code().value() != ENOTTY || std::puts(nvmedmabuf_version()) < 0;
+	}
+	return 1;
+}
+END
+
 # client NAME LIBS COMPILER...: compiles a client with pkg-config's flags and
 # those that the command LIBS prints, and runs it
 client() {
-	local name=$1 libs=$2 flags
-	shift 2
+	program "$TMP/client.c" "$@"
+}
+
+# program SOURCE NAME LIBS COMPILER...: the same of another program
+program() {
+	local source=$1 name=$2 libs=$3 flags
+	shift 3
 	read -ra flags <<<"$(pkg-config --cflags libnvmedmabuf) $($libs)"
-	"$@" -Wall -Wextra -Werror "$TMP/client.c" -x none -o "$TMP/$name" "${flags[@]}" &&
+	"$@" -Wall -Wextra -Werror "$source" -x none -o "$TMP/$name" "${flags[@]}" &&
 		[ "$(LD_LIBRARY_PATH=$LIB "$TMP/$name")" = "$VERSION" ]
 }
 
@@ -164,6 +185,8 @@ check "a C program without the packages that the library is made of" alone
 check "uses the soname" uses "$TMP/c-shared" libnvmedmabuf.so.0
 check "the README's program" readme
 check "a C++ program" client cxx-shared shared_libs "$CXX" -x c++
+check "a C++ program with owners and exceptions" \
+	program "$TMP/client.cpp" hpp-shared shared_libs "$CXX" -std=c++17
 check "a C program with the archive" client c-archive archive_libs "$CC" -x c
 refuse "does not use the soname" uses "$TMP/c-archive" libnvmedmabuf
 check "a C++ program with the archive" client cxx-archive archive_libs "$CXX" -x c++

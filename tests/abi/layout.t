@@ -46,6 +46,11 @@ uses() {
 	"$1" "$TMP/use.c"
 }
 
+wants_a_newer_dialect() {
+	! "$CXX" -fsyntax-only -std=c++14 "${INCLUDE[@]}" "$TMP/alone.cpp" 2> "$TMP/errors" &&
+		grep 'needs C++17' "$TMP/errors"
+}
+
 # The ways to be compiled, and that each of them would notice.
 echo '#include "layout.h"' | tee "$TMP/right.c" "$TMP/wrong.c" > "$TMP/hole.c"
 echo 'struct s { int a, b; }; MEMBER(s, b, 4, 4);' >> "$TMP/right.c"
@@ -100,6 +105,13 @@ for header in nvmedmabuf.h nvmedmabuf_uring.h linux/nvme_dmabuf.h; do
 	check "$header alone, C++17" "$CXX" -fsyntax-only -std=c++17 -Wall -Wextra -Wpedantic -Werror \
 		"${INCLUDE[@]}" -x c++ "$TMP/alone.c"
 done
+
+echo '#include <nvmedmabuf.hpp>' > "$TMP/alone.cpp"
+for std in 17 20; do
+	check "nvmedmabuf.hpp alone, C++$std" "$CXX" -fsyntax-only -std=c++$std -Wall -Wextra \
+		-Wpedantic -Wshadow -Wconversion -Werror "${INCLUDE[@]}" "$TMP/alone.cpp"
+done
+check "nvmedmabuf.hpp says what it needs to C++14" wants_a_newer_dialect
 
 # Old dialects know neither long long nor variables declared late.
 check "the module's header is C89 but for long long" c -std=c89 -pedantic -Wno-long-long "$TMP/uapi.c"

@@ -37,7 +37,7 @@ pages_are_clean() { files 'userlib/man/*.[0-9]' | xargs -r mandoc -Tlint -Wwarni
 sources_have_licence()
 {
 	local missing
-	missing=$(files '*.[ch]' '*.sh' '*.t' Makefile '*/Makefile' Kbuild 'tests/vm/*' |
+	missing=$(files '*.[ch]' '*.[ch]pp' '*.sh' '*.t' Makefile '*/Makefile' Kbuild 'tests/vm/*' |
 		xargs -r grep -L SPDX-License-Identifier --)
 	[[ ! $missing ]] || { echo "no SPDX line: $missing"; return 1; }
 }
@@ -85,7 +85,7 @@ tool_folders_know_what_they_may()
 
 no_leftovers()
 {
-	! files '*.c' '*.h' | grep -v '^tests/' |
+	! files '*.c' '*.h' '*.hpp' | grep -v '^tests/' |
 		xargs -r grep -nE 'LINUX_VERSION_CODE|BUG_ON\(|TODO|FIXME|XXX|%px' --
 }
 
