@@ -37,7 +37,7 @@ pages_are_clean() { files 'userlib/man/*.[0-9]' | xargs -r mandoc -Tlint -Wwarni
 sources_have_licence()
 {
 	local missing
-	missing=$(files '*.[ch]' '*.[ch]pp' '*.sh' '*.t' Makefile '*/Makefile' Kbuild 'tests/vm/*' |
+	missing=$(files '*.[ch]' '*.[ch]pp' '*.cmake.in' '*.sh' '*.t' Makefile '*/Makefile' Kbuild 'tests/vm/*' |
 		xargs -r grep -L SPDX-License-Identifier --)
 	[[ ! $missing ]] || { echo "no SPDX line: $missing"; return 1; }
 }
