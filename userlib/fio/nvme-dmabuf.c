@@ -317,11 +317,7 @@ static void engine_cleanup(struct thread_data *td)
 static int engine_init(struct thread_data *td)
 {
 	struct options *o = td->eo;
-	const struct nvmedmabuf_queue_params params = {
-		.size = sizeof(params),
-		.polled = o->polled,
-		.uring = o->frontend,
-	};
+	struct nvmedmabuf_queue_params params = { .size = sizeof(params) };
 	struct engine *e;
 	int err;
 
@@ -350,6 +346,8 @@ static int engine_init(struct thread_data *td)
 		td_verror(td, -err, "init");
 		return 1;
 	}
+	params.polled = o->polled;
+	params.uring = o->frontend;
 	err = nvmedmabuf_queue_create(e->ctx, td->o.iodepth, &params, &e->queue);
 	if (err) {
 		log_err(SAY "no queue with iodepth=%u and frontend=%s: %s\n", td->o.iodepth,
