@@ -49,8 +49,8 @@ static void note_first_line(const char *path)
 
 static void note_machine(const struct gpu *g)
 {
-	struct nvme_dmabuf_ns_info ns = { 0 };
-	struct nvme_dmabuf_info info = { 0 };
+	struct nvme_dmabuf_ns_info ns = { .size = sizeof(ns) };
+	struct nvme_dmabuf_info info = { .size = sizeof(info) };
 	struct utsname name;
 
 	check_sys(uname(&name));
