@@ -667,10 +667,6 @@ static void other_arguments(const void *arg)
 	struct trial t;
 
 	trial_begin(&t, (struct filesystem *)arg, O_RDONLY);
-	check_eq(attach_to(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES, ACCESS_READ, 1U << 20,
-			   &map, &reason),
-		 -EINVAL);
-	check_eq(reason, NVME_DMABUF_REASON_RESERVED);
 	check_eq(attach_to(t.rig.ctx, t.rig.buffer.fd, t.file.fd, 0, BYTES, 0, 0, &map, &reason),
 		 -EINVAL);
 	check_eq(reason, NVME_DMABUF_REASON_RESERVED);
