@@ -389,13 +389,13 @@ gpu_hints() {
 		PRETEND_NOBUFFER=$error run selftest "$FILE" --buffer "$kind" --json
 		code 1 && json reason selftest-failed && says out "$text" || return 1
 	done <<-EOF
-	cuda 2 install libcuda.so.1
+	cuda 79 install libcuda.so.1
 	cuda:3 38 CUDA 11.7 (driver 515) or later
 	cuda:3 19 nvidia-smi -L
 	cuda 95 open kernel modules
 	cuda 12 try a smaller one
 	cuda 5 does 'nvidia-smi' work?
-	hip 2 install libhsa-runtime64.so.1
+	hip 79 install libhsa-runtime64.so.1
 	hip 38 libhsa-runtime64.so.1 is too old
 	hip:1 19 rocminfo
 	hip 95 KFD 1.12
