@@ -401,7 +401,7 @@ gpu_hints() {
 	hip 95 KFD 1.12
 	hip 12 try a smaller one
 	hip 5 does 'rocminfo' work?
-	ze:0 2 install libze_loader.so.1
+	ze:0 79 install libze_loader.so.1
 	ze 38 libze_loader.so.1 is too old
 	ze 19 Intel's compute runtime
 	ze 95 exports no dma-bufs
