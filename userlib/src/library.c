@@ -3,44 +3,44 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 #include "library.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int look_up(const struct library *library, void *handle)
+int library_open(const char *soname, const char *const *symbols, void *functions,
+		 void **handle)
 {
-	for (int i = 0; library->symbols[i]; i++) {
-		library->functions[i] = dlsym(handle, library->symbols[i]);
-		if (!library->functions[i])
+	void *function;
+
+	/* Some leave threads and exit handlers behind, which need the code. */
+	*handle = dlopen(soname, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (!*handle)
+		return -ELIBACC;
+	for (size_t i = 0; symbols[i]; i++) {
+		function = dlsym(*handle, symbols[i]);
+		if (!function) {
+			dlclose(*handle);
 			return -ENOSYS;
+		}
+		/* C does not convert pointers to data into pointers to functions. */
+		memcpy((char *)functions + i * sizeof(function), &function, sizeof(function));
 	}
 	return 0;
 }
 
-static int load(struct library *library)
-{
-	/* What it depends on must not come before the program's own symbols. */
-	void *handle = dlopen(library->soname, RTLD_NOW | RTLD_LOCAL);
-	int err;
-
-	if (!handle)
-		return -ELIBACC;
-	err = look_up(library, handle);
-	if (err)
-		dlclose(handle);
-	return err;
-}
-
 int library_load(struct library *library)
 {
+	void *handle;
 	int err = 0;
 
 	if (__atomic_load_n(&library->loaded, __ATOMIC_ACQUIRE))
 		return 0;
 	pthread_mutex_lock(&lock);
 	if (!library->loaded)
-		err = load(library);
+		err = library_open(library->soname, library->symbols, library->functions,
+				   &handle);
 	if (!err)
 		__atomic_store_n(&library->loaded, 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&lock);

@@ -10,16 +10,29 @@
 #pragma GCC visibility push(hidden)
 
 /**
- * struct library - a shared library and what is used of it
+ * library_open - load a library, and find functions in it
  * @soname: what the dynamic linker knows it by
  * @symbols: names of functions; ends with NULL
  * @functions: gets their addresses, in the same order
+ * @handle: gets what dlclose() takes. The code stays in memory until the program ends.
+ *
+ * Return: 0; -ELIBACC if it is not installed, or cannot be loaded; -ENOSYS if it is too old to
+ * have all functions.
+ */
+int library_open(const char *soname, const char *const *symbols, void *functions,
+		 void **handle);
+
+/**
+ * struct library - a shared library that is opened once
+ * @soname: as for library_open()
+ * @symbols: as for library_open()
+ * @functions: as for library_open()
  * @loaded: they are there
  */
 struct library {
 	const char *soname;
 	const char *const *symbols;
-	void **functions;
+	void *functions;
 	int loaded;
 };
 
@@ -31,11 +44,8 @@ struct library {
 #define LIBRARY_POINTER(function) __typeof__(function) *function;
 #define LIBRARY_NAME(function)	  #function,
 #define LIBRARY(name, soname_, functions_)                                \
-	static union {                                                    \
-		struct {                                                  \
-			functions_(LIBRARY_POINTER)                       \
-		};                                                        \
-		void *pointers[1];                                        \
+	static struct {                                                   \
+		functions_(LIBRARY_POINTER)                               \
 	} name;                                                           \
 	static const char *const name##_symbols[] = {                     \
 		functions_(LIBRARY_NAME) 0                                \
@@ -43,17 +53,16 @@ struct library {
 	static struct library name##_library = {                          \
 		.soname = soname_,                                        \
 		.symbols = name##_symbols,                                \
-		.functions = name.pointers,                               \
+		.functions = &name,                                       \
 	}
 
 /**
- * library_load - load a library, once; it stays until the program ends
+ * library_load - open a library, unless it is open already
  * @library: the library
  *
  * Any thread.
  *
- * Return: 0; -ELIBACC if it is not installed, or cannot be loaded; -ENOSYS if it is too old to
- * have all functions.
+ * Return: as library_open().
  */
 int library_load(struct library *library);
 

@@ -10,7 +10,6 @@
  * management API can only if it was made for that, and would need four calls more.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "vendor.h"
@@ -46,22 +45,21 @@ struct functions {
 			      unsigned long long flags);
 };
 
-static const struct vendor_function functions[] = {
-	VENDOR_FUNCTION(struct functions, init, "cuInit"),
-	VENDOR_FUNCTION(struct functions, device_get, "cuDeviceGet"),
-	VENDOR_FUNCTION(struct functions, device_get_attribute, "cuDeviceGetAttribute"),
-	VENDOR_FUNCTION(struct functions, primary_ctx_retain, "cuDevicePrimaryCtxRetain"),
-	VENDOR_FUNCTION(struct functions, primary_ctx_release, "cuDevicePrimaryCtxRelease_v2"),
-	VENDOR_FUNCTION(struct functions, ctx_push, "cuCtxPushCurrent_v2"),
-	VENDOR_FUNCTION(struct functions, ctx_pop, "cuCtxPopCurrent_v2"),
-	VENDOR_FUNCTION(struct functions, mem_alloc, "cuMemAlloc_v2"),
-	VENDOR_FUNCTION(struct functions, mem_free, "cuMemFree_v2"),
-	VENDOR_FUNCTION(struct functions, mem_get_handle, "cuMemGetHandleForAddressRange"),
+static const char *const symbols[VENDOR_SYMBOLS(struct functions)] = {
+	VENDOR_SYMBOL(struct functions, init, "cuInit"),
+	VENDOR_SYMBOL(struct functions, device_get, "cuDeviceGet"),
+	VENDOR_SYMBOL(struct functions, device_get_attribute, "cuDeviceGetAttribute"),
+	VENDOR_SYMBOL(struct functions, primary_ctx_retain, "cuDevicePrimaryCtxRetain"),
+	VENDOR_SYMBOL(struct functions, primary_ctx_release, "cuDevicePrimaryCtxRelease_v2"),
+	VENDOR_SYMBOL(struct functions, ctx_push, "cuCtxPushCurrent_v2"),
+	VENDOR_SYMBOL(struct functions, ctx_pop, "cuCtxPopCurrent_v2"),
+	VENDOR_SYMBOL(struct functions, mem_alloc, "cuMemAlloc_v2"),
+	VENDOR_SYMBOL(struct functions, mem_free, "cuMemFree_v2"),
+	VENDOR_SYMBOL(struct functions, mem_get_handle, "cuMemGetHandleForAddressRange"),
 };
 
 /* What a buffer keeps: @context and @address are 0 until there are such. */
 struct cuda {
-	void *library;
 	struct functions call;
 	int device;
 	void *context;
@@ -99,8 +97,6 @@ static void release(void *kept)
 	}
 	if (cuda->context)
 		cuda->call.primary_ctx_release(cuda->device);
-	vendor_unload(cuda->library);
-	free(cuda);
 }
 
 static int open_device(struct cuda *cuda, unsigned int number)
@@ -150,10 +146,9 @@ static int allocate(struct cuda *cuda, uint64_t size)
 	return ret ? ret : fd;
 }
 
-/* The memory as a buffer, which does not keep it yet. */
-static int cuda_export(struct cuda *cuda, unsigned int number, uint64_t size,
-		       struct nvmedmabuf_buffer **buf)
+static int cuda_export(void *kept, unsigned int number, uint64_t size)
 {
+	struct cuda *cuda = kept;
 	void *context;
 	int ret;
 
@@ -165,38 +160,21 @@ static int cuda_export(struct cuda *cuda, unsigned int number, uint64_t size,
 		return ret;
 	ret = allocate(cuda, size);
 	cuda->call.ctx_pop(&context);
-	return ret < 0 ? ret : vendor_buffer(ret, size, buf);
+	return ret;
 }
+
+static const struct vendor vendor = {
+	.soname = LIBRARY,
+	.symbols = symbols,
+	.functions = offsetof(struct cuda, call),
+	.kept = sizeof(struct cuda),
+	.export = cuda_export,
+	.release = release,
+};
 
 static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
-	struct cuda *cuda;
-	int ret;
-
-	if (!size)
-		return -EINVAL;
-	ret = round_size(&size, (uint64_t)sysconf(_SC_PAGESIZE));
-	if (ret)
-		return ret;
-
-	cuda = calloc(1, sizeof(*cuda));
-	if (!cuda)
-		return -ENOMEM;
-	ret = vendor_load(LIBRARY, functions, sizeof(functions) / sizeof(*functions), &cuda->call,
-			  &cuda->library);
-	if (ret) {
-		free(cuda);
-		return ret;
-	}
-
-	ret = cuda_export(cuda, device_number(argument), size, buf);
-	if (ret) {
-		release(cuda);
-		return ret;
-	}
-	(*buf)->kept = cuda;
-	(*buf)->release = release;
-	return 0;
+	return vendor_create(&vendor, argument, size, buf);
 }
 
 const struct exporter exporter_cuda = {

@@ -7,7 +7,6 @@
  * interface.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "vendor.h"
@@ -58,21 +57,20 @@ struct functions {
 	int (*export_dmabuf)(const void *address, size_t size, int *fd, uint64_t *offset);
 };
 
-static const struct vendor_function functions[] = {
-	VENDOR_FUNCTION(struct functions, init, "hsa_init"),
-	VENDOR_FUNCTION(struct functions, shut_down, "hsa_shut_down"),
-	VENDOR_FUNCTION(struct functions, iterate_agents, "hsa_iterate_agents"),
-	VENDOR_FUNCTION(struct functions, agent_get_info, "hsa_agent_get_info"),
-	VENDOR_FUNCTION(struct functions, iterate_pools, "hsa_amd_agent_iterate_memory_pools"),
-	VENDOR_FUNCTION(struct functions, pool_get_info, "hsa_amd_memory_pool_get_info"),
-	VENDOR_FUNCTION(struct functions, pool_allocate, "hsa_amd_memory_pool_allocate"),
-	VENDOR_FUNCTION(struct functions, pool_free, "hsa_amd_memory_pool_free"),
-	VENDOR_FUNCTION(struct functions, export_dmabuf, "hsa_amd_portable_export_dmabuf"),
+static const char *const symbols[VENDOR_SYMBOLS(struct functions)] = {
+	VENDOR_SYMBOL(struct functions, init, "hsa_init"),
+	VENDOR_SYMBOL(struct functions, shut_down, "hsa_shut_down"),
+	VENDOR_SYMBOL(struct functions, iterate_agents, "hsa_iterate_agents"),
+	VENDOR_SYMBOL(struct functions, agent_get_info, "hsa_agent_get_info"),
+	VENDOR_SYMBOL(struct functions, iterate_pools, "hsa_amd_agent_iterate_memory_pools"),
+	VENDOR_SYMBOL(struct functions, pool_get_info, "hsa_amd_memory_pool_get_info"),
+	VENDOR_SYMBOL(struct functions, pool_allocate, "hsa_amd_memory_pool_allocate"),
+	VENDOR_SYMBOL(struct functions, pool_free, "hsa_amd_memory_pool_free"),
+	VENDOR_SYMBOL(struct functions, export_dmabuf, "hsa_amd_portable_export_dmabuf"),
 };
 
 /* What a buffer keeps: @address is NULL until there is memory. */
 struct hip {
-	void *library;
 	struct functions call;
 	bool initialised;
 	void *address;
@@ -99,8 +97,6 @@ static void release(void *kept)
 		hip->call.pool_free(hip->address);
 	if (hip->initialised)
 		hip->call.shut_down();
-	vendor_unload(hip->library);
-	free(hip);
 }
 
 /**
@@ -191,10 +187,9 @@ static int export(const struct hip *hip, uint64_t size)
 	return fd;
 }
 
-/* The memory as a buffer, which does not keep it yet. */
-static int hip_export(struct hip *hip, unsigned int number, uint64_t size,
-		      struct nvmedmabuf_buffer **buf)
+static int hip_export(void *kept, unsigned int number, uint64_t size)
 {
+	struct hip *hip = kept;
 	struct pool pool = { 0 };
 	int ret;
 
@@ -211,39 +206,22 @@ static int hip_export(struct hip *hip, unsigned int number, uint64_t size,
 		ret = error(hip->call.pool_allocate(pool, size, 0, &hip->address));
 	if (ret)
 		return ret;
-	ret = export(hip, size);
-	return ret < 0 ? ret : vendor_buffer(ret, size, buf);
+	return export(hip, size);
 }
+
+static const struct vendor vendor = {
+	.soname = LIBRARY,
+	.symbols = symbols,
+	.functions = offsetof(struct hip, call),
+	.kept = sizeof(struct hip),
+	.unit = BLOCK,
+	.export = hip_export,
+	.release = release,
+};
 
 static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
-	struct hip *hip;
-	int ret;
-
-	if (!size)
-		return -EINVAL;
-	ret = round_size(&size, BLOCK);
-	if (ret)
-		return ret;
-
-	hip = calloc(1, sizeof(*hip));
-	if (!hip)
-		return -ENOMEM;
-	ret = vendor_load(LIBRARY, functions, sizeof(functions) / sizeof(*functions), &hip->call,
-			  &hip->library);
-	if (ret) {
-		free(hip);
-		return ret;
-	}
-
-	ret = hip_export(hip, device_number(argument), size, buf);
-	if (ret) {
-		release(hip);
-		return ret;
-	}
-	(*buf)->kept = hip;
-	(*buf)->release = release;
-	return 0;
+	return vendor_create(&vendor, argument, size, buf);
 }
 
 const struct exporter exporter_hip = {

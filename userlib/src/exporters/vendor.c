@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "../library.h"
 #include "vendor.h"
 
 /* More than a machine has devices. */
@@ -20,37 +22,24 @@ bool takes_number(const char *argument)
 	return digits && digits <= MAX_DIGITS && !argument[digits];
 }
 
-unsigned int device_number(const char *argument)
+/* What struct nvmedmabuf_buffer keeps; the vendor's own stands behind it. */
+struct kept {
+	const struct vendor *vendor;
+	void *library;
+	max_align_t own[];
+};
+
+static void release(void *kept)
 {
-	return argument ? (unsigned int)strtoul(argument, NULL, 10) : 0;
+	struct kept *k = kept;
+
+	k->vendor->release(k->own);
+	dlclose(k->library);
+	free(k);
 }
 
-int vendor_load(const char *file, const struct vendor_function *list, size_t count, void *to,
-		void **library)
-{
-	void *function;
-
-	*library = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!*library)
-		return -ELIBACC;
-	for (size_t i = 0; i < count; i++) {
-		function = dlsym(*library, list[i].name);
-		if (!function) {
-			vendor_unload(*library);
-			return -ENOSYS;
-		}
-		/* C does not convert pointers to data into pointers to functions. */
-		memcpy((char *)to + list[i].offset, &function, sizeof(function));
-	}
-	return 0;
-}
-
-void vendor_unload(void *library)
-{
-	dlclose(library);
-}
-
-int vendor_buffer(int fd, uint64_t size, struct nvmedmabuf_buffer **buf)
+/* A buffer of a vendor's dma-buf, which is taken over, and must not be smaller than @size. */
+static int buffer_of(int fd, uint64_t size, struct nvmedmabuf_buffer **buf)
 {
 	struct nvmedmabuf_buffer *new;
 	int ret;
@@ -63,5 +52,42 @@ int vendor_buffer(int fd, uint64_t size, struct nvmedmabuf_buffer **buf)
 		return -EINVAL;
 	}
 	*buf = new;
+	return 0;
+}
+
+int vendor_create(const struct vendor *vendor, const char *argument, uint64_t size,
+		  struct nvmedmabuf_buffer **buf)
+{
+	const uint64_t unit = vendor->unit ? vendor->unit : (uint64_t)sysconf(_SC_PAGESIZE);
+	const unsigned int number = argument ? (unsigned int)strtoul(argument, NULL, 10) : 0;
+	struct kept *k;
+	int ret;
+
+	if (!size)
+		return -EINVAL;
+	ret = round_size(&size, unit);
+	if (ret)
+		return ret;
+
+	k = calloc(1, sizeof(*k) + vendor->kept);
+	if (!k)
+		return -ENOMEM;
+	k->vendor = vendor;
+	ret = library_open(vendor->soname, vendor->symbols, (char *)k->own + vendor->functions,
+			   &k->library);
+	if (ret) {
+		free(k);
+		return ret;
+	}
+
+	ret = vendor->export(k->own, number, size);
+	if (ret >= 0)
+		ret = buffer_of(ret, size, buf);
+	if (ret) {
+		release(k);
+		return ret;
+	}
+	(*buf)->kept = k;
+	(*buf)->release = release;
 	return 0;
 }

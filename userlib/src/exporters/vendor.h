@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the exporters of GPU memory share: a vendor's library, which is loaded when somebody asks
- * for a buffer, and numbers of devices. Knows no vendor.
+ * What the exporters of GPU memory share: they open a vendor's library for each buffer, and
+ * know devices by numbers. Knows no vendor.
  */
 #ifndef NVMEDMABUF_VENDOR_H
 #define NVMEDMABUF_VENDOR_H
@@ -13,45 +13,42 @@
 /* For @takes: no argument, or the number of a device. */
 bool takes_number(const char *argument);
 
-/* The number of the device: 0 if there is no argument. */
-unsigned int device_number(const char *argument);
-
 /**
- * struct vendor_function - a function of a vendor's library
- * @name: its symbol
- * @offset: where its address goes in the structure that vendor_load() fills
+ * struct vendor - how a vendor's library makes a dma-buf
+ * @soname: of the library
+ * @symbols: names of its functions; ends with NULL
+ * @functions: where in what a buffer keeps their addresses go
+ * @kept: bytes of what a buffer keeps, all of them 0 at first
+ * @unit: what sizes are rounded up to, in bytes; 0 for pages
+ * @export: allocates @size bytes on device @number; returns a dma-buf or -errno
+ * @release: releases what @export has left in @kept, also after it failed
  */
-struct vendor_function {
-	const char *name;
-	size_t offset;
+struct vendor {
+	const char *soname;
+	const char *const *symbols;
+	size_t functions;
+	size_t kept;
+	uint64_t unit;
+	int (*export)(void *kept, unsigned int number, uint64_t size);
+	void (*release)(void *kept);
 };
 
-/* For a list of these: the member of @type that gets the address of function @symbol */
-#define VENDOR_FUNCTION(type, member, symbol) { symbol, offsetof(type, member) }
+/* For @symbols: the member of @type, which has function pointers alone, that calls @symbol */
+#define VENDOR_SYMBOL(type, member, symbol) [offsetof(type, member) / sizeof(void *)] = symbol
+
+/* How many entries @symbols has */
+#define VENDOR_SYMBOLS(type) (sizeof(type) / sizeof(void *) + 1)
 
 /**
- * vendor_load - load a library, and find functions in it
- * @file: its name, as the dynamic linker takes it
- * @list: the functions, @count of them
- * @to: the structure that gets their addresses
- * @library: gets what vendor_unload() takes
+ * vendor_create - make a buffer in the memory of a GPU, as @create of struct exporter
+ * @vendor: whose GPU
+ * @argument: the number of the device, or NULL: 0
  *
- * Return: 0; -ELIBACC if the library cannot be loaded; -ENOSYS if it lacks a function.
+ * Return: 0; -EINVAL or -EOVERFLOW if @size is wrong; -ELIBACC; -ENOSYS; -ENOMEM; or what the
+ * vendor's library says.
  */
-int vendor_load(const char *file, const struct vendor_function *list, size_t count, void *to,
-		void **library);
-
-/* The code stays in memory: a vendor's library leaves threads and exit handlers behind. */
-void vendor_unload(void *library);
-
-/**
- * vendor_buffer - make a buffer of a vendor's dma-buf
- * @fd: the dma-buf, taken over also on failure
- * @size: what it must have at least, in bytes
- *
- * Return: 0; -EINVAL if it is smaller; -ENOMEM.
- */
-int vendor_buffer(int fd, uint64_t size, struct nvmedmabuf_buffer **buf);
+int vendor_create(const struct vendor *vendor, const char *argument, uint64_t size,
+		  struct nvmedmabuf_buffer **buf);
 
 #pragma GCC visibility pop
 

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "vendor.h"
@@ -109,22 +108,21 @@ struct functions {
 				       struct allocation_properties *properties, void **device);
 };
 
-static const struct vendor_function functions[] = {
-	VENDOR_FUNCTION(struct functions, init, "zeInit"),
-	VENDOR_FUNCTION(struct functions, driver_get, "zeDriverGet"),
-	VENDOR_FUNCTION(struct functions, device_get, "zeDeviceGet"),
-	VENDOR_FUNCTION(struct functions, get_external_memory,
+static const char *const symbols[VENDOR_SYMBOLS(struct functions)] = {
+	VENDOR_SYMBOL(struct functions, init, "zeInit"),
+	VENDOR_SYMBOL(struct functions, driver_get, "zeDriverGet"),
+	VENDOR_SYMBOL(struct functions, device_get, "zeDeviceGet"),
+	VENDOR_SYMBOL(struct functions, get_external_memory,
 			"zeDeviceGetExternalMemoryProperties"),
-	VENDOR_FUNCTION(struct functions, context_create, "zeContextCreate"),
-	VENDOR_FUNCTION(struct functions, context_destroy, "zeContextDestroy"),
-	VENDOR_FUNCTION(struct functions, mem_alloc, "zeMemAllocDevice"),
-	VENDOR_FUNCTION(struct functions, mem_free, "zeMemFree"),
-	VENDOR_FUNCTION(struct functions, get_allocation, "zeMemGetAllocProperties"),
+	VENDOR_SYMBOL(struct functions, context_create, "zeContextCreate"),
+	VENDOR_SYMBOL(struct functions, context_destroy, "zeContextDestroy"),
+	VENDOR_SYMBOL(struct functions, mem_alloc, "zeMemAllocDevice"),
+	VENDOR_SYMBOL(struct functions, mem_free, "zeMemFree"),
+	VENDOR_SYMBOL(struct functions, get_allocation, "zeMemGetAllocProperties"),
 };
 
 /* What a buffer keeps: @context and @address are NULL until there are such. */
 struct ze {
-	void *library;
 	struct functions call;
 	void *driver;
 	void *device;
@@ -163,8 +161,6 @@ static void release(void *kept)
 		ze->call.mem_free(ze->context, ze->address);
 	if (ze->context)
 		ze->call.context_destroy(ze->context);
-	vendor_unload(ze->library);
-	free(ze);
 }
 
 /* The GPUs of all drivers are counted, in their order. */
@@ -253,43 +249,31 @@ static int export(const struct ze *ze)
 	return ret < 0 ? -errno : ret;
 }
 
-static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
+static int ze_export(void *kept, unsigned int number, uint64_t size)
 {
-	struct ze *ze;
+	struct ze *ze = kept;
 	int ret;
 
-	if (!size)
-		return -EINVAL;
-	ret = round_size(&size, (uint64_t)sysconf(_SC_PAGESIZE));
-	if (ret)
-		return ret;
-
-	ze = calloc(1, sizeof(*ze));
-	if (!ze)
-		return -ENOMEM;
-	ret = vendor_load(LIBRARY, functions, sizeof(functions) / sizeof(*functions), &ze->call,
-			  &ze->library);
-	if (ret) {
-		free(ze);
-		return ret;
-	}
-
-	ret = find_device(ze, device_number(argument));
+	ret = find_device(ze, number);
 	if (!ret)
 		ret = check_device(ze);
 	if (!ret)
 		ret = allocate(ze, size);
-	if (!ret)
-		ret = export(ze);
-	if (ret >= 0)
-		ret = vendor_buffer(ret, size, buf);
-	if (ret) {
-		release(ze);
-		return ret;
-	}
-	(*buf)->kept = ze;
-	(*buf)->release = release;
-	return 0;
+	return ret ? ret : export(ze);
+}
+
+static const struct vendor vendor = {
+	.soname = LIBRARY,
+	.symbols = symbols,
+	.functions = offsetof(struct ze, call),
+	.kept = sizeof(struct ze),
+	.export = ze_export,
+	.release = release,
+};
+
+static int create(const char *argument, uint64_t size, struct nvmedmabuf_buffer **buf)
+{
+	return vendor_create(&vendor, argument, size, buf);
 }
 
 const struct exporter exporter_ze = {
