@@ -24,9 +24,10 @@ static void nvdm_batch_complete_one(struct nvdm_batch *batch)
 static void nvdm_batch_complete(struct nvdm_command *cmd, void *poll_ctx)
 {
 	struct nvdm_batch *batch = cmd->owner;
+	int error = nvdm_command_error(cmd);
 
-	if (cmd->failed_at != U64_MAX)
-		WRITE_ONCE(batch->error, cmd->error ?: -EIO);
+	if (error)
+		WRITE_ONCE(batch->error, error);
 	nvdm_batch_complete_one(batch);
 }
 

@@ -510,16 +510,21 @@ static int nvdm_chardev_run(struct nvdm_context *ctx, const struct nvdm_ioctl_op
 	return op->run(ctx, call);
 }
 
-/* A new file is the caller's only if it can learn the descriptor. */
-static void nvdm_chardev_install(const struct nvdm_ioctl_call *call, bool told)
+/**
+ * nvdm_chardev_install - a new file is the caller's only if it can learn the descriptor
+ * @fd: the descriptor, reserved
+ * @file: the file, or NULL: then there is nothing to do
+ * @told: whether the caller can
+ */
+void nvdm_chardev_install(int fd, struct file *file, bool told)
 {
-	if (!call->file)
+	if (!file)
 		return;
 	if (told) {
-		fd_install(call->fd, call->file);
+		fd_install(fd, file);
 	} else {
-		put_unused_fd(call->fd);
-		fput(call->file);
+		put_unused_fd(fd);
+		fput(file);
 	}
 }
 
@@ -572,7 +577,7 @@ static long nvdm_chardev_ioctl(struct file *file, unsigned int cmd, unsigned lon
 
 	ret = nvdm_chardev_run(ctx, op, &call);
 	told = !copy_to_user(user, &call.args, min_t(size_t, size, op->size));
-	nvdm_chardev_install(&call, told);
+	nvdm_chardev_install(call.fd, call.file, told);
 	/*
 	 * Nothing has come of what a signal ended, unless it kills: so that it may be begun
 	 * again, after the work that io_uring has for the task. An exporter may say this for

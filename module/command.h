@@ -103,6 +103,12 @@ struct nvdm_submitter {
 	ktime_t deadline;
 };
 
+/* Of a command that has ended, as a fence tells it: 0 if it succeeded. */
+static inline int nvdm_command_error(const struct nvdm_command *cmd)
+{
+	return cmd->failed_at == U64_MAX ? 0 : cmd->error ?: -EIO;
+}
+
 void nvdm_command_recognise(struct nvdm_map *map, u32 id);
 void nvdm_command_init(struct nvdm_command *cmd,
 		       void (*complete)(struct nvdm_command *cmd, void *poll_ctx),

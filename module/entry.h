@@ -13,6 +13,7 @@ struct nvdm_queue;
 
 /* chardev.c: but for queue_file.c the only code that touches user memory */
 int nvdm_chardev_read_args(void *args, size_t size, size_t min_size, const void __user *user);
+void nvdm_chardev_install(int fd, struct file *file, bool told);
 int nvdm_chardev_register(void);
 void nvdm_chardev_unregister(void);
 

@@ -4,10 +4,10 @@
  * out. Must not know maps or commands.
  *
  * A fence that is handed out signals when the last command of a batch, or of a call that
- * submitted to a queue, has ended. The nvme driver sees to that for what the drive has, by its timeout, and the controller's watch for what
- * the driver keeps from the drive: nothing of it is user space's, and nothing allocates
- * memory, so that reclaim may wait for it. It may outlive everything else here, so each
- * holds the module.
+ * submitted to a queue, has ended. The nvme driver sees to that for what the drive has, by its
+ * timeout, and the controller's watch for what the driver keeps from the drive: nothing of it
+ * is user space's, and nothing allocates memory, so that reclaim may wait for it. It may
+ * outlive everything else here, so each holds the module.
  */
 #include <linux/file.h>
 #include <linux/module.h>

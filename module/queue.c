@@ -62,8 +62,8 @@ static void nvdm_queue_complete(struct nvdm_command *cmd, void *poll_ctx)
 /* Likewise, and a fence waits for it. */
 static void nvdm_queue_complete_fenced(struct nvdm_command *cmd, void *poll_ctx)
 {
-	int error = cmd->failed_at != U64_MAX ? cmd->error ?: -EIO : 0;
 	struct dma_fence *fence = cmd->fence;
+	int error = nvdm_command_error(cmd);
 
 	/* The next submitter has it as soon as it is given back, and perhaps no fence. */
 	cmd->complete = nvdm_queue_complete;

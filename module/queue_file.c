@@ -272,19 +272,6 @@ static int nvdm_queue_write_all_args(const struct nvme_dmabuf_enter *args,
 	return nvdm_queue_write_args(args, user);
 }
 
-/* A new file is the caller's only if it was told, as in chardev.c. */
-static void nvdm_queue_install(const struct nvdm_queue_fence *out, bool told)
-{
-	if (!out->file)
-		return;
-	if (told) {
-		fd_install(out->fd, out->file);
-	} else {
-		put_unused_fd(out->fd);
-		fput(out->file);
-	}
-}
-
 /* With a structure of any version. */
 static noinline int nvdm_queue_ioctl_any(struct nvdm_queue *queue,
 					 struct nvme_dmabuf_enter __user *user)
@@ -304,11 +291,9 @@ static noinline int nvdm_queue_ioctl_any(struct nvdm_queue *queue,
 	ret = nvdm_queue_enter_any(queue, &args, &out);
 	args.out_completed = nvdm_queue_unread(queue);
 	args.out_fence_fd = ret ? -1 : out.fd;
-	if (nvdm_queue_write_all_args(&args, user)) {
-		nvdm_queue_install(&out, false);
-		return -EFAULT;
-	}
-	nvdm_queue_install(&out, !ret);
+	if (nvdm_queue_write_all_args(&args, user))
+		ret = -EFAULT;
+	nvdm_chardev_install(out.fd, out.file, !ret);
 	return ret;
 }
 
