@@ -234,49 +234,16 @@ static void slow_open(struct rig *rig, const char *path)
 	rig_attach_all(rig);
 }
 
-static void in_flight(enum reset how)
-{
-	static struct submitter s;
-	struct device d;
-	struct rig rig;
-
-	require_reset(&slow_drive, how);
-	device_find(&d, UNBIND, &slow_drive);
-	drive_throttle(&slow_drive, 0);
-	slow_open(&rig, d.path);
-	/* The virtual drive may be done with all of them, just as it is reset. */
-	do {
-		drive_throttle(&slow_drive, SLOW_SPEED);
-		submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
-		check(reset(&d, how));
-		submitter_join(&s);
-		drive_throttle(&slow_drive, 0);
-	} while (!check_slow_reads(&s, &rig));
-	check_transfers(&rig);
-	drive_throttle(&slow_drive, SLOW_SPEED);
-	rig_close(&rig);
-}
-
-static void controller_in_flight(const void *arg)
-{
-	(void)arg;
-	in_flight(CONTROLLER);
-}
-
-static void function_in_flight(const void *arg)
-{
-	(void)arg;
-	in_flight(FUNCTION);
-}
-
+/* An attach, whose test read waits behind slow commands. */
 struct late_attach {
 	struct rig *rig;
 	volatile pid_t thread;
 	int result;
 	uint32_t reason;
+	pthread_t handle;
 };
 
-static void *attach_once(void *arg)
+static void *late_attach_run(void *arg)
 {
 	struct late_attach *a = arg;
 	uint32_t map;
@@ -289,11 +256,24 @@ static void *attach_once(void *arg)
 	return NULL;
 }
 
-/* Its test read waits behind slow commands. The driver gives all of them up. */
-static void attach_in_flight(enum reset how)
+static void late_attach_start(struct late_attach *a, struct rig *rig)
+{
+	*a = (struct late_attach){ .rig = rig };
+	check_eq(pthread_create(&a->handle, NULL, late_attach_run, a), 0);
+	wait_until(a->thread && is_waiting_in(a->thread, NVME_DMABUF_IOC_ATTACH));
+}
+
+static void late_attach_join(struct late_attach *a)
+{
+	check_eq(pthread_join(a->handle, NULL), 0);
+	check_that(!a->result, "attach says %s, %s", strerror(-a->result),
+		   nvmedmabuf_reason_name(a->reason));
+}
+
+/* The driver gives all of the commands up, and the test read of an attach. */
+static void in_flight(enum reset how, bool attaching)
 {
 	static struct submitter s;
-	pthread_t handle;
 	struct late_attach a;
 	struct device d;
 	struct rig rig;
@@ -302,17 +282,16 @@ static void attach_in_flight(enum reset how)
 	device_find(&d, UNBIND, &slow_drive);
 	drive_throttle(&slow_drive, 0);
 	slow_open(&rig, d.path);
+	/* The virtual drive may be done with all of them, just as it is reset. */
 	do {
 		drive_throttle(&slow_drive, SLOW_SPEED);
 		submitter_start(&s, rig.ctx, rig.map, rig.drive.block);
-		a = (struct late_attach){ .rig = &rig };
-		check_eq(pthread_create(&handle, NULL, attach_once, &a), 0);
-		wait_until(a.thread && is_waiting_in(a.thread, NVME_DMABUF_IOC_ATTACH));
+		if (attaching)
+			late_attach_start(&a, &rig);
 		check(reset(&d, how));
 		submitter_join(&s);
-		check_eq(pthread_join(handle, NULL), 0);
-		check_that(!a.result, "attach says %s, %s", strerror(-a.result),
-			   nvmedmabuf_reason_name(a.reason));
+		if (attaching)
+			late_attach_join(&a);
 		drive_throttle(&slow_drive, 0);
 	} while (!check_slow_reads(&s, &rig));
 	check_transfers(&rig);
@@ -320,16 +299,28 @@ static void attach_in_flight(enum reset how)
 	rig_close(&rig);
 }
 
+static void controller_in_flight(const void *arg)
+{
+	(void)arg;
+	in_flight(CONTROLLER, false);
+}
+
+static void function_in_flight(const void *arg)
+{
+	(void)arg;
+	in_flight(FUNCTION, false);
+}
+
 static void controller_attach(const void *arg)
 {
 	(void)arg;
-	attach_in_flight(CONTROLLER);
+	in_flight(CONTROLLER, true);
 }
 
 static void function_attach(const void *arg)
 {
 	(void)arg;
-	attach_in_flight(FUNCTION);
+	in_flight(FUNCTION, true);
 }
 
 /*
