@@ -112,6 +112,22 @@ int round_size(uint64_t *size, uint64_t unit)
 	return 0;
 }
 
+int buffer_new_of(int fd, uint64_t size, struct nvmedmabuf_buffer **buf)
+{
+	struct nvmedmabuf_buffer *new;
+	int ret;
+
+	ret = buffer_new(fd, &new);
+	if (ret)
+		return ret;
+	if (new->size < size) {
+		nvmedmabuf_buffer_free(new);
+		return -EINVAL;
+	}
+	*buf = new;
+	return 0;
+}
+
 int nvmedmabuf_buffer_import(int fd, struct nvmedmabuf_buffer **buf)
 {
 	struct statfs fs;

@@ -45,7 +45,7 @@ static int query(const struct nvmedmabuf_storage *storage, struct nvme_dmabuf_ns
 {
 	int err, fd;
 
-	/* To be open for reading is in nobody's way; whoever may only write asks so. */
+	/* Opened for reading alone, the descriptor is in the way of no map that only reads. */
 	fd = open_again(storage, storage->access & NVMEDMABUF_ACCESS_READ ?
 				 NVMEDMABUF_ACCESS_READ : storage->access);
 	if (fd < 0)

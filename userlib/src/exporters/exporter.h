@@ -43,6 +43,9 @@ struct nvmedmabuf_buffer {
  */
 int buffer_new(int fd, struct nvmedmabuf_buffer **buf);
 
+/* The same of a dma-buf that may be smaller than @size: then it is -EINVAL. */
+int buffer_new_of(int fd, uint64_t size, struct nvmedmabuf_buffer **buf);
+
 /* Rounds @size up to a multiple of @unit that file offsets can express, or -EOVERFLOW. */
 int round_size(uint64_t *size, uint64_t unit);
 

@@ -107,7 +107,6 @@ static int v4l2_export(int dev, uint32_t size)
 static int create(const char *path, uint64_t size,
 		  struct nvmedmabuf_buffer **buf)
 {
-	struct nvmedmabuf_buffer *new;
 	int dev, ret;
 
 	/* V4L2 counts a buffer's bytes in 32 bits. */
@@ -119,19 +118,8 @@ static int create(const char *path, uint64_t size,
 		return -errno;
 	ret = v4l2_export(dev, (uint32_t)size);
 	close(dev);
-	if (ret < 0)
-		return ret;
-
-	ret = buffer_new(ret, &new);
-	if (ret)
-		return ret;
 	/* Drivers may ignore the size that was asked for. */
-	if (new->size < size) {
-		nvmedmabuf_buffer_free(new);
-		return -EINVAL;
-	}
-	*buf = new;
-	return 0;
+	return ret < 0 ? ret : buffer_new_of(ret, size, buf);
 }
 
 const struct exporter exporter_v4l2 = {

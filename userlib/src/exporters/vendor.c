@@ -38,23 +38,6 @@ static void release(void *kept)
 	free(k);
 }
 
-/* A buffer of a vendor's dma-buf, which is taken over, and must not be smaller than @size. */
-static int buffer_of(int fd, uint64_t size, struct nvmedmabuf_buffer **buf)
-{
-	struct nvmedmabuf_buffer *new;
-	int ret;
-
-	ret = buffer_new(fd, &new);
-	if (ret)
-		return ret;
-	if (new->size < size) {
-		nvmedmabuf_buffer_free(new);
-		return -EINVAL;
-	}
-	*buf = new;
-	return 0;
-}
-
 int vendor_create(const struct vendor *vendor, const char *argument, uint64_t size,
 		  struct nvmedmabuf_buffer **buf)
 {
@@ -82,7 +65,7 @@ int vendor_create(const struct vendor *vendor, const char *argument, uint64_t si
 
 	ret = vendor->export(k->own, number, size);
 	if (ret >= 0)
-		ret = buffer_of(ret, size, buf);
+		ret = buffer_new_of(ret, size, buf);
 	if (ret) {
 		release(k);
 		return ret;

@@ -152,7 +152,7 @@ static int uring_submit(struct nvmedmabuf_queue *queue, uint32_t want, uint64_t 
 	uint32_t submitted;
 	int ret;
 
-	/* What has to wait for room waits in a worker of io_uring's. */
+	/* There is no nowait: what has to wait for room waits in a worker of io_uring's. */
 	if (params->in_fence)
 		return -EOPNOTSUPP;
 
