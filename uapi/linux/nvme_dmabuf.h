@@ -458,10 +458,9 @@ struct nvme_dmabuf_detach {
  * After the exporter took the buffer back, maps it again, wherever it is now:
  * waits for the buffer's kernel fences, builds the lists anew and counts the
  * generation up. After the namespace was formatted, takes over its new block
- * size: offsets and lengths are then measured by that. The first version of the
- * structure ended with @out_generation. Nothing changes for a map
+ * size: offsets and lengths are then measured by that. Nothing changes for a map
  * that is usable as it is, but for test reads of the namespace. The map's number
- * stays the same.
+ * stays the same. The first version of the structure ended with @out_generation.
  *
  * A call that failed may be repeated. A map that took no commands takes none after
  * a failure; one that was usable, but for its format, may take none.

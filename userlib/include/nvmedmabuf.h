@@ -2,7 +2,7 @@
 /*
  * libnvmedmabuf: NVMe reads and writes between a namespace and a dma-buf that
  * stays mapped for DMA, through the device /dev/nvme-dmabuf. A regular file on
- * XFS or ext4 can stand in place of a namespace, and can be read.
+ * XFS or ext4 can stand in place of a namespace.
  *
  * Return values. Functions that can fail return 0, or a count that is not
  * negative, on success and a negative errno value on failure; errno itself is
@@ -16,23 +16,22 @@
  *
  * Threads. A context may be used by several threads at once, in any function
  * but nvmedmabuf_close(), which must not run together with another call on the
- * same context. A queue is used by one thread at a time, and by the one that made it if it
- * uses io_uring. Different queues are independent of each other, and so are different
- * buffers. One buffer
- * may be used by several threads at once in any function but
- * nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
+ * same context. A queue is used by one thread at a time; if it uses io_uring, by the
+ * thread that made it. Different queues are independent of each other, and so are
+ * different buffers. One buffer may be used by several threads at once in any function
+ * but nvmedmabuf_buffer_mmap() and nvmedmabuf_buffer_free(), which must have it for
  * themselves. All other functions may be called at any time.
  *
- * Structures. Each begins with its size, which the caller sets to sizeof; what he does not
- * set is 0. New members are added at the end. What a newer program sets and an older library
- * does not know is -E2BIG; what an older library does not know of an answer is 0. A structure
- * that is too short is -EINVAL. An answer is cleared first, and stays so on failure. The
- * elements of arrays (commands, completions, events, runs)
- * never grow.
+ * Structures. Each begins with its size. The caller sets it to sizeof, and every member
+ * that he does not use to 0. New members are added at the end. If a newer program sets a
+ * member that an older library does not know, the call fails with -E2BIG. In an answer such
+ * a member is 0. A structure that is too short is -EINVAL. The functions that answer clear
+ * the structure first, and leave it so on failure; nvmedmabuf_get_drive() leaves it as it
+ * was. The elements of arrays (commands, completions, events, runs) never grow.
  *
- * Libraries. The core needs libc alone. libdrm, libnvme and liburing are loaded by the
- * first call that needs one, and stay loaded: that call fails with -ELIBACC if the library
- * is not installed, and with -ENOSYS if it is too old.
+ * Libraries. The core needs libc alone. The first call that needs libdrm, libnvme, liburing
+ * or the library of a GPU's vendor loads it. The library stays loaded. The call fails with
+ * -ELIBACC if the library is not installed, and with -ENOSYS if it is too old.
  *
  * Units are bytes unless logical blocks are named.
  */
